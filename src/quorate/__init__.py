@@ -1,0 +1,1 @@
+"""Quorate: a virtual signer. Weighted-threshold keys that never exist in one place."""

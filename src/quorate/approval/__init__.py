@@ -1,0 +1,1 @@
+"""Approval backends: who says yes before a node joins."""

@@ -1,0 +1,405 @@
+"""What the ceremony layer needs from outside, as interfaces, and the values that cross them.
+
+Implemented by ``storage`` (Ledger), ``approval`` (Approver), ``rpc`` (Mesh) and ``node`` (Clock, randomness). The
+ceremony is tested with dictionaries in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, Literal, Protocol
+
+from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
+from quorate.native.memory import SecretBytes
+
+# --- approval ---------------------------------------------------------------------------------------------------
+
+
+class Verdict(Enum):
+    """What an approver says. The value 0 is never an approval."""
+
+    REFUSE = 0  # no usable answer: down, slow, lying, malformed
+    APPROVE = 1
+    REJECT = 2
+    ABSTAIN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """``body`` is the operation JSON of the documented dialect; ``route`` picks the URL it goes to."""
+
+    operation: OperationId
+    digest: bytes
+    route: Literal["transaction", "reshare"]
+    body: Mapping[str, Any]
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """``rule`` names the check or policy rule that decided; ``explanation`` is for people. Both stay on this node."""
+
+    verdict: Verdict
+    approver: str
+    rule: str
+    explanation: str
+
+
+class Approver(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        """Never raises for a backend's fault: anything but a sound answer is ``REFUSE`` with the check that failed."""
+        ...
+
+
+# --- clock and randomness ---------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int:
+        """Wall clock, Unix milliseconds, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class Entropy(Protocol):
+    """The operating system's randomness, or a seeded stand-in."""
+
+    def public(self, size: int) -> bytes: ...
+
+    def secret(self, size: int) -> SecretBytes: ...
+
+
+# --- peers ------------------------------------------------------------------------------------------------------
+
+
+class Method(StrEnum):
+    """The unary calls of PeerService. Bodies are signed statements, opaque to rpc."""
+
+    HELLO = "Hello"
+    PROPOSE = "Propose"
+    CAST_VOTE = "CastVote"
+    JOIN = "Join"
+    BEGIN = "Begin"
+    ABORT = "Abort"
+    CONCLUDE = "Conclude"
+    GET_OPERATION = "GetOperation"
+    GET_CERTIFICATE = "GetCertificate"
+
+
+class Mesh(Protocol):
+    """How this node reaches its peers. The channel's identity is pinned: what comes from ``peer`` came from it."""
+
+    async def request(self, peer: DeviceId, method: Method, body: bytes, *, timeout: float) -> bytes:
+        """The peer's answer; ``PeerError`` when it could not be reached in time or refused."""
+        ...
+
+    def post(self, peer: DeviceId, frame: bytes) -> None:
+        """Queue one envelope on the peer's link: in order, at most once, never blocking. Drops when there is no link
+        and the queue is full; a session that misses it stalls and names who it waits on."""
+        ...
+
+    def connected(self, peer: DeviceId) -> bool: ...
+
+
+class PeerHandler(Protocol):
+    """What rpc calls when a peer speaks. ``sender`` is the identity of the channel."""
+
+    async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
+        """Raises QuorateError to refuse; rpc sends only its reason code."""
+        ...
+
+    def on_envelope(self, sender: DeviceId, frame: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A device card as this node keeps it. Our own is one of them."""
+
+    device: DeviceId
+    name: str
+    identity_key: bytes
+    exchange_key: bytes
+    hardware_id: str
+    address: str
+    certificate_pem: str
+    certificate_pin: bytes  # SHA-256 of the certificate's SubjectPublicKeyInfo
+    rev: int
+    client_record: str  # the documented JSON string: pub_enc, pub_sign, rev, sig, updated
+    uuid: str
+    card: str  # the card's own JSON, signed, as it is exchanged
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """The life of an operation. ``ceremony.lifecycle`` has the one table of moves."""
+
+    PROPOSED = "PROPOSED"
+    VOTING = "VOTING"
+    APPROVED = "APPROVED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRow:
+    """One operation as journalled. ``proposal`` is the proposer's signed statement; ``result`` the encoded outcome."""
+
+    id: OperationId
+    digest: bytes
+    kind: str
+    vault: VaultId | None
+    proposer: DeviceId
+    proposal: bytes
+    state: State
+    created_ms: int
+    expires_ms: int
+    attempt: int = 0  # highest attempt this node has taken part in
+    released: bool = False  # a signature share has left, or is about to: a signature may exist
+    reason: str = ""
+    detail: str = ""
+    culprits: tuple[DeviceId, ...] = ()
+    result: bytes = b""
+    updated_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRow:
+    operation: OperationId
+    digest: bytes
+    decision: Decision
+    at_ms: int
+
+
+class EpochState(StrEnum):
+    PENDING = "PENDING"  # shares durable, record not signed by us: may be dropped
+    SIGNED = "SIGNED"  # our signature over the record may be out: never dropped for want of a certificate
+    ACTIVE = "ACTIVE"
+    RETIRED = "RETIRED"
+    ERASED = "ERASED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One sharing of one vault's keys. ``record`` is the encoded epoch record, ``certificate`` its signatures once
+    complete, ``acknowledgements`` the signed acknowledgements held so far."""
+
+    vault: VaultId
+    epoch: Epoch
+    attempt: int
+    record_hash: bytes
+    record: bytes
+    state: EpochState
+    operation: OperationId
+    certificate: bytes = b""
+    acknowledgements: Mapping[DeviceId, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedShare:
+    """A party's share on one curve on its way to the ledger, which seals it."""
+
+    curve: Curve
+    indices: tuple[int, ...]
+    secret: SecretBytes
+
+
+class Ledger(Protocol):
+    """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
+    the change is on disk (fsync), and each is one transaction. Called from worker threads."""
+
+    # operations
+    def add_operation(self, row: OperationRow) -> OperationRow:
+        """Insert, or return the row already there under this id (unchanged)."""
+        ...
+
+    def operation(self, operation: OperationId) -> OperationRow | None: ...
+
+    def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
+        """Newest first."""
+        ...
+
+    def move_operation(
+        self, operation: OperationId, frm: Sequence[State], to: State, *, reason: str = "", detail: str = "",
+        culprits: Sequence[DeviceId] = (), result: bytes = b"",
+    ) -> bool:
+        """Set the state if it is one of ``frm``; False, and nothing changed, if it is not."""
+        ...
+
+    def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
+        """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
+        before, the state APPROVED or RUNNING → RUNNING. False, and nothing changed, if any of these fails."""
+        ...
+
+    def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
+        """Journal RELEASED. False unless the operation is RUNNING this attempt, has this digest, and this node's
+        recorded decision for that digest is APPROVE."""
+        ...
+
+    # votes and decisions
+    def record_decision(self, row: DecisionRow) -> None: ...
+
+    def decision(self, operation: OperationId) -> DecisionRow | None: ...
+
+    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
+        """Keep a signed vote; the first one stands. Returns the one that stands."""
+        ...
+
+    def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]: ...
+
+    # epochs and shares
+    def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
+        """Seal the shares and keep them with the record, state PENDING."""
+        ...
+
+    def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
+        """PENDING → SIGNED; must be durable before the signature over the record exists."""
+        ...
+
+    def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
+        """SIGNED → ACTIVE with its certificate; RETIRED for the vault's earlier ACTIVE one."""
+        ...
+
+    def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
+        """Erase a PENDING sharing whose record we never signed; False if it was SIGNED or further."""
+        ...
+
+    def record_acknowledgement(self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes) -> None: ...
+
+    def epochs(self, vault: VaultId | None = None) -> Sequence[EpochRow]: ...
+
+    def active_epoch(self, vault: VaultId) -> EpochRow | None: ...
+
+    def share(self, vault: VaultId, epoch: Epoch, attempt: int, curve: Curve) -> SealedShare:
+        """Unseal a share; ``Corrupt`` naming the row if it does not open under its own place."""
+        ...
+
+    # peers
+    def peers(self) -> Mapping[DeviceId, Peer]: ...
+
+
+# --- what the client side sees --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, after authentication. ``role`` is admin or signer."""
+
+    client: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerView:
+    device: DeviceId
+    name: str
+    weight: int
+    online: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultView:
+    id: VaultId
+    name: str
+    epoch: int
+    certificate_hash: bytes
+    threshold: int
+    signers: tuple[SignerView, ...]
+    state: str  # pending | active | ready
+    public_keys: Mapping[Curve, bytes]  # compressed 33 bytes, 32 bytes
+    chain_codes: Mapping[Curve, bytes]
+    xpubs: Mapping[Curve, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteView:
+    device: DeviceId
+    name: str
+    weight: int
+    verdict: str  # "" while unknown; approve | reject | abstain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureView:
+    algorithm: str
+    message: bytes
+    signature: bytes
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationView:
+    id: OperationId
+    kind: str
+    vault: VaultId | None
+    state: State
+    created_ms: int
+    expires_ms: int
+    proposer: DeviceId
+    votes: tuple[VoteView, ...]
+    approved_weight: int
+    threshold: int
+    attempt: int
+    reason: str
+    detail: str
+    culprits: tuple[DeviceId, ...]
+    signature_may_exist: bool
+    signers: tuple[DeviceId, ...]
+    signatures: tuple[SignatureView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    device: DeviceId
+    name: str
+    version: str
+    started_ms: int
+    boot: int
+    peers: Mapping[DeviceId, bool]
+    vaults: tuple[VaultView, ...]
+    unfinished: int
+
+
+class NodeApi(Protocol):
+    """What the client services call. Every call is authenticated before it gets here."""
+
+    async def create_vault(
+        self, caller: Caller, *, name: str, weights: Mapping[str, int], threshold: int, allow_sole_signer: bool,
+        memo: str, idempotency_key: str, expires_in_ms: int | None,
+    ) -> OperationView:
+        """``weights`` maps a peer's name or device id to its weight."""
+        ...
+
+    async def sign(
+        self, caller: Caller, *, vault: str, data: Sequence[str], batch: bool, content_type: str, algorithm: str,
+        derivation_path: str, idempotency_key: str, expires_in_ms: int | None,
+    ) -> OperationView:
+        """``vault`` is a name or an id; a name held by two vaults is refused."""
+        ...
+
+    async def operation(self, caller: Caller, operation: str) -> OperationView: ...
+
+    async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:
+        """The operation once it is in a final state, or as it is when the time is up."""
+        ...
+
+    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]: ...
+
+    async def vaults(self, caller: Caller) -> Sequence[VaultView]: ...
+
+    async def vault(self, caller: Caller, vault: str) -> VaultView: ...
+
+    async def status(self) -> NodeStatus: ...

@@ -1,0 +1,1 @@
+"""Prints and exits; no logic."""

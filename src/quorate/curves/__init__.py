@@ -1,0 +1,1 @@
+"""Algebra that reads like algebra: groups, points, scalars, polynomials."""

@@ -1,0 +1,1 @@
+"""The C library behind typed handles: secret memory, scalars, group operations."""

@@ -1,0 +1,1 @@
+"""What is asked for and what is signed: typed operations, payloads, the approval JSON. Pure."""

@@ -1,0 +1,120 @@
+"""What can be asked for. Each kind is a frozen message; an operation is one of them with who asked, when, and until when."""
+
+from __future__ import annotations
+
+import base64
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from quorate.identifiers import DeviceId, OperationId, VaultId
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+from quorate.wire.codec import Bytes32, Message, Millis, encode
+
+MAX_MESSAGE = 1 << 20
+MAX_BATCH = 1000
+MAX_PARTIES = 50
+MAX_REDUCED_WEIGHT = 1000
+
+Identifier = Annotated[str, Meta(pattern="^[a-z2-7]{24}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class Kind(StrEnum):
+    CREATE_VAULT = "create-vault"
+    SIGN = "sign"
+    BATCH_SIGN = "batch-sign"
+
+
+class Algorithm(StrEnum):
+    """COSE names. ECDSA names are understood by the payload rules; this release signs with EDDSA."""
+
+    EDDSA = "EDDSA"
+    ES256K = "ES256K"
+    ESKEC256 = "ESKEC256"
+
+
+class Member(Message):
+    """One place in a roster: the device, its identity key, and its signing power as given."""
+
+    device: Identifier
+    identity_key: Bytes32
+    weight: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class CreateVault(Message, tag="create-vault"):
+    name: Name
+    members: Annotated[tuple[Member, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
+    threshold: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    allow_sole_signer: bool
+    memo: Annotated[str, Meta(max_length=1000)]
+
+
+class SigningData(Message):
+    """The payload as the caller wrote it. The bytes that are signed come from ``operations.payload``, never from here."""
+
+    data: tuple[str, ...]
+    content_type: str
+    algorithm: Algorithm
+    derivation_path: str
+
+
+class Sign(Message, tag="sign"):
+    """``signing.data`` has exactly one item. ``epoch`` and ``certificate`` bind the sharing the votes are for."""
+
+    vault: Identifier
+    epoch: int
+    certificate: Bytes32
+    signing: SigningData
+
+
+class BatchSign(Message, tag="batch-sign"):
+    vault: Identifier
+    epoch: int
+    certificate: Bytes32
+    signing: SigningData
+
+
+Request: TypeAlias = CreateVault | Sign | BatchSign
+
+
+class Operation(Message):
+    """A request with its origin and its lifetime. Its digest is what every vote and every session binds."""
+
+    request: Request
+    proposer: Identifier
+    client: Name
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)]
+    organisation: Annotated[str, Meta(max_length=100)]
+    created_ms: Millis
+    expires_ms: Millis
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.request.__struct_config__.tag)
+
+    @property
+    def id(self) -> OperationId:
+        """The same at whatever node the client retries: it leaves out the proposer and the times."""
+        fields = (self.client, self.idempotency_key, encode(self.request))
+        return OperationId(short_id(digest(Domain.OPERATION_ID, *fields)))
+
+    @property
+    def digest(self) -> bytes:
+        return digest(Domain.OPERATION, encode(self))
+
+
+def short_id(hashed: bytes) -> str:
+    """The 24-character printable form of a hash: lower-case base32 of its first 15 bytes."""
+    return base64.b32encode(hashed[:15]).decode().lower()
+
+
+def device_id(identity_key: bytes) -> DeviceId:
+    """The id of the device whose Ed25519 identity key this is."""
+    return DeviceId(short_id(digest(Domain.DEVICE_ID, identity_key)))
+
+
+def vault_id(ceremony_id: bytes) -> VaultId:
+    return VaultId(short_id(digest(Domain.VAULT_ID, ceremony_id)))

@@ -1,0 +1,1 @@
+"""Hashes, commitments, proofs and one-shot secrets: functions, never coroutines."""

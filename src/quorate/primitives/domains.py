@@ -1,0 +1,32 @@
+"""The one table of domain tags. Every hash in the program starts with one; no two uses share one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Domain(StrEnum):
+    # identities and statements
+    DEVICE_ID = "quorate/v1/device-id"
+    FINGERPRINT = "quorate/v1/device-fingerprint"
+    STATEMENT = "quorate/v1/statement"
+    OPERATION_ID = "quorate/v1/operation-id"
+    OPERATION = "quorate/v1/operation"
+    VAULT_ID = "quorate/v1/vault-id"
+    # sessions and the wire
+    CEREMONY = "quorate/v1/ceremony"
+    SESSION = "quorate/v1/session"
+    ENVELOPE = "quorate/v1/envelope"
+    VIEW = "quorate/v1/view"
+    SEAL_KEY = "quorate/v1/seal-key"
+    # keygen
+    KEYGEN_COMMIT = "quorate/v1/keygen/commit"
+    KEYGEN_RID = "quorate/v1/keygen/rid"
+    SCHNORR = "quorate/v1/schnorr"
+    EPOCH_RECORD = "quorate/v1/epoch-record"
+    EPOCH_SIGNATURE = "quorate/v1/epoch-signature"
+    ACKNOWLEDGEMENT = "quorate/v1/acknowledgement"
+    TRANSCRIPT = "quorate/v1/transcript"
+    # randomness
+    DRBG = "quorate/v1/drbg"
+    NONCE = "quorate/v1/nonce"

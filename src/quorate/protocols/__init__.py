@@ -1,0 +1,1 @@
+"""One coroutine per protocol; each reads like its specification."""

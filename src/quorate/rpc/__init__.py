@@ -1,0 +1,1 @@
+"""gRPC at arm's length; protobuf lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""The durable side: one SQLite file, sealed shares, the operation journal."""

@@ -1,0 +1,63 @@
+"""The strict codec: MessagePack arrays of fixed shape, one encoding per value.
+
+A message is a frozen struct; its fields state exact lengths and bounds in their types. Decoding refuses unknown and
+missing fields, wrong lengths, trailing bytes and any encoding other than the one ``encode`` gives. Points and scalars
+are decoded strictly, in the group of the path the message travels on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from quorate.curves import Group, Point, Scalar
+from quorate.errors import EncodingError
+
+Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Bytes64 = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Millis = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of everything that crosses the wire or is signed."""
+
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    return msgspec.msgpack.encode(message, enc_hook=_leave)
+
+
+def decode(kind: type[M], data: bytes, group: Group | None = None) -> M:
+    """The message of type ``kind`` that ``data`` encodes; ``EncodingError`` for anything else.
+
+    ``group`` is where points and scalars among its fields live; without one, a message may have none.
+    """
+
+    def enter(wanted: type, value: Any) -> Any:
+        if group is None or not isinstance(value, bytes):
+            raise EncodingError(f"{kind.__name__}: a {wanted.__name__} is not expected here")
+        if wanted is Point:
+            return group.point(value)
+        if wanted is Scalar:
+            return group.scalar(value)
+        raise EncodingError(f"{kind.__name__}: a {wanted.__name__} is not expected here")
+
+    try:
+        message = msgspec.msgpack.decode(data, type=kind, dec_hook=enter)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise EncodingError(f"{kind.__name__}: {error}") from None
+    if encode(message) != data:
+        raise EncodingError(f"{kind.__name__}: not the canonical encoding")
+    return message
+
+
+def _leave(value: Any) -> bytes:
+    if isinstance(value, (Point, Scalar)):
+        return bytes(value)
+    raise TypeError(f"{type(value).__name__} does not cross the wire")
