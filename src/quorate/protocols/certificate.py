@@ -1,0 +1,188 @@
+"""The epoch record and its certificate: what the parties of a key generation sign once their shares are durable.
+
+docs/spec/keygen.md, "Certificate" (rules CT). The certificate hash is the hash of the record alone: its signers can
+make many valid signatures, so signatures identify nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Protocol
+
+from msgspec import Meta
+
+from quorate.curves import Point, group_of
+from quorate.errors import EncodingError, UsageError, require
+from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
+from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+from quorate.primitives.verify import verify_ed25519
+from quorate.protocols.quorum import KeyShare, Quorum, Sharing, quorum_of, sharing_of
+from quorate.wire.codec import Bytes32, Bytes64, Count, Message
+from quorate.wire.net import Net
+
+Identifier = Annotated[str, Meta(pattern="^[a-z2-7]{24}$")]
+PointBytes = Annotated[bytes, Meta(min_length=32, max_length=33)]
+CURVES = (Curve.SECP256K1, Curve.ED25519)
+
+
+class Place(Message):
+    """One member as the record has it: weight as given, and reduced."""
+
+    device: Identifier
+    identity_key: Bytes32
+    weight: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    reduced: Annotated[int, Meta(ge=1, le=1000)]
+
+
+class Key(Message):
+    """One curve's public side: F, encoded, of which the first is the public key, and the chain code."""
+
+    curve: Curve
+    commitment: Annotated[tuple[PointBytes, ...], Meta(min_length=1, max_length=1000)]
+    chain_code: Bytes32
+
+    @property
+    def public_key(self) -> bytes:
+        return self.commitment[0]
+
+
+class EpochRecord(Message):
+    """Everything that is public about one sharing of a vault's keys. ``previous`` is empty at epoch 0."""
+
+    vault: Identifier
+    epoch: Count
+    attempt: Count
+    previous: Annotated[bytes, Meta(max_length=32)]
+    roster: Annotated[tuple[Place, ...], Meta(min_length=1, max_length=50)]
+    threshold: Annotated[int, Meta(ge=1, le=2**37)]
+    terms: Annotated[int, Meta(ge=1, le=1000)]
+    keys: tuple[Key, Key]
+    setups: tuple[Bytes32, ...]
+    transcript: Bytes32
+
+    def __post_init__(self) -> None:
+        """One sharing has one record: what follows from other fields must be what follows from them."""
+        try:
+            sharing = sharing_of(self.roster, self.threshold, allow_sole_signer=True)
+        except UsageError as error:
+            raise EncodingError(f"epoch record: {error}") from None
+        if places(sharing) != self.roster or sharing.terms != self.terms:
+            raise EncodingError(
+                "epoch record: roster out of order, or reduced weights that are not the weights reduced"
+            )
+        if tuple(key.curve for key in self.keys) != CURVES:
+            raise EncodingError("epoch record: one key per curve, in order")
+        if any(len(key.commitment) != self.terms for key in self.keys):
+            raise EncodingError("epoch record: a commitment has one point per term")
+        if bool(self.previous) != bool(self.epoch) or len(self.previous) not in (0, 32):
+            raise EncodingError(
+                "epoch record: a hash of the previous certificate from epoch 1 on, and none at epoch 0"
+            )
+
+    @property
+    def hash(self) -> bytes:
+        """The certificate hash."""
+        roster = [[p.device, p.identity_key, p.weight, p.reduced] for p in self.roster]
+        keys = [[key.curve.value, key.commitment, key.chain_code] for key in self.keys]
+        fields = (self.vault, self.epoch, self.attempt, self.previous, roster, self.threshold, self.terms)
+        return digest(Domain.EPOCH_RECORD, *fields, keys, self.setups, self.transcript)
+
+    @property
+    def sharing(self) -> Sharing:
+        return sharing_of(self.roster, self.threshold, allow_sole_signer=True)
+
+    def key(self, curve: Curve) -> Key:
+        return next(key for key in self.keys if key.curve == curve)
+
+    def commitment(self, curve: Curve) -> tuple[Point, ...]:
+        """F as points, each strictly decoded; ``EncodingError`` otherwise."""
+        return tuple(map(group_of(curve).point, self.key(curve).commitment))
+
+    def share(self, curve: Curve, device: DeviceId, secret: SecretBytes) -> KeyShare:
+        """The share a device kept, back in use. Whether it fits is seen in the first ``quorum`` made from it."""
+        return KeyShare(
+            curve=curve, device=device, indices=self.sharing.seat(device).indices,
+            secret=group_of(curve).secret_vector(secret), commitment=self.commitment(curve),
+            chain_code=self.key(curve).chain_code,
+        )  # fmt: skip
+
+    def quorum(self, share: KeyShare, signers: Iterable[DeviceId]) -> Quorum:
+        """``quorum_of`` for this epoch: ``UsageError`` unless the signers are of the roster and enough."""
+        place = {"vault": VaultId(self.vault), "epoch": Epoch(self.epoch), "certificate": self.hash}
+        return quorum_of(share, self.sharing, signers, **place)
+
+
+class Certificate(Message):
+    """A record with the signature of every member, in the roster's order."""
+
+    record: EpochRecord
+    signatures: Annotated[tuple[Bytes64, ...], Meta(min_length=1, max_length=50)]
+
+    @property
+    def hash(self) -> bytes:
+        return self.record.hash
+
+    def verify(self) -> bool:
+        """Whether every member of the record's roster signed it."""
+        signed = self.record.hash
+        return len(self.signatures) == len(self.record.roster) and all(
+            verify_ed25519(place.identity_key, endorsement(signed, place.device), signature)
+            for place, signature in zip(self.record.roster, self.signatures, strict=True)
+        )
+
+
+class Endorsement(Message):
+    """A member's signature over ``endorsement(record, itself)``, with the hash it signed."""
+
+    record: Bytes32
+    signature: Bytes64
+
+
+class Book(Protocol):
+    """Where a node keeps its epochs. Each call returns when the change is durable."""
+
+    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None: ...
+
+    def signed(self, record: EpochRecord) -> None: ...
+
+    def activate(self, certificate: Certificate) -> None: ...
+
+
+def places(sharing: Sharing) -> tuple[Place, ...]:
+    return tuple(
+        Place(device=s.device, identity_key=s.identity_key, weight=s.weight, reduced=len(s.indices))
+        for s in sharing.seats
+    )
+
+
+def endorsement(record: bytes, device: str) -> bytes:
+    """What a device key signs to endorse the record of that hash."""
+    return digest(Domain.EPOCH_SIGNATURE, record, device)
+
+
+def acknowledgement(record: EpochRecord, device: str) -> bytes:
+    """What a device key signs to say that it holds the certificate and saw the keys sign."""
+    return digest(Domain.ACKNOWLEDGEMENT, record.vault, record.epoch, record.attempt, record.hash, device)
+
+
+async def certify(
+    net: Net, record: EpochRecord, shares: Sequence[KeyShare], book: Book, sign: Callable[[bytes], bytes]
+) -> Certificate:
+    """Durable share, durable intent, signature, everyone's signatures: in that order, so that whoever holds a
+    certificate knows that every member holds its share."""
+    book.pending(record, shares)
+    book.signed(record)
+    mine = Endorsement(record=record.hash, signature=sign(endorsement(record.hash, net.me)))
+    endorsements = await net.broadcast(mine)
+    for place in record.roster:
+        heard = endorsements[DeviceId(place.device)]
+        good = verify_ed25519(place.identity_key, endorsement(heard.record, place.device), heard.signature)
+        require(good, "CT-1.1 endorsement", DeviceId(place.device))
+    for heard in endorsements.values():
+        require(heard.record == mine.record, "CT-1.2 record")
+    in_order = tuple(endorsements[DeviceId(place.device)].signature for place in record.roster)
+    certificate = Certificate(record=record, signatures=in_order)
+    book.activate(certificate)
+    return certificate
