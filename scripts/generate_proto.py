@@ -1,7 +1,7 @@
 """Regenerate src/quorate/rpc/_pb from proto/quorate/v1. With --check, change nothing and fail if it is stale.
 
-The published proto path is quorate/v1; the Python modules live inside the package, so the imports between generated
-files are rewritten. The tools' versions are pinned by the lock file, so the output is the same everywhere.
+The published proto path is quorate/v1; the Python modules live inside the package, so the imports between
+generated files are rewritten. The lock file pins the tools, so the output is the same everywhere.
 """
 
 from __future__ import annotations

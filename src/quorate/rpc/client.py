@@ -1,0 +1,255 @@
+"""The Python client of a node: what ``NodeApi`` offers, from outside, in the same views.
+
+    async with NodeClient.local(home) as node:          # the Unix socket of a node on this machine
+        status = await node.status()
+    async with NodeClient.remote(Credentials.load(path)) as node:
+        operation = await node.sign(vault="ops", data=["hello"], ...)
+
+Every failure is a ``RemoteError`` with the node's reason code; ``UNREACHABLE`` if no node answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from quorate.ceremony.ports import NodeStatus, OperationView, SignatureView, State, VaultView
+from quorate.errors import UsageError
+from quorate.identifiers import DeviceId
+from quorate.rpc import failures, options
+from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
+from quorate.rpc.convert import operation_from_pb, signature_from_pb, status_from_pb, vault_from_pb
+from quorate.rpc.failures import RemoteError
+from quorate.rpc.tls import server_name_of
+
+SOCKET_NAME = "quorate.sock"
+CLIENT_KEY = "quorate-client"
+SECRET_KEY = "quorate-secret"  # noqa: S105 - the name of the metadata, not a secret
+MAX_WAIT = 60.0  # seconds, of one call
+CALL_TIMEOUT = 30.0  # seconds
+GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
+FINAL = frozenset({State.COMPLETED, State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED})
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A client's credentials file. ``endpoint`` is host:port; ``ca_pem`` the one trusted certificate."""
+
+    endpoint: str
+    client_id: str
+    secret: str = field(repr=False)
+    ca_pem: str
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        try:
+            fields = json.loads(path.read_text())
+            return cls(**{name: str(fields[name]) for name in ("endpoint", "client_id", "secret", "ca_pem")})
+        except OSError as error:
+            raise UsageError(f"cannot read credentials {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} is not a credentials file of `quorate client add`") from error
+
+    def save(self, path: Path) -> None:
+        """Write a new file that only its owner can read; never over one that is there."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write credentials {path}: {error.strerror}") from error
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(self), file, indent=2)
+            file.write("\n")
+
+
+class NodeClient:
+    """One connection to one node. Use it as an async context manager, or close it."""
+
+    def __init__(
+        self, channel: grpc.aio.Channel, *, where: str, metadata: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self._channel = channel
+        self._where = where
+        self._metadata = metadata
+        self._vaults = node_pb2_grpc.VaultServiceStub(channel)
+        self._signing = node_pb2_grpc.SigningServiceStub(channel)
+        self._operations = node_pb2_grpc.OperationServiceStub(channel)
+        self._admin = admin_pb2_grpc.AdminServiceStub(channel)
+
+    @classmethod
+    def local(cls, home: Path) -> Self:
+        """The node whose home this is, over its Unix socket, as the admin "local"."""
+        path = home / SOCKET_NAME
+        if not path.exists():
+            raise RemoteError(
+                failures.UNREACHABLE,
+                f"no node is running on {home} ({path} is not there); start it with `quorate run`",
+            )
+        channel = grpc.aio.insecure_channel(f"unix:{path.absolute()}", options=options.client_channel(None))
+        return cls(channel, where=str(path))
+
+    @classmethod
+    def remote(cls, credentials: Credentials) -> Self:
+        """The node at the credentials' endpoint, which must hold the certificate in them."""
+        tls = grpc.ssl_channel_credentials(root_certificates=credentials.ca_pem.encode())
+        arguments = options.client_channel(server_name_of(credentials.ca_pem))
+        return cls(
+            grpc.aio.secure_channel(credentials.endpoint, tls, options=arguments),
+            where=credentials.endpoint,
+            metadata=((CLIENT_KEY, credentials.client_id), (SECRET_KEY, credentials.secret)),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._channel.close(None)
+
+    async def create_vault(
+        self,
+        *,
+        name: str,
+        weights: Mapping[str, int] | Sequence[tuple[str, int]],
+        threshold: int,
+        allow_sole_signer: bool = False,
+        memo: str = "",
+        idempotency_key: str,
+        expires_in_ms: int | None = None,
+    ) -> OperationView:
+        """``weights``: a peer's name or device id to its weight; the node refuses one that is named twice."""
+        pairs = weights.items() if isinstance(weights, Mapping) else weights
+        with _representable():
+            request = node_pb2.CreateVaultRequest(
+                name=name,
+                seats=[node_pb2.Seat(signer=signer, weight=weight) for signer, weight in pairs],
+                threshold=threshold,
+                allow_sole_signer=allow_sole_signer,
+                memo=memo,
+                idempotency_key=idempotency_key,
+                expires_in_ms=expires_in_ms,
+            )
+        return operation_from_pb(await self._call(self._vaults.CreateVault, request))
+
+    async def sign(
+        self,
+        *,
+        vault: str,
+        data: Sequence[str],
+        batch: bool = False,
+        content_type: str,
+        algorithm: str,
+        derivation_path: str = "",
+        idempotency_key: str,
+        expires_in_ms: int | None = None,
+    ) -> OperationView:
+        """``data`` has exactly one item unless ``batch``."""
+        if not batch and len(data) != 1:
+            raise UsageError(f"sign takes exactly one payload, not {len(data)}; use batch-sign for more")
+        common: dict[str, Any] = {
+            "vault": vault,
+            "content_type": content_type,
+            "algorithm": algorithm,
+            "derivation_path": derivation_path,
+            "idempotency_key": idempotency_key,
+            "expires_in_ms": expires_in_ms,
+        }
+        with _representable():
+            if batch:
+                many = node_pb2.BatchSignRequest(data=data, **common)
+            else:
+                one = node_pb2.SignRequest(data=data[0], **common)
+        if batch:
+            return operation_from_pb(await self._call(self._signing.BatchSign, many))
+        return operation_from_pb(await self._call(self._signing.Sign, one))
+
+    async def signatures(self, operation: str) -> tuple[SignatureView, ...]:
+        """Of a completed operation; ``RemoteError`` NOT_COMPLETED before that."""
+        request = node_pb2.GetSignatureRequest(operation=operation)
+        answer = await self._call(self._signing.GetSignature, request)
+        return tuple(signature_from_pb(each) for each in answer.signatures)
+
+    async def operation(self, operation: str) -> OperationView:
+        request = node_pb2.GetOperationRequest(operation=operation)
+        return operation_from_pb(await self._call(self._operations.GetOperation, request))
+
+    async def wait(self, operation: str, timeout: float) -> OperationView:  # noqa: ASYNC109 - part of NodeApi
+        """The operation once it is in a final state, or as it is after ``timeout`` seconds."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout
+        while True:
+            left = max(ends - loop.time(), 0.0)
+            step = min(left, MAX_WAIT)
+            request = node_pb2.WaitOperationRequest(operation=operation, timeout_ms=int(step * 1000))
+            view = operation_from_pb(
+                await self._call(self._operations.WaitOperation, request, allow=step + GRACE)
+            )
+            if view.state in FINAL or step == left:
+                return view
+
+    async def operations(self, *, limit: int = 100) -> tuple[OperationView, ...]:
+        """Newest first, without their signatures."""
+        answer = await self._call(
+            self._operations.ListOperations, node_pb2.ListOperationsRequest(limit=limit)
+        )
+        return tuple(operation_from_pb(each) for each in answer.operations)
+
+    async def vaults(self) -> tuple[VaultView, ...]:
+        answer = await self._call(self._vaults.ListVaults, node_pb2.ListVaultsRequest())
+        return tuple(vault_from_pb(each) for each in answer.vaults)
+
+    async def vault(self, vault: str) -> VaultView:
+        return vault_from_pb(await self._call(self._vaults.GetVault, node_pb2.GetVaultRequest(vault=vault)))
+
+    async def status(self) -> NodeStatus:
+        return status_from_pb(await self._call(self._admin.GetStatus, admin_pb2.GetStatusRequest()))
+
+    async def reload(self) -> NodeStatus:
+        """Have the node read its peers and clients again; the status after that."""
+        return status_from_pb(await self._call(self._admin.Reload, admin_pb2.ReloadRequest()))
+
+    async def _call(
+        self, method: Callable[..., Awaitable[A]], request: object, *, allow: float = CALL_TIMEOUT
+    ) -> A:
+        try:
+            return await method(request, timeout=allow, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error, allow) from error
+
+    def _failure(self, error: grpc.aio.AioRpcError, allow: float) -> RemoteError:
+        info = failures.info_of(error)
+        if info is not None:
+            peer = info.metadata.get("peer")
+            return RemoteError(info.reason, error.details() or info.reason, DeviceId(peer) if peer else None)
+        details = error.details() or error.code().name
+        match error.code():
+            case grpc.StatusCode.UNAVAILABLE:
+                return RemoteError(
+                    failures.UNREACHABLE, f"no node answers at {self._where}; is it running? ({details})"
+                )
+            case grpc.StatusCode.DEADLINE_EXCEEDED:
+                return RemoteError(failures.TIMEOUT, f"{self._where} did not answer within {allow:g} s")
+            case grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return RemoteError(failures.TOO_LARGE, f"over a size limit of {self._where}: {details}")
+            case _:
+                return RemoteError(error.code().name, f"{self._where}: {details}")
+
+
+@contextmanager
+def _representable() -> Iterator[None]:
+    """A value that no request can carry is the caller's mistake."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"not a possible request: {error}") from error

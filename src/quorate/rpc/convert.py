@@ -1,0 +1,199 @@
+"""Views of the client side to protobuf and back. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from quorate.ceremony.ports import (
+    NodeStatus,
+    OperationView,
+    SignatureView,
+    SignerView,
+    State,
+    VaultView,
+    VoteView,
+)
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.rpc._pb import admin_pb2, types_pb2
+
+K = TypeVar("K")
+
+CURVES = {
+    Curve.SECP256K1: types_pb2.CURVE_SECP256K1,
+    Curve.ED25519: types_pb2.CURVE_ED25519,
+}
+VAULT_STATES = {
+    "pending": types_pb2.VAULT_STATE_PENDING,
+    "active": types_pb2.VAULT_STATE_ACTIVE,
+    "ready": types_pb2.VAULT_STATE_READY,
+}
+KINDS = {
+    "create-vault": types_pb2.OPERATION_KIND_CREATE_VAULT,
+    "sign": types_pb2.OPERATION_KIND_SIGN,
+    "batch-sign": types_pb2.OPERATION_KIND_BATCH_SIGN,
+}
+STATES = {state: types_pb2.OperationState.Value(f"OPERATION_STATE_{state.value}") for state in State}
+VERDICTS = {
+    "": types_pb2.VERDICT_UNSPECIFIED,
+    "approve": types_pb2.VERDICT_APPROVE,
+    "reject": types_pb2.VERDICT_REJECT,
+    "abstain": types_pb2.VERDICT_ABSTAIN,
+}
+
+
+def _named(table: Mapping[K, int], value: int) -> K:
+    """The name of an enum value; one this version does not know is a ValueError, never a default."""
+    for name, number in table.items():
+        if number == value:
+            return name
+    raise ValueError(f"the node answered with enum value {value}, which this version does not know")
+
+
+def vault_to_pb(view: VaultView) -> types_pb2.Vault:
+    return types_pb2.Vault(
+        id=view.id,
+        name=view.name,
+        epoch=view.epoch,
+        certificate_hash=view.certificate_hash,
+        threshold=view.threshold,
+        signers=[
+            types_pb2.Signer(device=each.device, name=each.name, weight=each.weight, online=each.online)
+            for each in view.signers
+        ],
+        state=VAULT_STATES[view.state],
+        public_keys=[
+            types_pb2.PublicKey(
+                curve=CURVES[curve],
+                public_key=view.public_keys.get(curve, b""),
+                chain_code=view.chain_codes.get(curve, b""),
+                xpub=view.xpubs.get(curve, ""),
+            )
+            for curve in Curve
+            if curve in view.public_keys or curve in view.chain_codes or curve in view.xpubs
+        ],
+    )
+
+
+def vault_from_pb(message: types_pb2.Vault) -> VaultView:
+    keys = {_named(CURVES, each.curve): each for each in message.public_keys}
+    return VaultView(
+        id=VaultId(message.id),
+        name=message.name,
+        epoch=message.epoch,
+        certificate_hash=message.certificate_hash,
+        threshold=message.threshold,
+        signers=tuple(
+            SignerView(device=DeviceId(each.device), name=each.name, weight=each.weight, online=each.online)
+            for each in message.signers
+        ),
+        state=_named(VAULT_STATES, message.state),
+        public_keys={curve: each.public_key for curve, each in keys.items() if each.public_key},
+        chain_codes={curve: each.chain_code for curve, each in keys.items() if each.chain_code},
+        xpubs={curve: each.xpub for curve, each in keys.items() if each.xpub},
+    )
+
+
+def signature_to_pb(view: SignatureView) -> types_pb2.Signature:
+    return types_pb2.Signature(
+        algorithm=view.algorithm,
+        message=view.message,
+        signature=view.signature,
+        public_key=view.public_key,
+    )
+
+
+def signature_from_pb(message: types_pb2.Signature) -> SignatureView:
+    return SignatureView(
+        algorithm=message.algorithm,
+        message=message.message,
+        signature=message.signature,
+        public_key=message.public_key,
+    )
+
+
+def operation_to_pb(view: OperationView, *, signatures: bool = True) -> types_pb2.Operation:
+    """``signatures=False`` leaves them out, as lists do: all of them may be more than an answer holds."""
+    return types_pb2.Operation(
+        id=view.id,
+        kind=KINDS[view.kind],
+        vault=view.vault,
+        state=STATES[view.state],
+        created_ms=view.created_ms,
+        expires_ms=view.expires_ms,
+        proposer=view.proposer,
+        votes=[
+            types_pb2.Vote(
+                device=each.device, name=each.name, weight=each.weight, verdict=VERDICTS[each.verdict]
+            )
+            for each in view.votes
+        ],
+        approved_weight=view.approved_weight,
+        threshold=view.threshold,
+        attempt=view.attempt,
+        reason=view.reason,
+        detail=view.detail,
+        culprits=view.culprits,
+        signature_may_exist=view.signature_may_exist,
+        signers=view.signers,
+        signatures=[signature_to_pb(each) for each in view.signatures] if signatures else [],
+    )
+
+
+def operation_from_pb(message: types_pb2.Operation) -> OperationView:
+    return OperationView(
+        id=OperationId(message.id),
+        kind=_named(KINDS, message.kind),
+        vault=VaultId(message.vault) if message.HasField("vault") else None,
+        state=_named(STATES, message.state),
+        created_ms=message.created_ms,
+        expires_ms=message.expires_ms,
+        proposer=DeviceId(message.proposer),
+        votes=tuple(
+            VoteView(
+                device=DeviceId(each.device),
+                name=each.name,
+                weight=each.weight,
+                verdict=_named(VERDICTS, each.verdict),
+            )
+            for each in message.votes
+        ),
+        approved_weight=message.approved_weight,
+        threshold=message.threshold,
+        attempt=message.attempt,
+        reason=message.reason,
+        detail=message.detail,
+        culprits=tuple(DeviceId(each) for each in message.culprits),
+        signature_may_exist=message.signature_may_exist,
+        signers=tuple(DeviceId(each) for each in message.signers),
+        signatures=tuple(signature_from_pb(each) for each in message.signatures),
+    )
+
+
+def status_to_pb(view: NodeStatus) -> admin_pb2.NodeStatus:
+    return admin_pb2.NodeStatus(
+        device=view.device,
+        name=view.name,
+        version=view.version,
+        started_ms=view.started_ms,
+        boot=view.boot,
+        peers=[
+            admin_pb2.PeerStatus(device=device, connected=connected)
+            for device, connected in sorted(view.peers.items())
+        ],
+        vaults=[vault_to_pb(each) for each in view.vaults],
+        unfinished=view.unfinished,
+    )
+
+
+def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
+    return NodeStatus(
+        device=DeviceId(message.device),
+        name=message.name,
+        version=message.version,
+        started_ms=message.started_ms,
+        boot=message.boot,
+        peers={DeviceId(each.device): each.connected for each in message.peers},
+        vaults=tuple(vault_from_pb(each) for each in message.vaults),
+        unfinished=message.unfinished,
+    )
