@@ -1,4 +1,4 @@
-"""What can be asked for. Each kind is a frozen message; an operation is one of them with who asked, when, and until when."""
+"""What can be asked for. Each kind is a frozen message; an operation is one with its origin and lifetime."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CreateVault(Message, tag="create-vault"):
 
 
 class SigningData(Message):
-    """The payload as the caller wrote it. The bytes that are signed come from ``operations.payload``, never from here."""
+    """The payload as the caller wrote it. The bytes that are signed come from ``operations.payload``."""
 
     data: tuple[str, ...]
     content_type: str
@@ -62,12 +62,17 @@ class SigningData(Message):
 
 
 class Sign(Message, tag="sign"):
-    """``signing.data`` has exactly one item. ``epoch`` and ``certificate`` bind the sharing the votes are for."""
+    """``signing.data`` has one item. ``epoch`` and ``certificate`` bind the sharing the votes are for."""
 
     vault: Identifier
     epoch: int
     certificate: Bytes32
     signing: SigningData
+
+    def __post_init__(self) -> None:
+        # An approver is shown one message, so there is never a second one to sign.
+        if len(self.signing.data) != 1:
+            raise ValueError(f"sign takes exactly one message, not {len(self.signing.data)}; use batch-sign")
 
 
 class BatchSign(Message, tag="batch-sign"):
@@ -93,7 +98,7 @@ class Operation(Message):
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.request.__struct_config__.tag)
+        return Kind(str(self.request.__struct_config__.tag))
 
     @property
     def id(self) -> OperationId:
