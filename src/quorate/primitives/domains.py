@@ -13,6 +13,7 @@ class Domain(StrEnum):
     OPERATION_ID = "quorate/v1/operation-id"
     OPERATION = "quorate/v1/operation"
     VAULT_ID = "quorate/v1/vault-id"
+    SIGNER_ID = "quorate/v1/signer-id"
     # sessions and the wire
     CEREMONY = "quorate/v1/ceremony"
     SESSION = "quorate/v1/session"

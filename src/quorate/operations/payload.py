@@ -1,0 +1,105 @@
+"""What is signed: from the payload a caller wrote to the bytes of the message, by every node for itself.
+
+EDDSA signs the message itself. A payload has exactly one reading: what is not the strict form of its content
+type is refused, never repaired.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from quorate.errors import UsageError
+from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, Algorithm, SigningData
+
+INTERNAL_PREFIX = b"\xffquorate/"
+"""Messages that begin so are the nodes' own (trial signatures, policies); no caller gets one signed."""
+
+
+def messages(signing: SigningData) -> tuple[bytes, ...]:
+    """The messages to sign, in the caller's order; an empty message is legal.
+
+    ``UsageError`` names what cannot be signed: algorithm, derivation path, content type, or item.
+    """
+    if signing.algorithm is not Algorithm.EDDSA:
+        raise UsageError(
+            f"{signing.algorithm}: ECDSA signing is not available in this version; use EDDSA",
+            code="UNSUPPORTED_ALGORITHM",
+        )
+    if signing.derivation_path:
+        raise UsageError(
+            f"derivation path {signing.derivation_path!r}: derived keys are not available in this version",
+            code="UNSUPPORTED_DERIVATION",
+        )
+    read = _READERS.get(signing.content_type)
+    if read is None:
+        raise UsageError(
+            f"content type {signing.content_type!r} is not one of {', '.join(_READERS)}",
+            code="UNSUPPORTED_CONTENT_TYPE",
+        )
+    if not 1 <= len(signing.data) <= MAX_BATCH:
+        raise UsageError(f"{len(signing.data)} messages; a request holds 1 to {MAX_BATCH}", code="BATCH_SIZE")
+    return tuple(_message(read, text, item) for item, text in enumerate(signing.data, start=1))
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of this COSE name; ``UsageError`` for a name that is none."""
+    try:
+        return Algorithm(name)
+    except ValueError:
+        known = ", ".join(Algorithm)
+        raise UsageError(f"algorithm {name!r} is not one of {known}", code="UNSUPPORTED_ALGORITHM") from None
+
+
+def _message(read: Callable[[str], bytes], text: str, item: int) -> bytes:
+    try:
+        message = read(text)
+    except ValueError as error:
+        raise UsageError(f"message {item}: {error}", code="INVALID_PAYLOAD") from None
+    if len(message) > MAX_MESSAGE:
+        raise UsageError(
+            f"message {item} has {len(message)} bytes; the limit is {MAX_MESSAGE}", code="MESSAGE_TOO_LONG"
+        )
+    if message.startswith(INTERNAL_PREFIX):
+        raise UsageError(
+            f"message {item} begins 0xFF 'quorate/', which only the nodes' own messages may",
+            code="INTERNAL_MESSAGE",
+        )
+    return message
+
+
+def _text(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not text that UTF-8 can encode") from None
+
+
+def _hex(text: str) -> bytes:
+    # bytes.fromhex alone would skip spaces.
+    if re.fullmatch(r"(?:[0-9a-fA-F]{2})*", text) is None:
+        raise ValueError("not hex: an even number of digits 0-9 a-f A-F, without 0x, spaces or line ends")
+    return bytes.fromhex(text)
+
+
+def _base64(text: str) -> bytes:
+    try:
+        decoded = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        decoded = b""
+    # The one encoding of these bytes: strict mode still lets unused bits of the last character be set.
+    if base64.b64encode(decoded).decode() != text:
+        raise ValueError("not base64: the standard alphabet with padding, without spaces or line ends")
+    return decoded
+
+
+_READERS: Mapping[str, Callable[[str], bytes]] = MappingProxyType(
+    {
+        "text/plain": _text,
+        "application/octet-stream+hex": _hex,
+        "application/octet-stream+base64": _base64,
+    }
+)

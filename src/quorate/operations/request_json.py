@@ -1,0 +1,197 @@
+"""The request as an approver reads it: keys, nesting and types of the documented dialect.
+
+What each field means stands in docs/spec/approval.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from quorate.errors import Bug, UsageError
+from quorate.identifiers import Curve, DeviceId, VaultId
+from quorate.operations.kinds import (
+    Algorithm,
+    BatchSign,
+    CreateVault,
+    Kind,
+    Operation,
+    Sign,
+    SigningData,
+    short_id,
+)
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+
+Json = dict[str, Any]
+Vote = Literal["", "approved", "rejected", "abstain"]
+
+_NO_PARTY: Mapping[str, Any] = MappingProxyType({"id": "", "threshold": 0})
+_COSE_VALUES = {Algorithm.EDDSA: "-8", Algorithm.ES256K: "-47", Algorithm.ESKEC256: ""}
+_CURVES = ((Curve.SECP256K1, "ECDSA", "Secp256k1"), (Curve.ED25519, "EDDSA", "Edwards"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerFacts:
+    """A device in the roster, as its card names it, with what is known of its vote."""
+
+    device: DeviceId
+    uuid: str
+    name: str
+    client_record: str
+    weight: int
+    vote: Vote = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultFacts:
+    """A vault as this node's own record has it."""
+
+    id: VaultId
+    name: str
+    epoch: int
+    threshold: int
+    signers: tuple[SignerFacts, ...]
+    xpubs: Mapping[Curve, str]
+
+
+def route(kind: Kind) -> Literal["transaction", "reshare"]:
+    """Which of an approver's two URLs a request of this kind goes to."""
+    return "reshare" if kind is Kind.CREATE_VAULT else "transaction"
+
+
+def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> Json:
+    """The request to create a vault; ``signers`` are the devices its roster names, in any order."""
+    request = operation.request
+    if not isinstance(request, CreateVault):
+        raise Bug(f"{operation.kind} is not a vault creation")
+    if sorted((s.device, s.weight) for s in signers) != sorted((m.device, m.weight) for m in request.members):
+        raise Bug("the signers described are not the roster that is asked for")
+    approved = [s for s in signers if s.vote == "approved"]
+    created = timestamp(operation.created_ms)
+    return {
+        "__typename": "OperationCreateVault_v3",
+        "id": operation.id,
+        "organisationId": operation.organisation,
+        "cDetails": {"status": "VOTING", "threshold": request.threshold},
+        "voting": {
+            "approvedWeight": sum(s.weight for s in approved),
+            "progress": str(len(approved)),
+            "threshold": len(signers),
+            "votes": [_vote(s, algorithm="CLIENTRECORD") for s in signers],
+        },
+        "details": {
+            "__typename": "OperationCreateVaultDetails",
+            "expiresAt": timestamp(operation.expires_ms),
+            "createdAt": created,
+            "updatedAt": created,
+            "status": "VOTING",
+            "errorCode": "",
+            "errorMessage": "",
+            "vault": {
+                "id": operation.id,
+                "curves": [],
+                "signers": [_joining(operation, s, clientRecord=s.client_record) for s in signers],
+                "signingParty": dict(_NO_PARTY),
+                "details": {
+                    "id": operation.id,
+                    "name": request.name,
+                    "signers": [_joining(operation, s) for s in signers],
+                    "threshold": request.threshold,
+                    "reshareNonce": -1,
+                    "curves": [],
+                    "signingParty": dict(_NO_PARTY),
+                },
+            },
+            "threshold": request.threshold,
+            "memo": request.memo,
+        },
+    }
+
+
+def sign_json(operation: Operation, vault: VaultFacts) -> Json:
+    """The request to sign one message or a batch with a vault this node is a signer of."""
+    request = operation.request
+    if not isinstance(request, (Sign, BatchSign)):
+        raise Bug(f"{operation.kind} is not a signature")
+    if (vault.id, vault.epoch) != (request.vault, request.epoch):
+        raise Bug("the vault described is not the one that is to sign")
+    single = isinstance(request, Sign)
+    return {
+        "__typename": "OperationSign" if single else "OperationBatchSign",
+        "id": operation.id,
+        "organisationId": operation.organisation,
+        "details": {
+            "__typename": "SignRequestDetails" if single else "OperationBatchSignDetails",
+            "status": "VOTING",
+            "expiresAt": timestamp(operation.expires_ms),
+            "vault": {
+                "id": vault.id,
+                "signingParty": {"threshold": vault.threshold},
+                "signers": [
+                    {
+                        "id": digest(Domain.SIGNER_ID, vault.id, s.device, size=16).hex(),
+                        "weight": s.weight,
+                        "signingParty": {"threshold": vault.threshold},
+                        "device": {"id": s.device, "uuid": s.uuid},
+                    }
+                    for s in vault.signers
+                ],
+                "curves": [
+                    {"algorithm": algorithm, "curve": name, "xpub": vault.xpubs[curve]}
+                    for curve, algorithm, name in _CURVES
+                ],
+                "details": {"name": vault.name, "reshareNonce": vault.epoch, "threshold": vault.threshold},
+            },
+        },
+        "voting": {"votes": [_vote(s) for s in vault.signers]},
+        "signingData": _signing_data(request.signing, single=single),
+    }
+
+
+def timestamp(unix_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds; ``UsageError`` past the year 9999."""
+    seconds, millis = divmod(unix_ms, 1000)
+    try:
+        moment = datetime.fromtimestamp(seconds, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{unix_ms} ms is past the year 9999", code="INVALID_TIME") from None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+
+def _vote(signer: SignerFacts, **algorithm: str) -> Json:
+    device = {"id": signer.device, "uuid": signer.uuid, **algorithm, "clientRecord": signer.client_record}
+    return {"device": device, "vote": signer.vote, "weight": signer.weight}
+
+
+def _joining(operation: Operation, signer: SignerFacts, **record: str) -> Json:
+    """A signer of a vault yet to be made: its id comes from the operation, its signing party is empty."""
+    return {
+        "id": short_id(digest(Domain.SIGNER_ID, operation.id, signer.device)),
+        "device": {
+            "id": signer.device,
+            "uuid": signer.uuid,
+            "name": signer.name,
+            "theType": "VirtualSigner",
+            **record,
+        },
+        "signingParty": dict(_NO_PARTY),
+        "weight": signer.weight,
+    }
+
+
+def _signing_data(signing: SigningData, *, single: bool) -> Json:
+    return {
+        "data": signing.data[0] if single else "",
+        "batchData": None if single else list(signing.data),
+        "derivationPath": signing.derivation_path,
+        "chainId": 0,
+        "coseAlgorithm": {"type": signing.algorithm.value, "value": _COSE_VALUES[signing.algorithm]},
+        "contentType": signing.content_type,
+        "executionType": "",
+        "signature": "",
+        "batchSignature": None,
+    }
