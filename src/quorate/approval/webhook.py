@@ -1,0 +1,118 @@
+"""The approver that asks a customer's HTTP service. It refuses unless it gets a sound answer in time."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from quorate.approval.dialect import APPROVER, MAX_ANSWER, fresh_nonce, insist, question, verdict
+from quorate.ceremony.ports import ApprovalRequest, Decision, Verdict
+from quorate.errors import Denied
+from quorate.identifiers import DeviceId
+
+
+class _Unanswered(Denied):
+    """No whole answer came. It says nothing of the approver's mind, so the question may be put again."""
+
+    def __init__(self, rule: str, explanation: str) -> None:
+        super().__init__(explanation, approver=APPROVER, rule=rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookApprover:
+    """``timeout`` is seconds for one try, from connecting to the last byte; ``backoff`` seconds before the second
+    try, doubled before each further one. Only a try that got no whole answer is followed by another."""
+
+    urls: Mapping[Literal["transaction", "reshare"], str]
+    key: Ed25519PublicKey
+    sign: Callable[[bytes], bytes]
+    device: DeviceId
+    tls: ssl.SSLContext
+    timeout: float
+    tries: int
+    backoff: float
+
+    @property
+    def name(self) -> str:
+        return APPROVER
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                said = await self._ask(request)
+            except _Unanswered as error:
+                if tried >= self.tries:
+                    return _refusal(error)
+            except Denied as error:
+                return _refusal(error)
+            else:
+                return Decision(
+                    verdict=said,
+                    approver=self.name,
+                    rule="AP-1.3 answer",
+                    explanation=f"operation {request.operation}: the approver says {said.name.lower()}",
+                )
+            await asyncio.sleep(self.backoff * 2 ** (tried - 1))
+
+    async def _ask(self, request: ApprovalRequest) -> Verdict:
+        """One try, on a connection of its own, under a nonce of its own."""
+        url, nonce = self.urls[request.route], fresh_nonce()
+        host = urlsplit(url).netloc  # the rest of a URL may hold a token
+        body, headers = question(request, nonce=nonce, sign=self.sign, device=self.device)
+        try:
+            # httpx limits each read; the slow drip of an answer needs a limit on all of them.
+            async with (
+                asyncio.timeout(self.timeout),
+                httpx.AsyncClient(verify=self.tls, trust_env=False, timeout=self.timeout) as client,
+                client.stream("POST", url, content=body, headers=headers, follow_redirects=False) as response,
+            ):
+                answer = await _read(response)
+        except (TimeoutError, httpx.TimeoutException):
+            raise _Unanswered("AP-2.2 timeout", f"{host}: no whole answer within {self.timeout} s") from None
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            insist(not _is_tls(error), "AP-2.3 TLS", f"{host}: {error}; check the certificates of both sides")
+            if isinstance(error, httpx.ConnectError):
+                raise _Unanswered("AP-2.1 unreachable", f"{host}: {error}") from None
+            raise _Unanswered("AP-2.4 broken off", f"{host}: {type(error).__name__}: {error}") from None
+        received = {name: response.headers.get_list(name) for name in response.headers}
+        return verdict(received, answer, request=request, nonce=nonce, key=self.key)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """The body of a 200, as sent; given up as soon as it is known to be too long."""
+    status = response.status_code
+    insist(
+        not 300 <= status < 400,
+        "AP-2.5 redirect",
+        f"the approver redirects ({status}); configure the final URL",
+    )
+    insist(status == 200, "AP-2.6 status code", f"the approver answered {status}, not 200")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        insist(len(body) <= MAX_ANSWER, "AP-2.7 size", f"the answer is longer than {MAX_ANSWER} bytes")
+    return bytes(body)
+
+
+def _refusal(error: Denied) -> Decision:
+    return Decision(verdict=Verdict.REFUSE, approver=error.approver, rule=error.rule, explanation=str(error))
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether the two sides could not agree on TLS; a TLS connection that just ends is broken off."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError) and not isinstance(
+            error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
