@@ -1,0 +1,81 @@
+# `make demo` and `make test` each set up everything they need; the rest is for those who work on the code.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The generators and the demo start other programs of the environment by name.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+LOCKED := --require-hashes --only-binary :all:
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url pyproject.toml
+EXTENSION := pyproject.toml setup.py native/build.py $(wildcard native/include/*.h native/src/*.c native/src/*.h)
+
+.PHONY: help demo test lint native bench crash mutate proto lock clean
+
+help:
+	@echo "make demo     three nodes and an approval server on this machine: create a vault, sign, refuse"
+	@echo "make test     the tests"
+	@echo "make lint     style, types, layers, generated code"
+	@echo "make native   C: warnings as errors, tests, sanitizers, constant time (valgrind)"
+	@echo "make bench    figures, one JSON line each"
+	@echo "make crash    the slow tests: kill -9 at every commit and every message"
+	@echo "make mutate   delete each protocol check in turn and see a test fail"
+	@echo "make proto    regenerate the gRPC code; make lock: the lock files; make clean: forget the environment"
+
+demo: $(VENV)/installed
+	@$(RUN) quorate demo
+
+test: $(VENV)/installed $(VENV)/development
+	@$(RUN) python -m pytest
+
+lint: $(VENV)/installed $(VENV)/development
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) python scripts/generate_proto.py --check
+	$(RUN) python -m pytest -n 0 tests/docs/test_repository.py
+
+native: $(VENV)/installed $(VENV)/development
+	$(RUN) $(MAKE) -C native check sanitize ctime
+
+bench: $(VENV)/installed $(VENV)/development
+	@$(RUN) python -m benchmarks all
+
+crash: $(VENV)/installed $(VENV)/development
+	$(RUN) python -m pytest -m slow
+
+mutate: $(VENV)/installed $(VENV)/development
+	$(RUN) python scripts/mutate_checks.py
+
+proto: $(VENV)/development
+	$(RUN) python scripts/generate_proto.py
+
+lock:
+	$(COMPILE) --group build --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build native/build src/*.egg-info src/quorate/native/*.so
+
+# --- the environment -------------------------------------------------------------------------------------------
+
+$(VENV)/made:
+	@python=$$(scripts/find-python) && echo "Setting up $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/runtime: requirements.lock $(VENV)/made
+	@echo "Installing the locked dependencies"
+	@$(PIP) $(LOCKED) --requirement requirements.lock
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock $(VENV)/runtime
+	@echo "Installing the locked development tools"
+	@$(PIP) $(LOCKED) --requirement requirements-dev.lock
+	@touch $@
+
+# The build tools are in the lock, so the build downloads nothing of its own.
+$(VENV)/installed: $(EXTENSION) $(VENV)/runtime
+	@echo "Building the C extension and installing Quorate"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
