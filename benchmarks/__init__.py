@@ -1,0 +1,1 @@
+"""Figures of speed, in three tiers: native, protocol and node. See README.md here."""
