@@ -1,0 +1,79 @@
+/* The C side of Quorate: secret memory, the two scalar fields, and group operations.
+ *
+ * This file is also what cffi reads, less its preprocessor lines: plain declarations only.
+ *
+ * A scalar is 32 bytes in its group's own order (secp256k1 big-endian, Ed25519 little-endian) and is canonical, less
+ * than the group's order, wherever it is an input unless said otherwise. A point is the bytes of a quorate_point as
+ * these functions left them: decoded once, strictly, and opaque from then on. The identity is a point.
+ *
+ * Everything is constant time in what it reads through a pointer, unless its name ends in _var; counts and sizes are
+ * public. Outputs may overlap inputs only where they are the same array. Functions that return int give 1 for yes or
+ * done and 0 for no or failed.
+ */
+#ifndef QUORATE_H
+#define QUORATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { QUORATE_SECP256K1 = 0, QUORATE_ED25519 = 1 } quorate_curve;
+
+/* --- secret memory --- */
+
+/* Zeroed memory that is kept out of swap and core dumps where the system allows; NULL when there is none left. */
+void *quorate_secret_new(size_t size);
+/* Wipe and give back what quorate_secret_new gave; NULL is ignored. */
+void quorate_secret_free(void *secret);
+void quorate_wipe(void *memory, size_t size);
+int quorate_equal(const void *a, const void *b, size_t size);
+/* Fill with the operating system's randomness. */
+int quorate_random(void *memory, size_t size);
+/* Whether the system has agreed, so far, to keep all secret memory out of swap. */
+int quorate_memory_is_locked(void);
+
+/* --- scalars --- */
+
+/* Whether each of count times any 32 bytes is a canonical scalar. */
+int quorate_scalar_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count);
+int quorate_scalar_is_zero(const uint8_t *scalar);
+/* count numbers of size bytes each (at most 64), in the group's byte order, modulo its order. */
+int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numbers, size_t size, size_t count);
+/* Element by element over count scalars. */
+void quorate_scalar_add(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count);
+void quorate_scalar_subtract(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count);
+void quorate_scalar_multiply(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count);
+/* The inverses of count scalars for little more than the price of one. The inverse of zero is zero. */
+int quorate_scalar_invert(quorate_curve curve, uint8_t *out, const uint8_t *a, size_t count);
+/* The sum of a[i] * b[i]; zero for none. */
+void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count);
+/* out[i] = sum of coefficients[j] * xs[i]^j. The xs are public. */
+void quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
+                           const uint8_t *coefficients, size_t terms);
+/* out[i] = product over j != i of xs[j] / (xs[j] - xs[i]); fails unless the xs are distinct and nonzero. */
+int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count);
+
+/* --- points --- */
+
+typedef struct { uint8_t bytes[64]; } quorate_point;
+
+/* Find libsecp256k1 and libsodium in these two shared objects and test them; once, before any function below.
+ * NULL when all is well, else what is wrong. */
+const char *quorate_groups_load(const char *secp256k1, const char *sodium);
+void quorate_point_generator(quorate_curve curve, quorate_point *out);
+void quorate_point_identity(quorate_curve curve, quorate_point *out);
+/* The point of prime order, other than the identity, that this is the one encoding of: 33 compressed bytes for
+ * secp256k1, 32 for Ed25519. */
+int quorate_point_decode(quorate_curve curve, quorate_point *out, const uint8_t *encoded);
+/* Fails for the identity, which has no encoding. */
+int quorate_point_encode(quorate_curve curve, uint8_t *out, const quorate_point *point);
+int quorate_point_negate(quorate_curve curve, quorate_point *out, const quorate_point *point);
+int quorate_point_sum(quorate_curve curve, quorate_point *out, const quorate_point *points, size_t count);
+/* out[i] = scalars[i] * generator. */
+int quorate_point_base(quorate_curve curve, quorate_point *out, const uint8_t *scalars, size_t count);
+/* Constant time in the scalar; which point, and whether the product is the identity, is public. */
+int quorate_point_multiply(quorate_curve curve, quorate_point *out, const uint8_t *scalar, const quorate_point *point);
+/* The sum of scalars[i] * points[i], all public. */
+int quorate_point_combination_var(quorate_curve curve, quorate_point *out, const uint8_t *scalars,
+                                  const quorate_point *points, size_t count);
+
+#endif

@@ -1,0 +1,272 @@
+#include "quorate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkmem.h"
+#include "modulus.h"
+
+enum { SIZE = 32, WIDE = 64 };
+
+/* The orders of the two groups: n (SEC 2, section 2.4.1) and L (RFC 8032, section 5.1). */
+static const modulus orders[2] = {
+    [QUORATE_SECP256K1] = {
+        .value = {{0xbfd25e8cd0364141, 0xbaaedce6af48a03b, 0xfffffffffffffffe, 0xffffffffffffffff}},
+        .square = {{0x896cf21467d7d140, 0x741496c20e7cf878, 0xe697f5e45bcd07c6, 0x9d671cd581c69bc5}},
+        .inverse = 0x4b0dff665588b13f,
+    },
+    [QUORATE_ED25519] = {
+        .value = {{0x5812631a5cf5d3ed, 0x14def9dea2f79cd6, 0x0000000000000000, 0x1000000000000000}},
+        .square = {{0xa40611e3449c0f01, 0xd00e1ba768859347, 0xceec73d217f5be65, 0x0399411b7c309a3d}},
+        .inverse = 0xd2b51da312547e1b,
+    },
+};
+
+/* Byte i of a scalar, counted from the least significant, stands at i ^ this. */
+static size_t order_of_bytes(quorate_curve curve)
+{
+    return curve == QUORATE_SECP256K1 ? SIZE - 1 : 0;
+}
+
+static void load(quorate_curve curve, number *out, const uint8_t *bytes)
+{
+    size_t swap = order_of_bytes(curve);
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t limb = 0;
+        for (size_t j = 0; j < 8; j++) {
+            limb |= (uint64_t)bytes[(8 * i + j) ^ swap] << (8 * j);
+        }
+        out->limb[i] = limb;
+    }
+}
+
+static void store(quorate_curve curve, uint8_t *bytes, const number *in)
+{
+    size_t swap = order_of_bytes(curve);
+    for (size_t i = 0; i < SIZE; i++) {
+        bytes[i ^ swap] = (uint8_t)(in->limb[i / 8] >> (8 * (i % 8)));
+    }
+}
+
+int quorate_scalar_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count)
+{
+    number a, difference;
+    uint64_t less = 1;
+    for (size_t i = 0; i < count; i++) {
+        load(curve, &a, scalars + i * SIZE);
+        less &= number_subtract(&difference, &a, &orders[curve].value);
+    }
+    quorate_wipe(&a, sizeof a);
+    quorate_wipe(&difference, sizeof difference);
+    return (int)less;
+}
+
+int quorate_scalar_is_zero(const uint8_t *scalar)
+{
+    static const uint8_t zero[SIZE];
+    return quorate_equal(scalar, zero, SIZE);
+}
+
+int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numbers, size_t size, size_t count)
+{
+    if (size > WIDE) {
+        return 0;
+    }
+    const modulus *m = &orders[curve];
+    int big_endian = curve == QUORATE_SECP256K1;
+    uint8_t wide[WIDE] = {0};
+    number high, low;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(big_endian ? wide + WIDE - size : wide, numbers + i * size, size);
+        load(curve, &high, big_endian ? wide : wide + SIZE);
+        load(curve, &low, big_endian ? wide + SIZE : wide);
+        enter(m, &high, &high); /* high * 2^256 is just its place value */
+        enter(m, &low, &low);
+        leave(m, &low, &low);
+        add(m, &low, &low, &high);
+        store(curve, out + i * SIZE, &low);
+    }
+    quorate_wipe(wide, sizeof wide);
+    quorate_wipe(&high, sizeof high);
+    quorate_wipe(&low, sizeof low);
+    return 1;
+}
+
+typedef void operation(const modulus *m, number *out, const number *a, const number *b);
+
+static void for_each(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count, operation *f)
+{
+    number x, y;
+    for (size_t i = 0; i < count; i++) {
+        load(curve, &x, a + i * SIZE);
+        load(curve, &y, b + i * SIZE);
+        f(&orders[curve], &x, &x, &y);
+        store(curve, out + i * SIZE, &x);
+    }
+    quorate_wipe(&x, sizeof x);
+    quorate_wipe(&y, sizeof y);
+}
+
+static void multiply_plain(const modulus *m, number *out, const number *a, const number *b)
+{
+    multiply(m, out, a, b);
+    enter(m, out, out);
+}
+
+void quorate_scalar_add(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count)
+{
+    for_each(curve, out, a, b, count, add);
+}
+
+void quorate_scalar_subtract(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count)
+{
+    for_each(curve, out, a, b, count, subtract);
+}
+
+void quorate_scalar_multiply(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count)
+{
+    for_each(curve, out, a, b, count, multiply_plain);
+}
+
+/* a to the power m - 2, by Fermat, both in Montgomery form. The exponent is public. */
+static void invert(const modulus *m, number *out, const number *a)
+{
+    const number one = {{1, 0, 0, 0}}, two = {{2, 0, 0, 0}};
+    number exponent, result;
+    number_subtract(&exponent, &m->value, &two);
+    enter(m, &result, &one);
+    for (int bit = 255; bit >= 0; bit--) {
+        multiply(m, &result, &result, &result);
+        if ((exponent.limb[bit / 64] >> (bit % 64)) & 1) {
+            multiply(m, &result, &result, a);
+        }
+    }
+    *out = result;
+    quorate_wipe(&result, sizeof result);
+}
+
+/* a[i] = 1 / a[i], zero for zero, in Montgomery form. before has room for count numbers. One inversion of the product
+ * of all, then back through the partial products: P. L. Montgomery, "Speeding the Pollard and elliptic curve methods
+ * of factorization", 1987, section 10.3.1. A zero takes part as a one. */
+static void invert_all(const modulus *m, number *a, number *before, size_t count)
+{
+    const number zero = {{0}}, plain_one = {{1, 0, 0, 0}};
+    number one, product, inverse, x;
+    enter(m, &one, &plain_one);
+    product = one;
+    for (size_t i = 0; i < count; i++) {
+        x = a[i];
+        number_select(&x, &one, mask_of(number_is_zero(&a[i])));
+        before[i] = product;
+        multiply(m, &product, &product, &x);
+    }
+    invert(m, &inverse, &product);
+    for (size_t i = count; i-- > 0;) {
+        uint64_t is_zero = mask_of(number_is_zero(&a[i]));
+        x = a[i];
+        number_select(&x, &one, is_zero);
+        multiply(m, &a[i], &inverse, &before[i]);
+        number_select(&a[i], &zero, is_zero);
+        multiply(m, &inverse, &inverse, &x);
+    }
+    quorate_wipe(&product, sizeof product);
+    quorate_wipe(&inverse, sizeof inverse);
+    quorate_wipe(&x, sizeof x);
+}
+
+int quorate_scalar_invert(quorate_curve curve, uint8_t *out, const uint8_t *a, size_t count)
+{
+    const modulus *m = &orders[curve];
+    number *numbers = count > SIZE_MAX / (2 * sizeof *numbers) ? NULL : quorate_secret_new(2 * count * sizeof *numbers);
+    if (numbers == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        load(curve, &numbers[i], a + i * SIZE);
+        enter(m, &numbers[i], &numbers[i]);
+    }
+    invert_all(m, numbers, numbers + count, count);
+    for (size_t i = 0; i < count; i++) {
+        leave(m, &numbers[i], &numbers[i]);
+        store(curve, out + i * SIZE, &numbers[i]);
+    }
+    quorate_secret_free(numbers);
+    return 1;
+}
+
+void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count)
+{
+    const modulus *m = &orders[curve];
+    number sum = {{0}}, x, y;
+    for (size_t i = 0; i < count; i++) {
+        load(curve, &x, a + i * SIZE);
+        load(curve, &y, b + i * SIZE);
+        multiply(m, &x, &x, &y);
+        add(m, &sum, &sum, &x);
+    }
+    enter(m, &sum, &sum); /* every product lacked a factor of 2^256 */
+    store(curve, out, &sum);
+    quorate_wipe(&sum, sizeof sum);
+    quorate_wipe(&x, sizeof x);
+    quorate_wipe(&y, sizeof y);
+}
+
+void quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
+                           const uint8_t *coefficients, size_t terms)
+{
+    const modulus *m = &orders[curve];
+    number sum, coefficient;
+    for (size_t i = 0; i < count; i++) {
+        number x = {{xs[i], 0, 0, 0}};
+        enter(m, &x, &x);
+        sum = (number){{0}};
+        for (size_t j = terms; j-- > 0;) {
+            load(curve, &coefficient, coefficients + j * SIZE);
+            multiply(m, &sum, &sum, &x);
+            add(m, &sum, &sum, &coefficient);
+        }
+        store(curve, out + i * SIZE, &sum);
+    }
+    quorate_wipe(&sum, sizeof sum);
+    quorate_wipe(&coefficient, sizeof coefficient);
+}
+
+/* Each is the product of all xs over x_i * prod_{j != i} (x_j - x_i); one batch of inversions serves all. */
+int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count)
+{
+    const modulus *m = &orders[curve];
+    number *points = count > SIZE_MAX / (3 * sizeof *points) ? NULL : calloc(3 * count + 1, sizeof *points);
+    if (points == NULL) {
+        return 0;
+    }
+    number *divisors = points + count;
+    number all = {{1, 0, 0, 0}};
+    enter(m, &all, &all);
+    for (size_t i = 0; i < count; i++) {
+        points[i] = (number){{xs[i], 0, 0, 0}};
+        enter(m, &points[i], &points[i]);
+        multiply(m, &all, &all, &points[i]);
+    }
+    int distinct = 1;
+    for (size_t i = 0; i < count; i++) {
+        divisors[i] = points[i];
+        for (size_t j = 0; j < count; j++) {
+            if (j != i) {
+                number difference;
+                subtract(m, &difference, &points[j], &points[i]);
+                multiply(m, &divisors[i], &divisors[i], &difference);
+            }
+        }
+        distinct &= !number_is_zero(&divisors[i]);
+    }
+    if (distinct) {
+        invert_all(m, divisors, divisors + count, count);
+        for (size_t i = 0; i < count; i++) {
+            multiply(m, &divisors[i], &divisors[i], &all);
+            leave(m, &divisors[i], &divisors[i]);
+            store(curve, out + i * SIZE, &divisors[i]);
+        }
+    }
+    free(points);
+    return distinct;
+}
