@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("tier", choices=[*TIERS, "all"])
     asked = parser.parse_args().tier
     for name in TIERS if asked == "all" else [asked]:
-        tier = cast(Tier, importlib.import_module(f"benchmarks.{name}"))
+        tier = cast("Tier", importlib.import_module(f"benchmarks.{name}"))
         for figure in tier.figures():
             print(figure.line(), flush=True)
 

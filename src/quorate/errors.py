@@ -88,7 +88,7 @@ class Stalled(Aborted):
 
 
 class Diverged(Aborted):
-    """Echoed views of one round differ. Names the equivocator once two of its signed envelopes have met, else nobody."""
+    """Echoed views of one round differ. Names the equivocator once two of its signed envelopes met, else nobody."""
 
     reason = "DIVERGED"
 

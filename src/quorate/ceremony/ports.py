@@ -233,8 +233,15 @@ class Ledger(Protocol):
         ...
 
     def move_operation(
-        self, operation: OperationId, frm: Sequence[State], to: State, *, reason: str = "", detail: str = "",
-        culprits: Sequence[DeviceId] = (), result: bytes = b"",
+        self,
+        operation: OperationId,
+        frm: Sequence[State],
+        to: State,
+        *,
+        reason: str = "",
+        detail: str = "",
+        culprits: Sequence[DeviceId] = (),
+        result: bytes = b"",
     ) -> bool:
         """Set the state if it is one of ``frm``; False, and nothing changed, if it is not."""
         ...
@@ -277,7 +284,9 @@ class Ledger(Protocol):
         """Erase a PENDING sharing whose record we never signed; False if it was SIGNED or further."""
         ...
 
-    def record_acknowledgement(self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes) -> None: ...
+    def record_acknowledgement(
+        self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes
+    ) -> None: ...
 
     def epochs(self, vault: VaultId | None = None) -> Sequence[EpochRow]: ...
 
@@ -377,15 +386,32 @@ class NodeApi(Protocol):
     """What the client services call. Every call is authenticated before it gets here."""
 
     async def create_vault(
-        self, caller: Caller, *, name: str, weights: Mapping[str, int], threshold: int, allow_sole_signer: bool,
-        memo: str, idempotency_key: str, expires_in_ms: int | None,
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        weights: Mapping[str, int],
+        threshold: int,
+        allow_sole_signer: bool,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
     ) -> OperationView:
         """``weights`` maps a peer's name or device id to its weight."""
         ...
 
     async def sign(
-        self, caller: Caller, *, vault: str, data: Sequence[str], batch: bool, content_type: str, algorithm: str,
-        derivation_path: str, idempotency_key: str, expires_in_ms: int | None,
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        data: Sequence[str],
+        batch: bool,
+        content_type: str,
+        algorithm: str,
+        derivation_path: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
     ) -> OperationView:
         """``vault`` is a name or an id; a name held by two vaults is refused."""
         ...
