@@ -27,8 +27,8 @@ class _Unanswered(Denied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookApprover:
-    """``timeout`` is seconds for one try, from connecting to the last byte; ``backoff`` seconds before the second
-    try, doubled before each further one. Only a try that got no whole answer is followed by another."""
+    """Up to ``tries`` tries of ``timeout`` seconds each, connecting included, ``backoff`` seconds and then twice
+    as long as before between them. Only a try that got no whole answer is followed by another."""
 
     urls: Mapping[Literal["transaction", "reshare"], str]
     key: Ed25519PublicKey
