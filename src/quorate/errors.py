@@ -91,6 +91,7 @@ class Diverged(Aborted):
     """Echoed views of one round differ. Names the equivocator once two of its signed envelopes met, else nobody."""
 
     reason = "DIVERGED"
+    rule: ClassVar[str] = "W-5.2 view"
 
     def __init__(self, slot: str, culprits: Iterable[DeviceId] = (), evidence: Iterable[bytes] = ()) -> None:
         self.slot = slot

@@ -18,6 +18,7 @@ class Domain(StrEnum):
     CEREMONY = "quorate/v1/ceremony"
     SESSION = "quorate/v1/session"
     ENVELOPE = "quorate/v1/envelope"
+    BODY = "quorate/v1/body"
     VIEW = "quorate/v1/view"
     SEAL_KEY = "quorate/v1/seal-key"
     # keygen
