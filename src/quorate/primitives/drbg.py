@@ -36,7 +36,7 @@ class Drbg:
         return int.from_bytes(self._next("public", 16), "big") % bound
 
     def fork(self, label: str) -> Drbg:
-        """An independent generator. A label is good for one fork: two with the same would repeat each other's nonces."""
+        """An independent generator. A label forks once: the same again would repeat its nonces."""
         if label in self._forks:
             raise Bug(f"a second fork {label!r} would repeat the first one's output")
         self._forks.add(label)

@@ -106,5 +106,3 @@ def conflict(first: Header, second: Header) -> bool:
     if (first.session, first.sender, first.slot) != (second.session, second.sender, second.slot):
         return False
     return first.view != second.view or (first.recipient == second.recipient and first != second)
-
-

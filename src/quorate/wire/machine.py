@@ -1,4 +1,4 @@
-"""A protocol as a value: bytes in, frames out. It owns no socket, clock, thread or lock, and is used by one at a time."""
+"""A protocol as a value: bytes in, frames out. It owns no socket, clock, thread or lock; one caller at a time."""
 
 from __future__ import annotations
 
@@ -192,5 +192,3 @@ class Machine(Generic[T]):
             self._observe(
                 Passage(sender=envelope.sender, recipient=envelope.recipient, slot=envelope.slot, size=size)
             )
-
-

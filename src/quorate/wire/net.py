@@ -85,7 +85,9 @@ class Mailbox:
         if len(draft.slot) > MAX_SLOT:
             raise Bug(f"the slot {draft.slot} is too long")
         if {(draft.slot, draft.recipient), (draft.slot, ALL)} & self.sent:
-            raise Bug(f"a second message for {draft.recipient or 'all'} in {draft.slot}; use at() to tell them apart")
+            raise Bug(
+                f"a second message for {draft.recipient or 'all'} in {draft.slot}; use at() to tell them apart"
+            )
         self.sent.add((draft.slot, draft.recipient))
         self.post(draft)
 
@@ -182,7 +184,9 @@ class Net:
         for party in self.others:
             self.box.send(Draft(recipient=party, slot=self.slot(kind), view=view, message=messages[party]))
         with _Verb(self, alone=False):
-            heard: dict[DeviceId, M | Unreadable] = dict(await self._read(kind, self.others, view, lenient=lenient))
+            heard: dict[DeviceId, M | Unreadable] = dict(
+                await self._read(kind, self.others, view, lenient=lenient)
+            )
         return {p: mine if p == self.me else heard[p] for p in self.parties}
 
     def evidence(self, party: DeviceId, kind: type[Message]) -> bytes:
@@ -199,7 +203,9 @@ class Net:
         """What ``dealer`` sent ``complainer`` in the slot of ``kind`` here, opened with the session private key the
         complainer published. ``Unreadable`` is the dealer's doing; ``ProtocolAbort`` blames the complainer, whose key
         or envelope is not the one it was bound to."""
-        return open_disclosed(self, frame, dealer=dealer, complainer=complainer, kind=kind, private_key=private_key)
+        return open_disclosed(
+            self, frame, dealer=dealer, complainer=complainer, kind=kind, private_key=private_key
+        )
 
     async def _broadcast(self, message: M, *, echoed: bool) -> dict[DeviceId, M]:
         kind, view = type(message), self.view
@@ -219,11 +225,23 @@ class Net:
 
     @overload
     async def _read(
-        self, kind: type[M], senders: tuple[DeviceId, ...], view: bytes, *, public: bool = False, lenient: bool
+        self,
+        kind: type[M],
+        senders: tuple[DeviceId, ...],
+        view: bytes,
+        *,
+        public: bool = False,
+        lenient: bool,
     ) -> dict[DeviceId, M | Unreadable]: ...
 
     async def _read(
-        self, kind: type[M], senders: tuple[DeviceId, ...], view: bytes, *, public: bool = False, lenient: bool = False
+        self,
+        kind: type[M],
+        senders: tuple[DeviceId, ...],
+        view: bytes,
+        *,
+        public: bool = False,
+        lenient: bool = False,
     ) -> dict[DeviceId, M] | dict[DeviceId, M | Unreadable]:
         """The barrier: everybody's message, then the checks, in order of id, those that name someone first."""
         letters = await self.box.receive(self.slot(kind), senders)
@@ -287,7 +305,9 @@ class _Verb:
         for mark in self._net.box.verbs:
             other, echoing = mark.removeprefix("!"), mark.startswith("!")
             if (self._alone and below(other, path)) or (echoing and below(path, other)):
-                raise Bug(f"an echo and another verb are in flight at {path or '/'}; use at() to keep them apart")
+                raise Bug(
+                    f"an echo and another verb are in flight at {path or '/'}; use at() to keep them apart"
+                )
         self._net.box.verbs.append(self._mark)
 
     def __exit__(self, *_: object) -> None:
@@ -360,5 +380,3 @@ def step(protocol: Coroutine[Any, None, object]) -> None:
     if protocol.send(None) is not PARKED:
         protocol.close()
         raise Bug("a protocol awaited something that is not a verb of its net")
-
-

@@ -55,9 +55,9 @@ class Rewritten:
 
 Cheat: TypeAlias = Message | bytes | Rewritten | Frame | Fate
 Tamper: TypeAlias = "Callable[[DeviceId, DeviceId, str, Message], Cheat | list[Cheat]]"
-"""``tamper(sender, recipient, slot, message)``: what ``sender`` sends ``recipient`` in place of ``message``: a message, a
-raw body (sealed where the message would be), a rewritten envelope, a raw frame, ``DROP``, or several of these. Called
-once per recipient, of broadcasts too; a hook returns ``message`` itself where it does not cheat."""
+"""``tamper(sender, recipient, slot, message)``: what ``sender`` sends ``recipient`` in place of ``message``: a message,
+a raw body (sealed where the message would be), a rewritten envelope, a raw frame, ``DROP``, or several of these.
+Called once per recipient, of broadcasts too; a hook returns ``message`` itself where it does not cheat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,10 +195,17 @@ class _Player(Machine[T]):
         return departing
 
     def copies(self, draft: Draft, recipient: DeviceId, letter: Letter) -> Iterable[bytes]:
-        frames = [letter.frame] if self._tamper is None else list(self._cheat(self._tamper, draft, recipient, letter))
-        depth = 1 + max((self._rounds[place] for place in self.box.read if related(place[0], draft.slot)), default=0)
+        frames = (
+            [letter.frame]
+            if self._tamper is None
+            else list(self._cheat(self._tamper, draft, recipient, letter))
+        )
+        depth = 1 + max(
+            (self._rounds[place] for place in self.box.read if related(place[0], draft.slot)), default=0
+        )
         self._log += [
-            Sent(sender=self.me, recipient=recipient, slot=draft.slot, frame=frame, round=depth) for frame in frames
+            Sent(sender=self.me, recipient=recipient, slot=draft.slot, frame=frame, round=depth)
+            for frame in frames
         ]
         return frames
 
@@ -217,7 +224,9 @@ class _Player(Machine[T]):
                     yield letter.frame if cheat is draft.message else self._forged(draft, cheat).frame
 
     def _forged(self, draft: Draft, content: Message | bytes) -> Letter:
-        return self.write(draft, content if isinstance(content, bytes) else encode(content, private=draft.sealed))
+        return self.write(
+            draft, content if isinstance(content, bytes) else encode(content, private=draft.sealed)
+        )
 
 
 def silent_after(device: DeviceId, message: str) -> Tamper:
