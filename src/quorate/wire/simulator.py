@@ -25,7 +25,7 @@ from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message, encode
 from quorate.wire.courier import SessionCourier, exchange_public
 from quorate.wire.machine import Machine, Passage
-from quorate.wire.net import Draft, Letter, Net, below
+from quorate.wire.net import Draft, Letter, Net
 
 T = TypeVar("T")
 
@@ -62,8 +62,7 @@ Called once per recipient, of broadcasts too; a hook returns ``message`` itself 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One frame on one link. ``round`` is the length of the longest chain of messages that led to it, counting those
-    of its own path, of the paths above and of those below."""
+    """One frame on one link. ``round`` is one more than the latest that had reached its sender."""
 
     sender: DeviceId
     recipient: DeviceId
@@ -90,6 +89,7 @@ class Outcome(Generic[T]):
 
     @property
     def rounds(self) -> int:
+        """Flights one after the other: exact in lockstep, an upper bound in random order."""
         return max((each.round for each in self.sent), default=0)
 
     @property
@@ -100,13 +100,15 @@ class Outcome(Generic[T]):
 
 class Simulator(Generic[T]):
     """Runs one protocol per device to the end. ``tamper`` makes cheats; ``inject`` puts (channel, recipient, frame) on
-    the links beforehand; ``observe`` sees what each device's observer would."""
+    the links beforehand; ``observe`` sees what each device's observer would. Any message in flight may arrive next; in
+    ``lockstep``, the one sent first does."""
 
     def __init__(
         self,
         protocols: Mapping[DeviceId, Callable[[Net], Coroutine[Any, None, T]]],
         *,
         seed: int = 0,
+        lockstep: bool = False,
         tamper: Tamper | None = None,
         session: SessionId | None = None,
         inject: Iterable[tuple[DeviceId, DeviceId, bytes]] = (),
@@ -117,6 +119,7 @@ class Simulator(Generic[T]):
         self.session = session or SessionId(digest(Domain.SESSION, "simulation", seed, self.devices))
         self.couriers = self._make_couriers()
         self._protocols = protocols
+        self._lockstep = lockstep
         self._tamper = tamper
         self._injected = tuple(inject)
         self._observe = observe
@@ -136,9 +139,7 @@ class Simulator(Generic[T]):
         for player in players.values():
             flying += player.depart(sent)
         while flying:
-            place = order.below(len(flying))
-            flying[place], flying[-1] = flying[-1], flying[place]
-            arrived = flying.pop()
+            arrived = flying.pop(0 if self._lockstep else order.below(len(flying)))
             player = players[arrived.recipient]
             player.arrive(arrived)
             flying += player.depart(sent)
@@ -180,11 +181,11 @@ class _Player(Machine[T]):
     ) -> None:  # fmt: skip
         self._tamper = tamper
         self._log: list[Sent] = []
-        self._rounds: dict[tuple[str, DeviceId], int] = {}
+        self._round = 0
         super().__init__(me, parties, sid, courier, protocol, observe=observe)
 
     def arrive(self, sent: Sent) -> None:
-        self._rounds.setdefault((sent.slot, sent.sender), sent.round)
+        self._round = max(self._round, sent.round)
         self.deliver(sent.frame, sent.sender)
 
     def depart(self, log: list[Sent]) -> list[Sent]:
@@ -200,11 +201,8 @@ class _Player(Machine[T]):
             if self._tamper is None
             else list(self._cheat(self._tamper, draft, recipient, letter))
         )
-        depth = 1 + max(
-            (self._rounds[place] for place in self.box.read if related(place[0], draft.slot)), default=0
-        )
         self._log += [
-            Sent(sender=self.me, recipient=recipient, slot=draft.slot, frame=frame, round=depth)
+            Sent(sender=self.me, recipient=recipient, slot=draft.slot, frame=frame, round=self._round + 1)
             for frame in frames
         ]
         return frames
@@ -264,12 +262,6 @@ def signer(device: DeviceId) -> Callable[[bytes], bytes]:
 def randomness(label: str) -> Drbg:
     """A generator for tests: the same label gives the same bytes."""
     return Drbg(SecretBytes.of(digest(Domain.DRBG, "simulator", label)))
-
-
-def related(slot: str, other: str) -> bool:
-    """Whether one of the slots' paths is the other's or lies below it."""
-    path, second = slot.rpartition("/")[0], other.rpartition("/")[0]
-    return below(path, second) or below(second, path)
 
 
 @cache
