@@ -8,6 +8,7 @@ from enum import StrEnum
 class Domain(StrEnum):
     # identities and statements
     DEVICE_ID = "quorate/v1/device-id"
+    DEVICE_CARD = "quorate/v1/device-card"
     FINGERPRINT = "quorate/v1/device-fingerprint"
     STATEMENT = "quorate/v1/statement"
     OPERATION_ID = "quorate/v1/operation-id"
@@ -21,6 +22,9 @@ class Domain(StrEnum):
     BODY = "quorate/v1/body"
     VIEW = "quorate/v1/view"
     SEAL_KEY = "quorate/v1/seal-key"
+    # the store
+    STORE_SEAL = "quorate/v1/store-seal"
+    STORE_KEY = "quorate/v1/store-key"
     # keygen
     KEYGEN_COMMIT = "quorate/v1/keygen/commit"
     KEYGEN_RID = "quorate/v1/keygen/rid"
