@@ -33,6 +33,9 @@ class Domain(StrEnum):
     EPOCH_SIGNATURE = "quorate/v1/epoch-signature"
     ACKNOWLEDGEMENT = "quorate/v1/acknowledgement"
     TRANSCRIPT = "quorate/v1/transcript"
+    # signing
+    MESSAGES = "quorate/v1/messages"
+    INTERNAL = "quorate/v1/internal"
     # randomness
     DRBG = "quorate/v1/drbg"
     NONCE = "quorate/v1/nonce"
