@@ -24,6 +24,7 @@ from quorate.wire.envelope import ALL, MAX_SLOT, Envelope, SignedHeader, unpack
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
+U = TypeVar("U")
 
 PARKED: Final = object()
 """What a protocol yields, and nothing else does: a coroutine that awaits anything else is found out."""
@@ -355,10 +356,18 @@ def open_disclosed(
         return Unreadable(str(error))
 
 
-async def gather(*protocols: Coroutine[Any, None, T]) -> list[T]:
+@overload
+async def gather(first: Coroutine[Any, None, T], second: Coroutine[Any, None, U], /) -> tuple[T, U]: ...
+
+
+@overload
+async def gather(*protocols: Coroutine[Any, None, T]) -> tuple[T, ...]: ...
+
+
+async def gather(*protocols: Coroutine[Any, None, Any]) -> tuple[Any, ...]:
     """Run sub-protocols side by side, in this order at every step; their results in this order. The first to fail ends
     the others."""
-    results: dict[int, T] = {}
+    results: dict[int, Any] = {}
     try:
         while True:
             for place, protocol in enumerate(protocols):
@@ -368,7 +377,7 @@ async def gather(*protocols: Coroutine[Any, None, T]) -> list[T]:
                     except StopIteration as stop:
                         results[place] = stop.value
             if len(results) == len(protocols):
-                return [results[place] for place in range(len(protocols))]
+                return tuple(results[place] for place in range(len(protocols)))
             await _park()
     finally:
         for protocol in protocols:
