@@ -101,7 +101,7 @@ async def create(
         roster=places(sharing),
         threshold=sharing.threshold,
         terms=sharing.terms,
-        keys=tuple(map(public_side, shares)),
+        keys=(public_side(shares[0]), public_side(shares[1])),
         setups=(),
         transcript=digest(Domain.TRANSCRIPT, net.sid, [dealt.transcript for dealt in runs]),
     )

@@ -103,13 +103,13 @@ async def sign(
         for nonce in nonces:
             nonce.secret.burn()
     responses = await net.broadcast(answer)
-    for device, heard in responses.items():
-        require(len(heard.responses) == len(messages), "ED-2.1 count", device)
-        require(heard.messages == answer.messages, "ED-2.2 messages", device)
-        require(heard.epoch == answer.epoch, "ED-2.3 epoch", device)
-        require(heard.public_key == answer.public_key, "ED-2.4 public key", device)
+    for device, said in responses.items():
+        require(len(said.responses) == len(messages), "ED-2.1 count", device)
+        require(said.messages == answer.messages, "ED-2.2 messages", device)
+        require(said.epoch == answer.epoch, "ED-2.3 epoch", device)
+        require(said.public_key == answer.public_key, "ED-2.4 public key", device)
     return tuple(
-        aggregate(s, quorum, public_key, tweak, {d: heard.responses[item] for d, heard in responses.items()})
+        aggregate(s, quorum, public_key, tweak, {d: said.responses[item] for d, said in responses.items()})
         for item, s in enumerate(signings)
     )
 

@@ -13,7 +13,7 @@ from quorate.curves import ED25519, Point, Scalar, SecretScalar
 from quorate.errors import require
 from quorate.identifiers import Epoch, VaultId
 from quorate.native.memory import SecretBytes
-from quorate.primitives import transcript
+from quorate.primitives.transcript import Field, encode
 from quorate.protocols.quorum import Quorum, Seat
 
 CONTEXT = b"FROST-ED25519-SHA512-v1"
@@ -89,8 +89,8 @@ def assignment_of(quorum: Quorum) -> bytes:
 def _assignment(
     vault: VaultId, epoch: Epoch, certificate: bytes, terms: int, seats: tuple[Seat, ...]
 ) -> bytes:
-    rows = [[seat.id, len(seat.indices), list(seat.indices)] for seat in seats]
-    return _sha512(transcript.encode((CONTEXT, "widx", vault, epoch, certificate, terms, rows)))
+    rows: Field = [[seat.id, len(seat.indices), list(seat.indices)] for seat in seats]
+    return _sha512(encode((CONTEXT, "widx", vault, epoch, certificate, terms, rows)))
 
 
 def _sha512(data: bytes) -> bytes:
