@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from quorate.errors import Aborted, EncodingError, ProtocolAbort, QuorateError, Stalled, UsageError
+from quorate.errors import Aborted, Diverged, EncodingError, ProtocolAbort, QuorateError, Stalled, UsageError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
-from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedEnvelope, SignedHeader, pack, unpack
-from quorate.wire.net import Draft, Letter, Mailbox, Net, step
+from quorate.wire.dispute import DISPUTE_SLOT, Inquiry
+from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedHeader, pack, unpack
+from quorate.wire.net import Draft, Letter, Mailbox, Net, Split, step
 
 T = TypeVar("T")
 
@@ -70,14 +71,17 @@ class Machine(Generic[T]):
         self._outbox: deque[tuple[DeviceId, bytes]] = deque()
         self._peers = tuple(p for p in self.parties if p != me)
         self.box = Mailbox(courier=courier, post=self._post, early={p: {} for p in self._peers})
+        self._inquiry = Inquiry(session=sid, me=me, parties=self.parties, box=self.box)
         self._protocol = protocol(Net(me=me, parties=self.parties, sid=sid, box=self.box))
         self._step()
 
     @property
     def waiting_on(self) -> tuple[frozenset[DeviceId], str]:
-        """Who has yet to speak before this machine can go on, and the first slot of those awaited."""
+        """Who has yet to speak before this machine can go on, and the first slot of those awaited. After ``Diverged``
+        with nobody to blame: who has yet to account for the view it signed."""
         if self.done:
-            return frozenset(), ""
+            unsettled = isinstance(self.failure, Diverged) and not self.failure.culprits
+            return frozenset(self._inquiry.owing if unsettled else ()), DISPUTE_SLOT if unsettled else ""
         awaited = self.box.awaited
         return frozenset().union(*awaited.values()), next(iter(awaited), "")
 
@@ -94,15 +98,18 @@ class Machine(Generic[T]):
             return Rejected("W-2.3 session")
         if envelope.recipient not in (ALL, self.me):
             return Rejected("W-2.4 recipient")
+        if self.done and not isinstance(self.failure, Diverged):
+            return Rejected("W-2.5 over")
         held = self.box.letters.get((envelope.slot, envelope.sender))
         if held is not None and held.frame == frame:
             return None
         header = signed.signed_header
         if not self._courier.verify(envelope.sender, header.header.digest, signed.signature):
-            return Rejected("W-2.5 signature")
-        if self.done:
-            return Rejected("W-2.6 over")
-        self._accept(signed, header, frame)
+            return Rejected("W-2.6 signature")
+        if envelope.slot == DISPUTE_SLOT:
+            self._hear(envelope)
+        else:
+            self._accept(envelope, header, frame)
         return None
 
     def drain(self) -> list[tuple[DeviceId, bytes]]:
@@ -120,13 +127,15 @@ class Machine(Generic[T]):
         if not self.done:
             self._fail(failure)
 
-    def _accept(self, signed: SignedEnvelope, header: SignedHeader, frame: bytes) -> None:
-        envelope = signed.envelope
+    def _accept(self, envelope: Envelope, header: SignedHeader, frame: bytes) -> None:
         place = (envelope.slot, envelope.sender)
         held = self.box.letters.get(place)
-        if held is not None:
-            if held.signed.header != header.header:
-                self._blame("W-5.1 one envelope per slot", envelope.sender, (held.signed, header))
+        pair = self._inquiry.contradiction(header)
+        if pair is None and held is not None and held.signed.header != header.header:
+            pair = held.signed, header
+        if pair is not None:
+            self._equivocated(envelope.sender, pair)
+        if self.done or held is not None:
             return
         self.box.letters[place] = Letter(envelope, header, frame)
         self._saw(envelope)
@@ -136,7 +145,7 @@ class Machine(Generic[T]):
         early = self.box.early[envelope.sender]
         early[envelope.slot] = len(envelope.body)
         if len(early) > MAX_EARLY_MESSAGES or sum(early.values()) > MAX_EARLY_BYTES:
-            self._blame("W-4.3 early", envelope.sender)
+            self._fail(ProtocolAbort("W-4.3 early", envelope.sender))
 
     def _step(self) -> None:
         self.box.awaited.clear()
@@ -144,14 +153,47 @@ class Machine(Generic[T]):
             step(self._protocol)
         except StopIteration as stop:
             self.result, self.done = stop.value, True
+        except Diverged as failure:
+            self._fail(failure)
+            self._account(failure.slot, self.box.split)
         except QuorateError as failure:
             self._fail(failure)
         except BaseException:
             self._fail(Aborted("an internal error ended the session"))
             raise
 
-    def _blame(self, rule: str, culprit: DeviceId, evidence: Iterable[SignedHeader] = ()) -> None:
-        self._fail(ProtocolAbort(rule, culprit, evidence=[encode(each) for each in evidence]))
+    def _equivocated(self, culprit: DeviceId, pair: tuple[SignedHeader, SignedHeader]) -> None:
+        evidence = tuple(encode(each) for each in pair)
+        if isinstance(self.failure, Diverged):
+            self._learn(frozenset({culprit}), evidence)
+        else:
+            self._fail(ProtocolAbort("W-5.1 one envelope per slot", culprit, evidence=evidence))
+
+    def _hear(self, envelope: Envelope) -> None:
+        try:
+            finding = self._inquiry.hear(envelope.sender, envelope.body)
+        except EncodingError:
+            if not self.done:
+                self._fail(ProtocolAbort("W-5.3 dispute", envelope.sender))
+            return
+        if finding is None:
+            return
+        if self.done:
+            self._learn(finding.culprits, finding.evidence)
+        elif finding.shown or finding.culprits:
+            self._fail(Diverged(finding.slot, finding.culprits, finding.evidence))
+            self._account(finding.slot, None)
+
+    def _learn(self, culprits: frozenset[DeviceId], evidence: tuple[bytes, ...]) -> None:
+        """Name those that came to light after the session had diverged."""
+        if isinstance(self.failure, Diverged) and not culprits <= self.failure.culprits:
+            known = self.failure
+            self.failure = Diverged(known.slot, known.culprits | culprits, (*known.evidence, *evidence))
+
+    def _account(self, slot: str, split: Split | None) -> None:
+        """Tell all what we hold of the round in dispute."""
+        message = self._inquiry.open(slot, split)
+        self._post(Draft(recipient=ALL, slot=DISPUTE_SLOT, view=b"", message=message))
 
     def _fail(self, failure: QuorateError) -> None:
         self._protocol.close()
@@ -160,8 +202,7 @@ class Machine(Generic[T]):
     def _post(self, draft: Draft) -> None:
         letter = self.write(draft, encode(draft.message, private=draft.sealed))
         self._saw(letter.envelope)
-        if draft.recipient == ALL:
-            self.box.letters[draft.slot, self.me] = letter
+        self.box.letters[draft.slot, self.me] = letter
         for recipient in self._peers if draft.recipient == ALL else (draft.recipient,):
             self._outbox.extend((recipient, frame) for frame in self.copies(draft, recipient, letter))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, overload
 
@@ -59,8 +59,28 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What we saw of an echoed round: its slot and the hash of it."""
+
+    slot: str
+    hash: bytes
+
+
+NOTHING: Final = View("", b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Where a differing view came to light: the slot, whose messages were read there, and the hash we expected."""
+
+    slot: str
+    parties: tuple[DeviceId, ...]
+    view: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """An authenticated envelope and the frame it came in; of our own, broadcasts only."""
+    """An authenticated envelope and the frame it came in; of our own, the last in its slot."""
 
     envelope: Envelope
     signed: SignedHeader
@@ -78,8 +98,9 @@ class Mailbox:
     read: set[tuple[str, DeviceId]] = field(default_factory=set)
     awaited: dict[str, frozenset[DeviceId]] = field(default_factory=dict)
     sent: set[tuple[str, DeviceId]] = field(default_factory=set)
-    views: dict[str, bytes] = field(default_factory=dict)  # by path: hash of the round echoed there last
+    views: dict[str, View] = field(default_factory=dict)  # by path: the round echoed there last
     verbs: list[str] = field(default_factory=list)  # the paths of the verbs in flight
+    split: Split | None = None
 
     def send(self, draft: Draft) -> None:
         """Post once: a second message to a reader of the same slot would be our own equivocation."""
@@ -116,7 +137,7 @@ class Net:
     box: Mailbox = field(repr=False)
     path: str = ""
     curve_group: Group | None = None
-    inherited: bytes = b""
+    inherited: View = NOTHING
 
     @property
     def others(self) -> tuple[DeviceId, ...]:
@@ -129,7 +150,7 @@ class Net:
         return self.curve_group
 
     @property
-    def view(self) -> bytes:
+    def view(self) -> View:
         """What our next message here says we saw: the hash of the last echoed round here, else of the one before this
         path was opened, else nothing."""
         return self.box.views.get(self.path, self.inherited)
@@ -183,7 +204,9 @@ class Net:
         mine = messages[self.me]
         kind, view = type(mine), self.view
         for party in self.others:
-            self.box.send(Draft(recipient=party, slot=self.slot(kind), view=view, message=messages[party]))
+            self.box.send(
+                Draft(recipient=party, slot=self.slot(kind), view=view.hash, message=messages[party])
+            )
         with _Verb(self, alone=False):
             heard: dict[DeviceId, M | Unreadable] = dict(
                 await self._read(kind, self.others, view, lenient=lenient)
@@ -212,16 +235,16 @@ class Net:
         kind, view = type(message), self.view
         slot = self.slot(kind)
         with _Verb(self, alone=echoed):
-            self.box.send(Draft(recipient=ALL, slot=slot, view=view, message=message))
+            self.box.send(Draft(recipient=ALL, slot=slot, view=view.hash, message=message))
             heard = await self._read(kind, self.others, view, public=True)
         if echoed:
             letters = [self.box.letters[slot, p].signed for p in self.parties]
-            self.box.views[self.path] = view_of(self.sid, slot, letters)
+            self.box.views[self.path] = View(slot, view_of(self.sid, slot, letters))
         return {p: message if p == self.me else heard[p] for p in self.parties}
 
     @overload
     async def _read(
-        self, kind: type[M], senders: tuple[DeviceId, ...], view: bytes, *, public: bool = False
+        self, kind: type[M], senders: tuple[DeviceId, ...], view: View, *, public: bool = False
     ) -> dict[DeviceId, M]: ...
 
     @overload
@@ -229,7 +252,7 @@ class Net:
         self,
         kind: type[M],
         senders: tuple[DeviceId, ...],
-        view: bytes,
+        view: View,
         *,
         public: bool = False,
         lenient: bool,
@@ -239,7 +262,7 @@ class Net:
         self,
         kind: type[M],
         senders: tuple[DeviceId, ...],
-        view: bytes,
+        view: View,
         *,
         public: bool = False,
         lenient: bool = False,
@@ -251,15 +274,16 @@ class Net:
             envelope = letter.envelope
             addressed = (ALL, False) if public else (self.me, True)
             require((envelope.recipient, envelope.sealed) == addressed, "W-4.1 audience", party)
-            require(len(envelope.view) == len(view), "W-4.2 view present", party)
+            require(len(envelope.view) == len(view.hash), "W-4.2 view present", party)
             try:
                 heard[party] = self._message(kind, envelope)
             except EncodingError as error:
                 if not lenient:
                     raise ProtocolAbort("W-1.1 malformed", party) from error
                 heard[party] = Unreadable(str(error))
-        if any(letter.envelope.view != view for letter in letters.values()):
-            raise Diverged(self.slot(kind))
+        if any(letter.envelope.view != view.hash for letter in letters.values()):
+            self.box.split = Split(slot=self.slot(kind), parties=senders, view=view.hash)
+            raise Diverged(view.slot)
         return heard
 
     def _message(self, kind: type[M], envelope: Envelope) -> M:
@@ -284,7 +308,9 @@ class Pair:
 
     def send(self, message: Message) -> None:
         net = self.net
-        net.box.send(Draft(recipient=self.peer, slot=net.slot(type(message)), view=net.view, message=message))
+        net.box.send(
+            Draft(recipient=self.peer, slot=net.slot(type(message)), view=net.view.hash, message=message)
+        )
 
     async def recv(self, kind: type[M]) -> M:
         net = self.net
@@ -324,7 +350,7 @@ def below(path: str, above: str) -> bool:
     return path == above or path.startswith((f"{above}/", f"{above}["))
 
 
-def view_of(session: SessionId, slot: str, round_: list[SignedHeader]) -> bytes:
+def view_of(session: SessionId, slot: str, round_: Sequence[SignedHeader]) -> bytes:
     """The hash of one broadcast round as one party saw it: who said what, in order of id."""
     return digest(Domain.VIEW, session, slot, [(s.header.sender, s.header.body_hash) for s in round_])
 
