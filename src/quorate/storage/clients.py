@@ -19,6 +19,7 @@ from quorate.errors import Corrupt, UsageError
 from quorate.storage.database import Database
 
 ROLES = ("admin", "signer")
+EVERY = "*"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The secrets are 256 random bits, so no guess is likely at any cost; the hash is for a store that leaks.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
@@ -26,13 +27,17 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 << 10, parallelism=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A caller of this node. ``vaults`` are the ids or names it may use; none listed means every vault."""
+    """A caller of this node. ``vaults`` are the ids or names of those it may use, ``*`` for every one."""
 
     id: str
     role: str
     vaults: tuple[str, ...]
     created_ms: int
     revoked_ms: int | None = None
+
+    def may_use(self, *vault: str) -> bool:
+        """Whether the vault with this id, or this name, is one of its own."""
+        return EVERY in self.vaults or any(name in self.vaults for name in vault)
 
 
 class ClientBook:
@@ -43,7 +48,7 @@ class ClientBook:
     _proven: dict[str, bytes]
     _proof_key: bytes
 
-    def add_client(self, client: str, role: str, vaults: Sequence[str] = ()) -> str:
+    def add_client(self, client: str, role: str, vaults: Sequence[str] = (EVERY,)) -> str:
         """The new client's secret, which is kept nowhere. A revoked id may be given again, a live one not."""
         if not _ID.fullmatch(client):
             raise UsageError(f"client name {client!r}: letters, digits, '.', '_' and '-', at most 64")

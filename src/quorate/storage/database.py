@@ -8,11 +8,8 @@ takes nothing of the others with it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import queue
 import sqlite3
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from quorate.errors import Bug, Corrupt, StoreError
+from quorate.storage.ownership import owned, prepare_directory, prepare_file
 
 APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
 MAX_GROUP = 128
@@ -56,10 +54,10 @@ class Database:
         self._gate, self._writing, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
         self._closed = False
         self._broken = False
-        _prepare_directory(path.parent)
+        prepare_directory(path.parent)
         with contextlib.ExitStack() as undo:
-            undo.enter_context(_owned(path))
-            _prepare_file(path)
+            undo.enter_context(owned(path))
+            prepare_file(path)
             self._writes = undo.enter_context(contextlib.closing(self._connect()))
             with self._explained("open"):
                 self._check_file()
@@ -95,7 +93,8 @@ class Database:
             try:
                 return query(self._reads)
             finally:
-                self._reads.execute("ROLLBACK")
+                if self._reads.in_transaction:
+                    self._reads.execute("ROLLBACK")
 
     def version(self) -> int:
         """The schema version; 0 for a file that has none yet."""
@@ -103,12 +102,14 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version, one transaction a step."""
-        steps = _migrations()
-        for number, script in enumerate(steps[self.version() :], self.version() + 1):
+        known = self.version()
+        for number, script in enumerate(_migrations()[known:], known + 1):
+            self._on_commit("before:migrate")
             self._run_alone(
                 f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number};"
                 f"PRAGMA application_id = {APPLICATION_ID}; COMMIT"
             )
+            self._on_commit("after:migrate")
 
     def scrub(self) -> None:
         """Fold the log into the file and empty it, so that what was deleted is overwritten in both. Best effort."""
@@ -262,57 +263,3 @@ def _migrations() -> list[str]:
         (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
     )
     return [each.read_text() for each in scripts]
-
-
-def _prepare_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = directory.stat().st_mode
-    except OSError as error:
-        raise StoreError(f"{directory}: cannot hold the store: {error.strerror}") from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StoreError(
-            f"{directory}: others may write here, and could replace the store: chmod 700 {directory}"
-        )
-
-
-@contextlib.contextmanager
-def _owned(path: Path) -> Iterator[None]:
-    """Hold the store for this process. The lock goes with the process, however it ends."""
-    lock = path.with_name(path.name + ".lock")
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreError(f"{lock}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise StoreError(
-                f"{path}: already open in another process (pid {owner}); a store has one node: ask that one, or stop it"
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _prepare_file(path: Path) -> None:
-    """Create the file for its owner alone, its name durable, or take others' rights away."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.fchmod(handle, 0o600)
-        finally:
-            os.close(handle)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror}; the store must be this user's, on a disk that can be written"
-        ) from error

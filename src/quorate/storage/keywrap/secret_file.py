@@ -12,7 +12,7 @@ MAX_SIZE = 4096
 
 
 def read_secret(path: Path, what: str) -> bytes:
-    """The file's bytes. Docker and systemd mount secrets readable by all (0444): refused is only what others can write."""
+    """The file's bytes. Docker and systemd mount secrets readable by all (0444), so only others' writing is refused."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

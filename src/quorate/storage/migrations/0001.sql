@@ -26,7 +26,7 @@ CREATE TABLE clients (
     id          TEXT PRIMARY KEY,
     secret_hash TEXT NOT NULL,          -- Argon2id, encoded with its parameters
     role        TEXT NOT NULL,
-    vaults      TEXT NOT NULL,          -- JSON list; empty means every vault
+    vaults      TEXT NOT NULL,          -- JSON list of ids and names; * means every vault
     created_ms  INTEGER NOT NULL,
     revoked_ms  INTEGER
 );
