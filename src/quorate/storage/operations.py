@@ -16,6 +16,7 @@ _COLUMNS = (
     " culprits, result, updated_ms"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM operations"  # noqa: S608 - the columns are ours
+_BEGINNABLE = (State.VOTING, State.APPROVED, State.RUNNING)
 # written out as in the partial index, or SQLite does not use it
 _UNFINISHED = "state IN ('PROPOSED', 'VOTING', 'APPROVED', 'RUNNING')"
 
@@ -92,7 +93,7 @@ class OperationJournal:
 
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
-            if row is None or row.state not in (State.APPROVED, State.RUNNING) or attempt <= row.attempt:
+            if row is None or row.state not in _BEGINNABLE or attempt <= row.attempt:
                 return False
             used = connection.execute(
                 "SELECT 1 FROM consumed_sessions WHERE session = ?", (session,)
