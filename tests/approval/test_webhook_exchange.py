@@ -60,6 +60,11 @@ async def test_a_host_without_an_address_is_refused() -> None:
     assert (decision.verdict, decision.rule) == (Verdict.REFUSE, "AP-2.1 unreachable")
 
 
+async def test_a_host_that_cannot_have_an_address_is_refused() -> None:
+    decision = await approver(f"https://{'a' * 64}.invalid").decide(REQUEST)
+    assert decision.verdict is Verdict.REFUSE
+
+
 @pytest.mark.parametrize("script", [hangs, drips])
 @breaks("AP-2.2")
 async def test_a_backend_that_takes_too_long_is_refused(backend: Backend, script: Script) -> None:

@@ -78,7 +78,7 @@ class WebhookApprover:
                 answer = await _read(response)
         except (TimeoutError, httpx.TimeoutException):
             raise _Unanswered("AP-2.2 timeout", f"{host}: no whole answer within {self.timeout} s") from None
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             insist(not _is_tls(error), "AP-2.3 TLS", f"{host}: {error}; check the certificates of both sides")
             if isinstance(error, httpx.ConnectError):
                 raise _Unanswered("AP-2.1 unreachable", f"{host}: {error}") from None
