@@ -45,7 +45,7 @@ static void check_scalars(quorate_curve curve)
     declassified(out, POINTS * 32);
 
     int answers[] = {quorate_scalar_is_zero(a), quorate_scalar_is_zero(b), quorate_equal(a, b, sizeof a),
-                     quorate_scalar_are_canonical(curve, a, TERMS)};
+                     quorate_scalars_are_canonical(curve, a, TERMS)};
     QUORATE_DECLASSIFY(answers, sizeof answers);
     CHECK(!answers[0] && answers[1] && !answers[2] && answers[3]);
 }

@@ -40,10 +40,10 @@ static void test_the_edges(quorate_curve curve)
     order_less(curve, order, 0);
     memset(full, 0xff, sizeof full);
 
-    CHECK(quorate_scalar_are_canonical(curve, zero, 1));
-    CHECK(quorate_scalar_are_canonical(curve, last, 1));
-    CHECK(!quorate_scalar_are_canonical(curve, order, 1));
-    CHECK(!quorate_scalar_are_canonical(curve, full, 1));
+    CHECK(quorate_scalars_are_canonical(curve, zero, 1));
+    CHECK(quorate_scalars_are_canonical(curve, last, 1));
+    CHECK(!quorate_scalars_are_canonical(curve, order, 1));
+    CHECK(!quorate_scalars_are_canonical(curve, full, 1));
     CHECK(quorate_scalar_is_zero(zero) && !quorate_scalar_is_zero(one) && !quorate_scalar_is_zero(last));
 
     quorate_scalar_add(curve, sum, last, one, 1);
@@ -86,7 +86,7 @@ static void test_the_laws(quorate_curve curve)
     for (int round = 0; round < ROUNDS; round++) {
         fill_scalars(curve, s[0], 3);
         const uint8_t *a = s[0], *b = s[1], *c = s[2];
-        CHECK(quorate_scalar_are_canonical(curve, a, 3));
+        CHECK(quorate_scalars_are_canonical(curve, a, 3));
 
         quorate_scalar_add(curve, left, a, b, 1);
         quorate_scalar_add(curve, right, b, a, 1);

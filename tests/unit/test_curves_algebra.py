@@ -149,6 +149,10 @@ def test_numbers_of_python_do_not_pass_for_scalars(group: Group) -> None:
         lambda: secret - 1,
         lambda: 1 - secret,
         lambda: 2 * generator,
+        lambda: generator + one,
+        lambda: generator - 1,
+        lambda: generator * one,
+        lambda: generator * generator,
     ]
     for mistake in mistakes:
         with pytest.raises(TypeError):

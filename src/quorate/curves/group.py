@@ -145,12 +145,16 @@ class Point:
         return groups.encode(self.group.curve, self.data)
 
     def __add__(self, other: Point) -> Point:
+        if not isinstance(other, Point):
+            return NotImplemented
         return self.group.sum((self, other))
 
     def __neg__(self) -> Point:
         return Point(self.group, groups.negate(self.group.curve, self.data))
 
     def __sub__(self, other: Point) -> Point:
+        if not isinstance(other, Point):
+            return NotImplemented
         return self + -other
 
     def __rmul__(self, scalar: Scalar | SecretScalar) -> Point:
