@@ -1,5 +1,7 @@
-"""Two curves in plain integers: slow, readable, nothing shared with the product. Points are affine; None is the identity
-of secp256k1, and (0, 1) that of Ed25519."""
+"""Two curves in plain integers: slow, readable, nothing shared with the product.
+
+Points are affine; None is the identity of secp256k1, (0, 1) that of Ed25519.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,8 @@ class Secp256k1:
             return a or b
         if a[0] == b[0] and (a[1] + b[1]) % self.p == 0:
             return None
-        if a == b:
-            slope = 3 * a[0] * a[0] * pow(2 * a[1], -1, self.p)
-        else:
-            slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, self.p)
+        rise, run = (3 * a[0] * a[0], 2 * a[1]) if a == b else (b[1] - a[1], b[0] - a[0])
+        slope = rise * pow(run, -1, self.p)
         x = (slope * slope - a[0] - b[0]) % self.p
         return x, (slope * (a[0] - x) - a[1]) % self.p
 
@@ -72,7 +72,7 @@ Curve: TypeAlias = Secp256k1 | Ed25519
 
 def times(curve: Curve, scalar: int, point: Affine) -> Affine:
     total = curve.identity
-    for bit in bin(scalar % curve.q)[2:]:
+    for bit in f"{scalar % curve.q:b}":
         total = curve.add(total, total)
         if bit == "1":
             total = curve.add(total, point)
