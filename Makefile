@@ -37,7 +37,7 @@ lint: $(VENV)/installed $(VENV)/development
 	$(RUN) python -m pytest -n 0 tests/docs/test_repository.py
 
 native: $(VENV)/installed $(VENV)/development
-	$(RUN) $(MAKE) -C native check sanitize ctime
+	$(RUN) $(MAKE) -C native all PYTHON="$(CURDIR)/$(BIN)/python"
 
 bench: $(VENV)/installed $(VENV)/development
 	@$(RUN) python -m benchmarks all

@@ -34,7 +34,7 @@ int quorate_memory_is_locked(void);
 /* --- scalars --- */
 
 /* Whether each of count times any 32 bytes is a canonical scalar. */
-int quorate_scalar_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count);
+int quorate_scalars_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count);
 int quorate_scalar_is_zero(const uint8_t *scalar);
 /* count numbers of size bytes each (at most 64), in the group's byte order, modulo its order. */
 int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numbers, size_t size, size_t count);

@@ -22,33 +22,34 @@ static const modulus orders[2] = {
     },
 };
 
-/* Byte i of a scalar, counted from the least significant, stands at i ^ this. */
-static size_t order_of_bytes(quorate_curve curve)
+/* Eight bytes as a number, spelled so that a compiler makes one load of them. */
+static uint64_t little_endian(const uint8_t *b)
 {
-    return curve == QUORATE_SECP256K1 ? SIZE - 1 : 0;
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 |
+           (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+}
+
+static uint64_t big_endian(const uint8_t *b)
+{
+    return (uint64_t)b[7] | (uint64_t)b[6] << 8 | (uint64_t)b[5] << 16 | (uint64_t)b[4] << 24 | (uint64_t)b[3] << 32 |
+           (uint64_t)b[2] << 40 | (uint64_t)b[1] << 48 | (uint64_t)b[0] << 56;
 }
 
 static void load(quorate_curve curve, number *out, const uint8_t *bytes)
 {
-    size_t swap = order_of_bytes(curve);
     for (size_t i = 0; i < 4; i++) {
-        uint64_t limb = 0;
-        for (size_t j = 0; j < 8; j++) {
-            limb |= (uint64_t)bytes[(8 * i + j) ^ swap] << (8 * j);
-        }
-        out->limb[i] = limb;
+        out->limb[i] = curve == QUORATE_SECP256K1 ? big_endian(bytes + 24 - 8 * i) : little_endian(bytes + 8 * i);
     }
 }
 
 static void store(quorate_curve curve, uint8_t *bytes, const number *in)
 {
-    size_t swap = order_of_bytes(curve);
     for (size_t i = 0; i < SIZE; i++) {
-        bytes[i ^ swap] = (uint8_t)(in->limb[i / 8] >> (8 * (i % 8)));
+        bytes[curve == QUORATE_SECP256K1 ? SIZE - 1 - i : i] = (uint8_t)(in->limb[i / 8] >> (8 * (i % 8)));
     }
 }
 
-int quorate_scalar_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count)
+int quorate_scalars_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count)
 {
     number a, difference;
     uint64_t less = 1;
@@ -73,13 +74,13 @@ int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numb
         return 0;
     }
     const modulus *m = &orders[curve];
-    int big_endian = curve == QUORATE_SECP256K1;
+    int reversed = curve == QUORATE_SECP256K1; /* big-endian */
     uint8_t wide[WIDE] = {0};
     number high, low;
     for (size_t i = 0; i < count; i++) {
-        memcpy(big_endian ? wide + WIDE - size : wide, numbers + i * size, size);
-        load(curve, &high, big_endian ? wide : wide + SIZE);
-        load(curve, &low, big_endian ? wide + SIZE : wide);
+        memcpy(reversed ? wide + WIDE - size : wide, numbers + i * size, size);
+        load(curve, &high, reversed ? wide : wide + SIZE);
+        load(curve, &low, reversed ? wide + SIZE : wide);
         enter(m, &high, &high); /* high * 2^256 is just its place value */
         enter(m, &low, &low);
         leave(m, &low, &low);

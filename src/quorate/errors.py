@@ -91,6 +91,7 @@ class Diverged(Aborted):
     """Echoed views of one round differ. Names the equivocator once two of its signed envelopes met, else nobody."""
 
     reason = "DIVERGED"
+    rule: ClassVar[str] = "W-5.2 view"
 
     def __init__(self, slot: str, culprits: Iterable[DeviceId] = (), evidence: Iterable[bytes] = ()) -> None:
         self.slot = slot
@@ -153,3 +154,16 @@ def require(holds: bool, rule: str, *culprits: DeviceId) -> None:
     """End the session under ``rule`` (an id of docs/spec) unless the check holds, blaming ``culprits``."""
     if not holds:
         raise ProtocolAbort(rule, *culprits)
+
+
+def suspected(failure: QuorateError) -> frozenset[DeviceId]:
+    """Who an attempt failed for: the blamed, the silent, the unreachable; empty where nobody can be named."""
+    match failure:
+        case Stalled():
+            return failure.waiting_on
+        case Aborted():
+            return failure.culprits
+        case PeerError():
+            return frozenset({failure.peer})
+        case _:
+            return frozenset()

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from quorate.approval.always import AlwaysApprover
@@ -114,15 +114,16 @@ def _tls(options: WebhookOptions) -> ssl.SSLContext:
 def _flaw(url: str, *, allow_http: bool) -> str:
     """What is wrong with an approver's URL; empty if nothing is."""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
         return str(error)
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.host:
         return "an https:// URL is needed"
-    if parts.username or parts.password or parts.fragment:
+    if not 0 < (parts.port or 443) < 1 << 16:
+        return f"there is no port {parts.port}"
+    if parts.userinfo or parts.fragment:
         return "a URL without user, password and fragment is needed"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.host):
         return "http is only for loopback; use https, or set allow_http"
     return ""
 

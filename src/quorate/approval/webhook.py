@@ -27,8 +27,8 @@ class _Unanswered(Denied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookApprover:
-    """``timeout`` is seconds for one try, from connecting to the last byte; ``backoff`` seconds before the second
-    try, doubled before each further one. Only a try that got no whole answer is followed by another."""
+    """Up to ``tries`` tries of ``timeout`` seconds each, connecting included, ``backoff`` seconds and then twice
+    as long as before between them. Only a try that got no whole answer is followed by another."""
 
     urls: Mapping[Literal["transaction", "reshare"], str]
     key: Ed25519PublicKey
@@ -78,7 +78,7 @@ class WebhookApprover:
                 answer = await _read(response)
         except (TimeoutError, httpx.TimeoutException):
             raise _Unanswered("AP-2.2 timeout", f"{host}: no whole answer within {self.timeout} s") from None
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             insist(not _is_tls(error), "AP-2.3 TLS", f"{host}: {error}; check the certificates of both sides")
             if isinstance(error, httpx.ConnectError):
                 raise _Unanswered("AP-2.1 unreachable", f"{host}: {error}") from None

@@ -248,7 +248,8 @@ class Ledger(Protocol):
 
     def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
         """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
-        before, the state APPROVED or RUNNING → RUNNING. False, and nothing changed, if any of these fails."""
+        before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING. False, and nothing
+        changed, if any of these fails."""
         ...
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:

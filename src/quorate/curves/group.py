@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from quorate.curves.scalar import Scalar, SecretScalar, SecretVector, require_one_group
 from quorate.errors import Bug, EncodingError
@@ -113,13 +113,27 @@ class Group:
         return tuple(Point(self, point) for point in groups.base(self.curve, secrets.memory))
 
 
-@dataclass(frozen=True, slots=True)
 class Point:
     """A point of a group of prime order. ``data`` is for ``curves`` alone; ``bytes`` gives the encoding,
-    which the identity has none of (``Bug``)."""
+    which the identity has none of (``Bug``). Immutable. (Not a dataclass: the codec would write one field by
+    field.)"""
 
-    group: Group
-    data: bytes
+    __slots__ = ("data", "group")
+
+    group: Final[Group]
+    data: Final[bytes]
+
+    def __init__(self, group: Group, data: bytes) -> None:
+        self.group = group
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Point):
+            return NotImplemented
+        return self.group is other.group and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash((self.group.curve, self.data))
 
     @property
     def is_identity(self) -> bool:
@@ -131,12 +145,16 @@ class Point:
         return groups.encode(self.group.curve, self.data)
 
     def __add__(self, other: Point) -> Point:
+        if not isinstance(other, Point):
+            return NotImplemented
         return self.group.sum((self, other))
 
     def __neg__(self) -> Point:
         return Point(self.group, groups.negate(self.group.curve, self.data))
 
     def __sub__(self, other: Point) -> Point:
+        if not isinstance(other, Point):
+            return NotImplemented
         return self + -other
 
     def __rmul__(self, scalar: Scalar | SecretScalar) -> Point:

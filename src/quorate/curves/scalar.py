@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from quorate.errors import Bug
 from quorate.native import scalars
@@ -14,13 +13,29 @@ if TYPE_CHECKING:
     from quorate.curves.group import Group
 
 
-@dataclass(frozen=True, slots=True)
 class Scalar:
     """A public number modulo the group's order, from 0 up to it. ``bytes`` gives its 32 bytes in the group's
-    order."""
+    order. Immutable. (Not a dataclass: the codec would write one field by field.)"""
 
-    group: Group
-    value: int
+    __slots__ = ("group", "value")
+
+    group: Final[Group]
+    value: Final[int]
+
+    def __init__(self, group: Group, value: int) -> None:
+        self.group = group
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scalar):
+            return NotImplemented
+        return self.group is other.group and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash((self.group.curve, self.value))
+
+    def __repr__(self) -> str:
+        return f"Scalar({self.group.curve}, {self.value})"
 
     def __add__(self, other: Scalar) -> Scalar:
         if not isinstance(other, Scalar):

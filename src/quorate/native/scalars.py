@@ -35,7 +35,7 @@ def address(operand: Operand) -> Any:
 
 def are_canonical(curve: Curve, scalars: Operand) -> bool:
     """Whether each of any 32 bytes is a number less than the group's order."""
-    return bool(lib.quorate_scalar_are_canonical(CURVE_IDS[curve], address(scalars), count(scalars)))
+    return bool(lib.quorate_scalars_are_canonical(CURVE_IDS[curve], address(scalars), count(scalars)))
 
 
 def is_zero(scalar: Operand) -> bool:

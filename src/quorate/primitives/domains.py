@@ -8,6 +8,7 @@ from enum import StrEnum
 class Domain(StrEnum):
     # identities and statements
     DEVICE_ID = "quorate/v1/device-id"
+    DEVICE_CARD = "quorate/v1/device-card"
     FINGERPRINT = "quorate/v1/device-fingerprint"
     STATEMENT = "quorate/v1/statement"
     OPERATION_ID = "quorate/v1/operation-id"
@@ -18,8 +19,12 @@ class Domain(StrEnum):
     CEREMONY = "quorate/v1/ceremony"
     SESSION = "quorate/v1/session"
     ENVELOPE = "quorate/v1/envelope"
+    BODY = "quorate/v1/body"
     VIEW = "quorate/v1/view"
     SEAL_KEY = "quorate/v1/seal-key"
+    # the store
+    STORE_SEAL = "quorate/v1/store-seal"
+    STORE_KEY = "quorate/v1/store-key"
     # keygen
     KEYGEN_COMMIT = "quorate/v1/keygen/commit"
     KEYGEN_RID = "quorate/v1/keygen/rid"
@@ -28,6 +33,9 @@ class Domain(StrEnum):
     EPOCH_SIGNATURE = "quorate/v1/epoch-signature"
     ACKNOWLEDGEMENT = "quorate/v1/acknowledgement"
     TRANSCRIPT = "quorate/v1/transcript"
+    # signing
+    MESSAGES = "quorate/v1/messages"
+    INTERNAL = "quorate/v1/internal"
     # randomness
     DRBG = "quorate/v1/drbg"
     NONCE = "quorate/v1/nonce"

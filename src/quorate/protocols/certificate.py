@@ -16,7 +16,7 @@ from quorate.errors import EncodingError, UsageError, require
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest
+from quorate.primitives.transcript import Field, digest
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, quorum_of, sharing_of
 from quorate.wire.codec import Bytes32, Bytes64, Count, Message
@@ -84,10 +84,11 @@ class EpochRecord(Message):
     @property
     def hash(self) -> bytes:
         """The certificate hash."""
-        roster = [[p.device, p.identity_key, p.weight, p.reduced] for p in self.roster]
-        keys = [[key.curve.value, key.commitment, key.chain_code] for key in self.keys]
-        fields = (self.vault, self.epoch, self.attempt, self.previous, roster, self.threshold, self.terms)
-        return digest(Domain.EPOCH_RECORD, *fields, keys, self.setups, self.transcript)
+        roster: Field = [[p.device, p.identity_key, p.weight, p.reduced] for p in self.roster]
+        keys: Field = [[key.curve.value, key.commitment, key.chain_code] for key in self.keys]
+        place: Field = [self.vault, self.epoch, self.attempt, self.previous]
+        rule: Field = [self.threshold, self.terms]
+        return digest(Domain.EPOCH_RECORD, place, roster, rule, keys, self.setups, self.transcript)
 
     @property
     def sharing(self) -> Sharing:
@@ -110,8 +111,8 @@ class EpochRecord(Message):
 
     def quorum(self, share: KeyShare, signers: Iterable[DeviceId]) -> Quorum:
         """``quorum_of`` for this epoch: ``UsageError`` unless the signers are of the roster and enough."""
-        place = {"vault": VaultId(self.vault), "epoch": Epoch(self.epoch), "certificate": self.hash}
-        return quorum_of(share, self.sharing, signers, **place)
+        vault, epoch = VaultId(self.vault), Epoch(self.epoch)
+        return quorum_of(share, self.sharing, signers, vault=vault, epoch=epoch, certificate=self.hash)
 
 
 class Certificate(Message):

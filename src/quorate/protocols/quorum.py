@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from quorate.curves import Point, Scalar, SecretScalar, SecretVector, group_of, lagrange_at_zero
+from quorate.curves import Point, SecretScalar, SecretVector, group_of, lagrange_at_zero
 from quorate.errors import Bug, Corrupt, UsageError
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
@@ -99,7 +99,7 @@ def quorum_of(
     coefficients = iter(lagrange_at_zero(group, [x for seat in seats for x in seat.indices]))
     weights = {seat.device: tuple(next(coefficients) for _ in seat.indices) for seat in seats}
     images = {s.device: feldman.image(share.commitment, s.indices, weights[s.device]) for s in seats}
-    if group.sum(images.values()) != share.public_key:
+    if group.sum(list(images.values())) != share.public_key:
         raise Bug("the images of a quorum do not add up to the public key")
     secret = share.secret.inner(weights[share.device])
     if images[share.device] != secret * group.generator:

@@ -21,14 +21,22 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from quorate.ceremony.ports import NodeStatus, OperationView, SignatureView, State, VaultView
+from quorate.ceremony.identity import read_card
+from quorate.ceremony.ports import NodeStatus, OperationView, Peer, SignatureView, State, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
-from quorate.rpc.convert import operation_from_pb, signature_from_pb, status_from_pb, vault_from_pb
+from quorate.rpc.convert import (
+    client_from_pb,
+    operation_from_pb,
+    signature_from_pb,
+    status_from_pb,
+    vault_from_pb,
+)
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.tls import server_name_of
+from quorate.storage import Client
 
 SOCKET_NAME = "quorate.sock"
 CLIENT_KEY = "quorate-client"
@@ -218,6 +226,31 @@ class NodeClient:
     async def reload(self) -> NodeStatus:
         """Have the node read its peers and clients again; the status after that."""
         return status_from_pb(await self._call(self._admin.Reload, admin_pb2.ReloadRequest()))
+
+    async def peers(self) -> tuple[Peer, ...]:
+        """Every device card the node trusts, its own first."""
+        answer = await self._call(self._admin.ListPeers, admin_pb2.ListPeersRequest())
+        return tuple(read_card(card) for card in answer.cards)
+
+    async def add_peer(self, card: str) -> Peer:
+        """Have the node trust a device card, whose fingerprint somebody has compared."""
+        answer = await self._call(self._admin.AddPeer, admin_pb2.AddPeerRequest(card=card))
+        return read_card(answer.card)
+
+    async def clients(self) -> tuple[Client, ...]:
+        answer = await self._call(self._admin.ListClients, admin_pb2.ListClientsRequest())
+        return tuple(client_from_pb(each) for each in answer.clients)
+
+    async def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
+        """A new caller's credentials: the secret is in them and nowhere else."""
+        request = admin_pb2.AddClientRequest(id=client, role=role, vaults=vaults)
+        answer = await self._call(self._admin.AddClient, request)
+        return Credentials(
+            endpoint=answer.endpoint, client_id=client, secret=answer.secret, ca_pem=answer.certificate_pem
+        )
+
+    async def revoke_client(self, client: str) -> None:
+        await self._call(self._admin.RevokeClient, admin_pb2.RevokeClientRequest(id=client))
 
     async def _call(
         self, method: Callable[..., Awaitable[A]], request: object, *, allow: float = CALL_TIMEOUT

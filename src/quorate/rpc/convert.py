@@ -16,6 +16,7 @@ from quorate.ceremony.ports import (
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc._pb import admin_pb2, types_pb2
+from quorate.storage import Client
 
 K = TypeVar("K")
 
@@ -196,4 +197,24 @@ def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
         peers={DeviceId(each.device): each.connected for each in message.peers},
         vaults=tuple(vault_from_pb(each) for each in message.vaults),
         unfinished=message.unfinished,
+    )
+
+
+def client_to_pb(client: Client) -> admin_pb2.Client:
+    return admin_pb2.Client(
+        id=client.id,
+        role=client.role,
+        vaults=client.vaults,
+        created_ms=client.created_ms,
+        revoked_ms=client.revoked_ms,
+    )
+
+
+def client_from_pb(message: admin_pb2.Client) -> Client:
+    return Client(
+        id=message.id,
+        role=message.role,
+        vaults=tuple(message.vaults),
+        created_ms=message.created_ms,
+        revoked_ms=message.revoked_ms if message.HasField("revoked_ms") else None,
     )

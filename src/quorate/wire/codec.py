@@ -2,7 +2,7 @@
 
 A message is a frozen struct; its fields state exact lengths and bounds in their types. Decoding refuses unknown and
 missing fields, wrong lengths, trailing bytes and any encoding other than the one ``encode`` gives. Points and scalars
-are decoded strictly, in the group of the path the message travels on.
+are decoded strictly, in the group of the path the message travels on. Secret bytes cross in private messages only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from quorate.curves import Group, Point, Scalar
-from quorate.errors import EncodingError
+from quorate.errors import Bug, EncodingError
+from quorate.native.memory import SecretBytes
 
 Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -30,30 +31,32 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 M = TypeVar("M", bound=msgspec.Struct)
 
 
-def encode(message: msgspec.Struct) -> bytes:
-    return msgspec.msgpack.encode(message, enc_hook=_leave)
+def encode(message: msgspec.Struct, *, private: bool = False) -> bytes:
+    """The one encoding of ``message``. ``private``: it is about to be sealed, so it may hold ``SecretBytes``."""
+    return msgspec.msgpack.encode(message, enc_hook=_reveal if private else _leave)
 
 
-def decode(kind: type[M], data: bytes, group: Group | None = None) -> M:
+def decode(kind: type[M], data: bytes, group: Group | None = None, *, private: bool = False) -> M:
     """The message of type ``kind`` that ``data`` encodes; ``EncodingError`` for anything else.
 
     ``group`` is where points and scalars among its fields live; without one, a message may have none.
     """
 
     def enter(wanted: type, value: Any) -> Any:
-        if group is None or not isinstance(value, bytes):
-            raise EncodingError(f"{kind.__name__}: a {wanted.__name__} is not expected here")
-        if wanted is Point:
-            return group.point(value)
-        if wanted is Scalar:
-            return group.scalar(value)
-        raise EncodingError(f"{kind.__name__}: a {wanted.__name__} is not expected here")
+        if isinstance(value, bytes):
+            if wanted is Point and group is not None:
+                return group.point(value)
+            if wanted is Scalar and group is not None:
+                return group.scalar(value)
+            if wanted is SecretBytes and private:
+                return SecretBytes.of(value)
+        raise EncodingError(f"a {wanted.__name__} is not expected here")
 
     try:
         message = msgspec.msgpack.decode(data, type=kind, dec_hook=enter)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise EncodingError(f"{kind.__name__}: {error}") from None
-    if encode(message) != data:
+    if encode(message, private=private) != data:
         raise EncodingError(f"{kind.__name__}: not the canonical encoding")
     return message
 
@@ -61,4 +64,8 @@ def decode(kind: type[M], data: bytes, group: Group | None = None) -> M:
 def _leave(value: Any) -> bytes:
     if isinstance(value, (Point, Scalar)):
         return bytes(value)
-    raise TypeError(f"{type(value).__name__} does not cross the wire")
+    raise Bug(f"a {type(value).__name__} does not cross the wire in the open")
+
+
+def _reveal(value: Any) -> bytes:
+    return value.reveal() if isinstance(value, SecretBytes) else _leave(value)

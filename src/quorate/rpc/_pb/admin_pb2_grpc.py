@@ -44,6 +44,31 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
                 _registered_method=True)
+        self.ListPeers = channel.unary_unary(
+                '/quorate.v1.AdminService/ListPeers',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ListPeersRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ListPeersResponse.FromString,
+                _registered_method=True)
+        self.AddPeer = channel.unary_unary(
+                '/quorate.v1.AdminService/AddPeer',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
+                _registered_method=True)
+        self.ListClients = channel.unary_unary(
+                '/quorate.v1.AdminService/ListClients',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ListClientsRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ListClientsResponse.FromString,
+                _registered_method=True)
+        self.AddClient = channel.unary_unary(
+                '/quorate.v1.AdminService/AddClient',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.AddClientRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.AddClientResponse.FromString,
+                _registered_method=True)
+        self.RevokeClient = channel.unary_unary(
+                '/quorate.v1.AdminService/RevokeClient',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -62,6 +87,41 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPeers(self, request, context):
+        """The device cards this node trusts, its own first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddPeer(self, request, context):
+        """Trust a device card, whose fingerprint somebody has compared, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClients(self, request, context):
+        """Who may call this node, the revoked too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddClient(self, request, context):
+        """A new caller. Its secret is in the answer and nowhere else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeClient(self, request, context):
+        """Serve a caller no longer, from its next call on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +134,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.SerializeToString,
+            ),
+            'ListPeers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeers,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ListPeersRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ListPeersResponse.SerializeToString,
+            ),
+            'AddPeer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddPeer,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.SerializeToString,
+            ),
+            'ListClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClients,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ListClientsRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ListClientsResponse.SerializeToString,
+            ),
+            'AddClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddClient,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.AddClientRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.AddClientResponse.SerializeToString,
+            ),
+            'RevokeClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeClient,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +215,141 @@ class AdminService:
             '/quorate.v1.AdminService/Reload',
             quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ListPeers',
+            quorate_dot_v1_dot_admin__pb2.ListPeersRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ListPeersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddPeer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/AddPeer',
+            quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ListClients',
+            quorate_dot_v1_dot_admin__pb2.ListClientsRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ListClientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/AddClient',
+            quorate_dot_v1_dot_admin__pb2.AddClientRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.AddClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/RevokeClient',
+            quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,16 @@ class AdminServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.NodeStatus]
     Reload: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.NodeStatus]
     """Read peers and clients from the store again, so that what was just added or revoked takes effect."""
+    ListPeers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPeersRequest, _admin_pb2.ListPeersResponse]
+    """The device cards this node trusts, its own first."""
+    AddPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]
+    """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    ListClients: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]
+    """Who may call this node, the revoked too."""
+    AddClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]
+    """A new caller. Its secret is in the answer and nowhere else."""
+    RevokeClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]
+    """Serve a caller no longer, from its next call on."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -41,6 +51,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.NodeStatus]  # type: ignore[assignment]
     Reload: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.NodeStatus]  # type: ignore[assignment]
     """Read peers and clients from the store again, so that what was just added or revoked takes effect."""
+    ListPeers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPeersRequest, _admin_pb2.ListPeersResponse]  # type: ignore[assignment]
+    """The device cards this node trusts, its own first."""
+    AddPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]  # type: ignore[assignment]
+    """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    ListClients: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]  # type: ignore[assignment]
+    """Who may call this node, the revoked too."""
+    AddClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]  # type: ignore[assignment]
+    """A new caller. Its secret is in the answer and nowhere else."""
+    RevokeClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]  # type: ignore[assignment]
+    """Serve a caller no longer, from its next call on."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +77,45 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.NodeStatus, _abc.Awaitable[_admin_pb2.NodeStatus]]:
         """Read peers and clients from the store again, so that what was just added or revoked takes effect."""
+
+    @_abc_1.abstractmethod
+    def ListPeers(
+        self,
+        request: _admin_pb2.ListPeersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListPeersResponse, _abc.Awaitable[_admin_pb2.ListPeersResponse]]:
+        """The device cards this node trusts, its own first."""
+
+    @_abc_1.abstractmethod
+    def AddPeer(
+        self,
+        request: _admin_pb2.AddPeerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AddPeerResponse, _abc.Awaitable[_admin_pb2.AddPeerResponse]]:
+        """Trust a device card, whose fingerprint somebody has compared, from now on."""
+
+    @_abc_1.abstractmethod
+    def ListClients(
+        self,
+        request: _admin_pb2.ListClientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListClientsResponse, _abc.Awaitable[_admin_pb2.ListClientsResponse]]:
+        """Who may call this node, the revoked too."""
+
+    @_abc_1.abstractmethod
+    def AddClient(
+        self,
+        request: _admin_pb2.AddClientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AddClientResponse, _abc.Awaitable[_admin_pb2.AddClientResponse]]:
+        """A new caller. Its secret is in the answer and nowhere else."""
+
+    @_abc_1.abstractmethod
+    def RevokeClient(
+        self,
+        request: _admin_pb2.RevokeClientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RevokeClientResponse, _abc.Awaitable[_admin_pb2.RevokeClientResponse]]:
+        """Serve a caller no longer, from its next call on."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

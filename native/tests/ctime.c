@@ -1,0 +1,104 @@
+/* Run under memcheck: every secret is marked undefined, so a branch or an address that depends on one is reported.
+ *
+ * "leak" as the third argument branches on a secret on purpose; the Makefile demands that this is reported.
+ */
+#include "../src/checkmem.h"
+#include "tests.h"
+
+#ifndef QUORATE_CHECKMEM
+#error "without marks this program proves nothing"
+#endif
+
+enum { TERMS = 5, POINTS = 3 };
+
+static volatile int sink;
+
+static void declassified(uint8_t *memory, size_t size)
+{
+    QUORATE_DECLASSIFY(memory, size);
+    CHECK(quorate_equal(memory, memory, size));
+}
+
+static void check_scalars(quorate_curve curve)
+{
+    uint8_t a[TERMS * 32], b[TERMS * 32], out[TERMS * 32], wide[TERMS * 64];
+    uint32_t xs[POINTS] = {1, 77, 0xffffffff};
+    fill_scalars(curve, a, TERMS);
+    fill_scalars(curve, b, TERMS);
+    memset(b, 0, 32);
+    fill(wide, sizeof wide);
+    QUORATE_CLASSIFY(a, sizeof a);
+    QUORATE_CLASSIFY(b, sizeof b);
+    QUORATE_CLASSIFY(wide, sizeof wide);
+
+    quorate_scalar_add(curve, out, a, b, TERMS);
+    quorate_scalar_subtract(curve, out, out, b, TERMS);
+    quorate_scalar_multiply(curve, out, out, b, TERMS);
+    CHECK(quorate_scalar_invert(curve, out, out, TERMS));
+    declassified(out, sizeof out);
+    CHECK(quorate_scalar_reduce(curve, out, wide, 64, TERMS));
+    CHECK(quorate_scalar_reduce(curve, out, wide, 40, TERMS));
+    declassified(out, sizeof out);
+    quorate_scalar_inner(curve, out, a, b, TERMS);
+    declassified(out, 32);
+    quorate_polynomial_at(curve, out, xs, POINTS, a, TERMS);
+    declassified(out, POINTS * 32);
+
+    int answers[] = {quorate_scalar_is_zero(a), quorate_scalar_is_zero(b), quorate_equal(a, b, sizeof a),
+                     quorate_scalars_are_canonical(curve, a, TERMS)};
+    QUORATE_DECLASSIFY(answers, sizeof answers);
+    CHECK(!answers[0] && answers[1] && !answers[2] && answers[3]);
+}
+
+static void check_points(quorate_curve curve)
+{
+    uint8_t secrets[POINTS * 32], expected[33], encoded[33];
+    quorate_point points[POINTS], product, generator;
+    fill_scalars(curve, secrets, POINTS);
+    QUORATE_CLASSIFY(secrets, sizeof secrets);
+
+    CHECK(quorate_point_base(curve, points, secrets, POINTS));
+    quorate_point_generator(curve, &generator);
+    CHECK(quorate_point_multiply(curve, &product, secrets + 32, &points[0]));
+    CHECK(quorate_point_encode(curve, encoded, &product));
+    CHECK(quorate_point_multiply(curve, &product, secrets, &points[1]));
+    CHECK(quorate_point_encode(curve, expected, &product));
+    CHECK(memcmp(encoded, expected, curve == QUORATE_SECP256K1 ? 33 : 32) == 0);
+    CHECK(quorate_point_multiply(curve, &product, secrets, &generator));
+    CHECK(memcmp(&product, &points[0], sizeof product) == 0);
+}
+
+static void check_memory(void)
+{
+    uint8_t *secret = quorate_secret_new(100);
+    CHECK(secret != NULL && quorate_random(secret, 100));
+    QUORATE_CLASSIFY(secret, 100);
+    quorate_wipe(secret, 50);
+    quorate_secret_free(secret);
+}
+
+static void leak(void)
+{
+    uint8_t secret = 7;
+    QUORATE_CLASSIFY(&secret, sizeof secret);
+    if (secret & 1) {
+        sink = 1;
+    }
+}
+
+int main(int count, char **arguments)
+{
+    int leaking = count == 4 && strcmp(arguments[3], "leak") == 0;
+    load_libraries(leaking ? 3 : count, arguments);
+    if (leaking) {
+        leak();
+        return 0;
+    }
+    check_memory();
+    for (size_t i = 0; i < 2; i++) {
+        check_scalars(curves[i]);
+        check_points(curves[i]);
+    }
+    puts("native: constant time in every secret");
+    return 0;
+}

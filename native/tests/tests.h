@@ -1,0 +1,69 @@
+/* The little the C tests share: a check that names its place, a fixed pseudorandom sequence, and the libraries. */
+#ifndef QUORATE_TESTS_H
+#define QUORATE_TESTS_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quorate.h"
+
+#define CHECK(holds)                                                                                                   \
+    do {                                                                                                               \
+        if (!(holds)) {                                                                                                \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #holds);                                  \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static const quorate_curve curves[2] = {QUORATE_SECP256K1, QUORATE_ED25519};
+
+/* xorshift64* (S. Vigna, 2016): the same numbers on every run. */
+static inline void fill(uint8_t *out, size_t size)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15;
+    for (size_t i = 0; i < size; i++) {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        out[i] = (uint8_t)((state * 0x2545f4914f6cdd1d) >> 56);
+    }
+}
+
+static inline void fill_scalars(quorate_curve curve, uint8_t *out, size_t count)
+{
+    uint8_t wide[64];
+    for (size_t i = 0; i < count; i++) {
+        fill(wide, sizeof wide);
+        quorate_scalar_reduce(curve, out + 32 * i, wide, sizeof wide, 1);
+    }
+}
+
+/* A small number as a scalar. */
+static inline void set_scalar(quorate_curve curve, uint8_t *out, uint32_t value)
+{
+    memset(out, 0, 32);
+    for (size_t i = 0; i < 4; i++) {
+        out[curve == QUORATE_SECP256K1 ? 31 - i : i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+/* The two libraries are extension modules of Python, which these programs are not; nothing calls what they would take
+ * from it, but this one is data and must exist for them to load. */
+extern char _Py_NoneStruct[64];
+char _Py_NoneStruct[64];
+
+static inline void load_libraries(int count, char **arguments)
+{
+    if (count != 3) {
+        fprintf(stderr, "usage: %s LIBSECP256K1 LIBSODIUM\n", arguments[0]);
+        exit(2);
+    }
+    const char *problem = quorate_groups_load(arguments[1], arguments[2]);
+    if (problem != NULL) {
+        fprintf(stderr, "%s\n", problem);
+        exit(1);
+    }
+}
+
+#endif

@@ -1,0 +1,100 @@
+"""What the parties of one attempt agree on, and the ceremony id that hashes all of it.
+
+docs/spec/ceremony.md, section CE-3. Every party derives the id from its own records and from the joins it was
+shown; two parties with different ideas of roster, weights, threshold, epoch or joins are in two different sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from quorate.ceremony.ports import Entropy
+from quorate.ceremony.statements import Join, Signer, state
+from quorate.identifiers import DeviceId, SessionId, VaultId
+from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.oneshot import OneShot
+from quorate.primitives.transcript import digest
+from quorate.protocols.quorum import Seat, Sharing
+from quorate.wire.courier import exchange_public
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """``vault`` and ``previous`` are empty where the ceremony makes the vault; ``epoch`` is the one used or made.
+
+    ``sharing`` is the roster with weights, indices and threshold from this node's own record (or, before there is one,
+    from the approved operation); ``joins`` the decoded join of every party.
+    """
+
+    stage: str
+    operation: bytes
+    vault: VaultId | None
+    previous: bytes
+    epoch: int
+    attempt: int
+    sharing: Sharing
+    joins: Mapping[DeviceId, Join]
+
+    @property
+    def parties(self) -> tuple[DeviceId, ...]:
+        return tuple(sorted(self.joins))
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        return tuple(seat for seat in self.sharing.seats if seat.device in self.joins)
+
+    @property
+    def ceremony_id(self) -> SessionId:
+        return SessionId(
+            digest(
+                Domain.CEREMONY,
+                PROTOCOL_VERSION,
+                self.stage,
+                self.operation,
+                self.vault or "",
+                self.previous,
+                self.epoch,
+                self.attempt,
+                [[seat.device, seat.identity_key, seat.weight, list(seat.indices)] for seat in self.seats],
+                [self.sharing.threshold, self.sharing.terms],
+                [
+                    [device, join.digest, join.attempt, join.boot, join.nonce, join.session_key]
+                    for device, join in sorted(self.joins.items())
+                ],
+            )
+        )
+
+
+class OwnJoin:
+    """Our side of a join: the signed statement, and the session key that exists nowhere else. Used once."""
+
+    __slots__ = ("_private", "made_at", "signed", "statement")
+
+    def __init__(
+        self, *, digest: bytes, attempt: int, boot: bytes, signer: Signer, entropy: Entropy, now: float
+    ) -> None:
+        private = entropy.secret(32)
+        self._private = OneShot(private, name="a session key")
+        self.made_at = now
+        self.statement = Join(
+            digest=digest,
+            attempt=attempt,
+            boot=boot,
+            nonce=entropy.public(32),
+            session_key=exchange_public(private),
+        )
+        self.signed = state(signer, self.statement)
+
+    def take(self) -> SecretBytes:
+        """The private session key; ``ConsumedError`` the second time."""
+        return self._private.take()
+
+
+def in_order(devices: Sequence[DeviceId]) -> bool:
+    """Sorted and without repeats: the one order a list of parties may have."""
+    return all(a < b for a, b in pairwise(devices))

@@ -1,0 +1,42 @@
+"""The certificate stage's book, kept in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.ceremony.ports import EpochRow, EpochState, Ledger, SealedShare
+from quorate.identifiers import Epoch, OperationId, VaultId
+from quorate.protocols.certificate import Certificate, EpochRecord
+from quorate.protocols.quorum import KeyShare
+from quorate.wire.codec import encode
+
+
+class LedgerBook:
+    """``protocols.certificate.Book`` over the ledger. Each call returns when the change is on disk."""
+
+    def __init__(self, ledger: Ledger, operation: OperationId) -> None:
+        self._ledger = ledger
+        self._operation = operation
+
+    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None:
+        row = EpochRow(
+            vault=VaultId(record.vault),
+            epoch=Epoch(record.epoch),
+            attempt=record.attempt,
+            record_hash=record.hash,
+            record=encode(record),
+            state=EpochState.PENDING,
+            operation=self._operation,
+        )
+        sealed = [
+            SealedShare(curve=share.curve, indices=tuple(share.indices), secret=share.secret.secret())
+            for share in shares
+        ]
+        self._ledger.store_pending(row, sealed)
+
+    def signed(self, record: EpochRecord) -> None:
+        self._ledger.mark_signed(VaultId(record.vault), Epoch(record.epoch), record.attempt)
+
+    def activate(self, certificate: Certificate) -> None:
+        record = certificate.record
+        self._ledger.activate(VaultId(record.vault), Epoch(record.epoch), record.attempt, encode(certificate))

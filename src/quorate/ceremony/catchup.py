@@ -1,0 +1,173 @@
+"""Coming level again: after a restart, a missed message or a lost link a node asks, and believes what proves itself.
+
+docs/spec/ceremony.md, section CE-5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from quorate.ceremony import results
+from quorate.ceremony.context import Context
+from quorate.ceremony.lifecycle import FINAL, OPEN, sources
+from quorate.ceremony.participant import known_operation, known_row
+from quorate.ceremony.ports import EpochState, Method, OperationRow, State
+from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
+from quorate.errors import Cancelled, EncodingError, PeerError, QuorateError, UsageError
+from quorate.identifiers import DeviceId, OperationId
+from quorate.operations.kinds import CreateVault, Operation
+
+log = structlog.get_logger()
+
+ROUND = 2.0  # seconds between rounds of asking
+PATIENCE = 10.0  # seconds before a proposer is asked again about one operation
+A_ROUND = 50  # operations asked about in one round
+
+
+class Reported(Cancelled):
+    """What a party told a proposer that is not one of the parties. A hint, not evidence."""
+
+    def __init__(self, by: DeviceId, reason: str, suspects: frozenset[DeviceId]) -> None:
+        super().__init__(f"{by} reports {reason}")
+        self.suspects = suspects
+
+
+class CatchUp:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._reports: dict[tuple[OperationId, int], Reported] = {}
+        self._asked: dict[OperationId, float] = {}
+
+    # --- answering ------------------------------------------------------------------------------------------------
+
+    def tell_operation(self, query: Query) -> bytes:
+        context = self._context
+        operation = known_operation(context, OperationId(query.operation))
+        return results.outcome(context, operation, known_row(context, operation.id))
+
+    def tell_holdings(self, query: Query) -> bytes:
+        return results.holdings(self._context, OperationId(query.operation))
+
+    async def on_outcome(self, sender: DeviceId, outcome: Outcome) -> None:
+        """What a peer says of an operation's end: proved ends from anybody, others from the proposer (rule CE-5.3)."""
+        context = self._context
+        operation = known_operation(context, OperationId(outcome.operation))
+        if outcome.digest != operation.digest:
+            raise UsageError("CE-5.3: that is another operation under the same id", code="OPERATION_CONFLICT")
+        try:
+            told = State(outcome.state)
+        except ValueError:
+            raise UsageError(f"CE-5.3: {outcome.state} is no state", code="MALFORMED") from None
+        if told is State.COMPLETED:
+            if isinstance(operation.request, CreateVault):
+                await self._ask_holdings(operation.id, sender)
+            else:
+                await context.aside(lambda: results.believe_signatures(context, operation, outcome.result))
+        elif sender == operation.proposer and told in FINAL:
+            reason, culprits = outcome.reason[:100], tuple(map(DeviceId, outcome.culprits))
+            await context.aside(
+                lambda: context.ledger.move_operation(
+                    operation.id,
+                    sources(told),
+                    told,
+                    reason=reason,
+                    detail="as the proposer says",
+                    culprits=culprits,
+                )
+            )
+        elif operation.proposer == context.me and told is State.RUNNING:
+            suspects = frozenset(map(DeviceId, outcome.culprits))
+            self._reports[operation.id, outcome.attempt] = Reported(sender, outcome.reason[:100], suspects)
+        context.board.announce(operation.id)
+
+    def reported(self, operation: OperationId, attempt: int) -> Reported | None:
+        return self._reports.pop((operation, attempt), None)
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    async def ask_about(self, operation: Operation) -> None:
+        """Before another attempt: has an earlier one come to its end somewhere?"""
+        context = self._context
+        row = context.ledger.operation(operation.id)
+        if row is None or row.attempt == 0:
+            return
+        if isinstance(operation.request, CreateVault):
+            members = [DeviceId(member.device) for member in operation.request.members]
+            await asyncio.gather(
+                *(self._ask_holdings(operation.id, peer) for peer in self._reachable(members))
+            )
+        else:
+            vault = context.vaults.find(operation.request.vault)
+            await asyncio.gather(
+                *(self._ask_outcome(row, peer) for peer in self._reachable(vault.sharing.devices))
+            )
+
+    async def keep_level(self) -> None:
+        """Until cancelled: expire, ask proposers about their operations, complete half-known epochs."""
+        while True:
+            try:
+                await self._round()
+            except QuorateError as error:
+                log.warning("catching up failed", error=str(error))
+            await asyncio.sleep(ROUND)
+
+    async def _round(self) -> None:
+        context = self._context
+        now = context.clock.monotonic()
+        rows = await context.aside(lambda: context.ledger.operations(unfinished=True))
+        self._asked = {row.id: self._asked[row.id] for row in rows if row.id in self._asked}
+        due = []
+        for row in rows:
+            if row.expires_ms <= context.clock.now_ms() and row.proposer != context.me:
+                await self._expire(row)
+            elif row.proposer != context.me and now - self._asked.get(row.id, 0.0) >= PATIENCE:
+                due.append(row)
+        for row in due[:A_ROUND]:
+            self._asked[row.id] = now
+        await asyncio.gather(*(self._ask_outcome(row, row.proposer) for row in due[:A_ROUND]))
+        for vault in context.vaults.all():
+            if vault.row.state is EpochState.SIGNED or not vault.ready:
+                others = self._reachable(vault.sharing.devices)
+                await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
+
+    async def _expire(self, row: OperationRow) -> None:
+        context = self._context
+        open_states = tuple(state for state in sources(State.EXPIRED) if state in OPEN)
+        await context.aside(
+            lambda: context.ledger.move_operation(
+                row.id, open_states, State.EXPIRED, reason="EXPIRED", detail="its time passed"
+            )
+        )
+        context.board.announce(row.id)
+
+    def _reachable(self, devices: tuple[DeviceId, ...] | list[DeviceId]) -> list[DeviceId]:
+        context = self._context
+        return [peer for peer in devices if peer != context.me and context.mesh.connected(peer)]
+
+    async def _ask_outcome(self, row: OperationRow, peer: DeviceId) -> None:
+        context = self._context
+        if peer == context.me or not context.mesh.connected(peer):
+            return
+        body = state(context.identity, Query(operation=row.id))
+        try:
+            answer = await context.mesh.request(peer, Method.GET_OPERATION, body, timeout=context.limits.ask)
+            sender, outcome = hear(Outcome, answer, context.key_of)
+            if sender == peer and outcome.operation == row.id and outcome.state != State.RUNNING.value:
+                await self.on_outcome(peer, outcome)
+        except (PeerError, UsageError) as error:
+            log.info("no outcome", operation=row.id, peer=peer, why=str(error))
+
+    async def _ask_holdings(self, operation: OperationId, peer: DeviceId) -> None:
+        context = self._context
+        body = state(context.identity, Query(operation=operation))
+        try:
+            answer = await context.mesh.request(
+                peer, Method.GET_CERTIFICATE, body, timeout=context.limits.ask
+            )
+            _, shown = hear(Holdings, answer, context.key_of)
+            await context.aside(lambda: results.absorb(context, operation, shown))
+        except (PeerError, UsageError, EncodingError) as error:
+            log.info("no certificate", operation=operation, peer=peer, why=str(error))
+        context.board.announce(operation)

@@ -1,0 +1,106 @@
+"""What every part of the ceremony layer of one node shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from quorate.ceremony.identity import Identity
+from quorate.ceremony.ports import Approver, Clock, Entropy, Ledger, Mesh, Method, Peer
+from quorate.ceremony.session import Patience, Sessions
+from quorate.ceremony.vaults import Vaults
+from quorate.errors import PeerError, UsageError
+from quorate.identifiers import DeviceId, OperationId
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times in milliseconds where the name says so, else in seconds."""
+
+    expiry_ms: int = 24 * 3600 * 1000  # of an operation, unless its request says otherwise
+    longest_expiry_ms: int = 7 * 24 * 3600 * 1000
+    clock_tolerance_ms: int = 30_000
+    join_life: float = 60.0
+    ask: float = 5.0  # one request to one peer
+    repeat: float = 2.0  # between repetitions of a proposal to a peer that has not voted
+    carry_out: float = 300.0  # from approval to the end, over all attempts
+    attempts: int = 8
+    unfinished: int = 1000  # operations of this node at once
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """One start of this node: the counter never goes back, the id is random."""
+
+    counter: int
+    id: bytes
+    at_ms: int
+
+
+class Board:
+    """Where changes of operations are announced within the node."""
+
+    def __init__(self) -> None:
+        self._bells: dict[OperationId, asyncio.Event] = {}
+
+    def bell(self, operation: OperationId) -> asyncio.Event:
+        """Set at the next announcement. Take it before looking at the state, or the change in between is missed."""
+        return self._bells.setdefault(operation, asyncio.Event())
+
+    def announce(self, operation: OperationId) -> None:
+        bell = self._bells.pop(operation, None)
+        if bell is not None:
+            bell.set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    identity: Identity
+    ledger: Ledger
+    mesh: Mesh
+    approver: Approver
+    clock: Clock
+    entropy: Entropy
+    limits: Limits
+    boot: Boot
+    pool: Executor
+    vaults: Vaults
+    sessions: Sessions
+    board: Board
+    organisation: str
+
+    @property
+    def me(self) -> DeviceId:
+        return self.identity.device
+
+    def key_of(self, device: DeviceId) -> bytes | None:
+        """The identity key of a known device; a device is known by its card."""
+        peer = self.ledger.peers().get(device)
+        return peer.identity_key if peer is not None else None
+
+    def peer(self, device: DeviceId) -> Peer:
+        peer = self.ledger.peers().get(device)
+        if peer is None:
+            raise UsageError(f"{device} is no peer here: add its card first", code="UNKNOWN_PEER")
+        return peer
+
+    def name_of(self, device: DeviceId) -> str:
+        peer = self.ledger.peers().get(device)
+        return peer.name if peer is not None else device
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run blocking work (the disk, arithmetic) in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    async def tell(self, peer: DeviceId, method: Method, body: bytes) -> None:
+        """Say something that the peer can also find out by asking: a failure is not ours to mend."""
+        try:
+            await self.mesh.request(peer, method, body, timeout=self.limits.ask)
+        except PeerError:
+            return

@@ -1,0 +1,389 @@
+"""Seeing one's own operations through: gather votes, pick signers, start attempts, tell everybody the outcome.
+
+The proposer coordinates and is trusted for nothing: whatever it says is checked by every node (``intake``,
+``participant``). If it is gone its operation waits for it; nobody takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+
+from quorate.ceremony import intake, results
+from quorate.ceremony.catchup import CatchUp, Reported
+from quorate.ceremony.context import Context
+from quorate.ceremony.electorate import Electorate, Standing
+from quorate.ceremony.lifecycle import FINAL, sources
+from quorate.ceremony.participant import Participant
+from quorate.ceremony.ports import Method, OperationRow, State
+from quorate.ceremony.statements import (
+    Ballot,
+    Begin,
+    Join,
+    JoinCall,
+    Vote,
+    hear,
+    state,
+)
+from quorate.ceremony.voting import Voting
+from quorate.errors import (
+    Aborted,
+    Bug,
+    EncodingError,
+    PeerError,
+    ProtocolAbort,
+    QuorateError,
+    Stalled,
+    UsageError,
+    suspected,
+)
+from quorate.identifiers import DeviceId, OperationId
+from quorate.operations.kinds import CreateVault, Operation
+from quorate.wire.codec import decode
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Record:
+    """What the proposer remembers of an operation between attempts. Nothing here is believed after a restart."""
+
+    refusals: dict[DeviceId, str] = field(default_factory=dict)  # why a peer would not take part, in words
+    cheats: set[DeviceId] = field(default_factory=set)
+    silent: set[DeviceId] = field(default_factory=set)
+    joins: dict[DeviceId, tuple[float, bytes]] = field(
+        default_factory=dict
+    )  # for attempt 1, as they came with votes
+
+
+class Coordinator:
+    def __init__(self, context: Context, voting: Voting, participant: Participant, catchup: CatchUp) -> None:
+        self._context = context
+        self._voting = voting
+        self._participant = participant
+        self._catchup = catchup
+        self._drivers: dict[OperationId, asyncio.Task[None]] = {}
+        self._records: dict[OperationId, Record] = {}
+
+    def drive(self, operation: Operation) -> None:
+        """See an operation of ours through, from wherever the journal says it stands."""
+        if operation.id not in self._drivers:
+            task = asyncio.create_task(self._drive(operation), name=f"drive {operation.id}")
+            self._drivers[operation.id] = task
+            task.add_done_callback(lambda _: self._drivers.pop(operation.id, None))
+
+    async def stop(self) -> None:
+        drivers = list(self._drivers.values())
+        for driver in drivers:
+            driver.cancel()
+        await asyncio.gather(*drivers, return_exceptions=True)
+
+    def operation_in(self, ballot: Ballot) -> OperationId:
+        """Which operation a ballot is for, by its signed vote."""
+        _, vote = hear(Vote, ballot.vote, self._context.key_of)
+        return OperationId(vote.operation)
+
+    async def on_ballot(self, voter: DeviceId, operation: Operation, ballot: Ballot) -> None:
+        """Keep a vote that came in, with the join it carries (rules CE-2.1, CE-2.2)."""
+        context = self._context
+        signer, vote = hear(Vote, ballot.vote, context.key_of)
+        if signer != voter or (vote.operation, vote.digest) != (operation.id, operation.digest):
+            raise UsageError(
+                f"CE-2.1: {voter} sent a vote that is not its own for this operation", code="WRONG_VOTE"
+            )
+        if voter not in intake.electorate(context, operation).weights:
+            raise UsageError(f"CE-2.2: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
+        await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
+        if ballot.join:
+            self._record(operation).joins[voter] = (context.clock.monotonic(), ballot.join)
+        context.board.announce(operation.id)
+
+    # --- one operation, from votes to outcome -------------------------------------------------------------------
+
+    async def _drive(self, operation: Operation) -> None:
+        context = self._context
+        try:
+            electorate = intake.electorate(context, operation)
+            if await self._collect(operation, electorate):
+                await self._carry_out(operation, electorate)
+        except QuorateError as error:
+            await self._end(operation, State.FAILED, getattr(error, "code", error.reason), str(error))
+        except Bug as bug:
+            log.critical("bug", operation=operation.id, error=str(bug))
+            await self._end(
+                operation, State.FAILED, "INTERNAL", "an internal check failed; see this node's log"
+            )
+            raise
+        await self._tell_outcome(operation)
+
+    async def _collect(self, operation: Operation, electorate: Electorate) -> bool:
+        """Ask everybody until the votes decide; whether they approved."""
+        context = self._context
+        if context.me in electorate.weights:
+            self._voting.ballot(operation)
+        asking = [
+            asyncio.create_task(self._solicit(operation, peer))
+            for peer in electorate.weights
+            if peer != context.me
+        ]
+        try:
+            return await self._await_decision(operation, electorate)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _await_decision(self, operation: Operation, electorate: Electorate) -> bool:
+        context = self._context
+        while True:
+            bell = context.board.bell(operation.id)
+            row = self._row(operation)
+            if row.state in FINAL:
+                return False
+            if row.state in (State.APPROVED, State.RUNNING):
+                return True
+            verdicts = self._voting.verdicts(operation)
+            match electorate.standing(verdicts):
+                case Standing.APPROVED:
+                    await self._move(operation, State.APPROVED)
+                    return True
+                case Standing.REJECTED:
+                    await self._end(
+                        operation, State.REJECTED, "NOT_APPROVED", self._tally(electorate, verdicts)
+                    )
+                    return False
+            record = self._record(operation)
+            if isinstance(operation.request, CreateVault) and record.refusals:
+                told = "; ".join(f"{context.name_of(peer)}: {why}" for peer, why in record.refusals.items())
+                await self._end(operation, State.FAILED, "REFUSED", told, tuple(record.refusals))
+                return False
+            left = (operation.expires_ms - context.clock.now_ms()) / 1000
+            if left <= 0:
+                silent = [context.name_of(peer) for peer in electorate.weights if peer not in verdicts]
+                await self._end(
+                    operation, State.EXPIRED, "EXPIRED", f"no vote from {', '.join(silent)} in time"
+                )
+                return False
+            await _rings(bell, min(left, 5.0))
+
+    async def _solicit(self, operation: Operation, peer: DeviceId) -> None:
+        """Repeat the proposal to one peer until its vote is in."""
+        context, body = self._context, self._row(operation).proposal
+        while peer not in context.ledger.votes(operation.id):
+            bell = context.board.bell(operation.id)
+            try:
+                answer = await context.mesh.request(peer, Method.PROPOSE, body, timeout=context.limits.ask)
+                self._record(operation).refusals.pop(peer, None)
+                if answer:
+                    await self.on_ballot(peer, operation, decode(Ballot, answer))
+                    return
+            except PeerError as error:
+                if error.code != "UNREACHABLE":
+                    self._record(operation).refusals[peer] = f"refused the proposal: {error.code}"
+                    context.board.announce(operation.id)
+            except (UsageError, EncodingError) as error:
+                log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
+            await _rings(bell, context.limits.repeat)
+
+    async def _carry_out(self, operation: Operation, electorate: Electorate) -> None:
+        context = self._context
+        ends = context.clock.monotonic() + context.limits.carry_out
+        last: QuorateError = Stalled((), "the first attempt")
+        pause = 0.1
+        while True:
+            await self._catchup.ask_about(operation)
+            row = self._row(operation)
+            if row.state in FINAL:
+                return
+            if row.attempt >= context.limits.attempts or context.clock.monotonic() > ends:
+                await self._fail(operation, last)
+                return
+            parties = self._choose(operation, electorate)
+            if parties is None:
+                await self._fail(operation, last)
+                return
+            away = [peer for peer in parties if peer != context.me and not context.mesh.connected(peer)]
+            if away:
+                last = Stalled(away, "the link")
+                await asyncio.sleep(0.25)
+                continue
+            try:
+                await self._attempt(operation, row.attempt + 1, parties)
+            except (Aborted, PeerError) as failure:
+                last = failure
+                self._learn(operation, failure)
+                log.warning(
+                    "attempt failed", operation=operation.id, attempt=row.attempt + 1, why=str(failure)
+                )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    def _choose(self, operation: Operation, electorate: Electorate) -> tuple[DeviceId, ...] | None:
+        """The signers of the next attempt: without cheats ever, without the silent while there are others enough."""
+        context, record = self._context, self._record(operation)
+        approving = {d for d, verdict in self._voting.verdicts(operation).items() if verdict == "approve"}
+        honest = approving - record.cheats
+        for candidates in (honest - record.silent, honest):
+            willing = {d: d == context.me or context.mesh.connected(d) for d in candidates}
+            chosen = electorate.choose(willing, context.me)
+            if chosen is not None:
+                return chosen
+        return None
+
+    def _learn(self, operation: Operation, failure: QuorateError) -> None:
+        record = self._record(operation)
+        if isinstance(failure, Stalled):
+            record.silent = set(failure.waiting_on) - {self._context.me}
+        elif isinstance(failure, Reported):
+            record.silent = set(failure.suspects) - {self._context.me}
+        elif isinstance(failure, Aborted):
+            record.cheats |= failure.culprits - {self._context.me}
+        elif isinstance(failure, PeerError):
+            record.silent = {failure.peer}
+
+    # --- one attempt ----------------------------------------------------------------------------------------------
+
+    async def _attempt(self, operation: Operation, attempt: int, parties: tuple[DeviceId, ...]) -> None:
+        context = self._context
+        joins = await asyncio.gather(*(self._join_of(operation, attempt, party) for party in parties))
+        votes = context.ledger.votes(operation.id)
+        begin = Begin(
+            operation=operation.id,
+            digest=operation.digest,
+            attempt=attempt,
+            stage=self._stage(operation),
+            joins=tuple(joins),
+            votes=tuple(votes[party] for party in parties),
+        )
+        body = state(context.identity, begin)
+        if context.me not in parties:
+            await self._participant.journal(operation, self._participant.agree(operation, context.me, begin))
+            await self._call_out(parties, body)
+            await self._await_report(operation, attempt)
+            return
+        running = await self._participant.start(context.me, begin)
+        try:
+            await self._call_out(parties, body)
+        except PeerError:
+            self._participant.cancel(operation.id, "a party would not begin")
+            await asyncio.wait({running})
+            raise
+        await running
+
+    async def _call_out(self, parties: tuple[DeviceId, ...], body: bytes) -> None:
+        context = self._context
+        others = [peer for peer in parties if peer != context.me]
+        await asyncio.gather(
+            *(context.mesh.request(peer, Method.BEGIN, body, timeout=context.limits.ask) for peer in others)
+        )
+
+    async def _join_of(self, operation: Operation, attempt: int, party: DeviceId) -> bytes:
+        context = self._context
+        if party == context.me:
+            return self._voting.join(operation, attempt).signed
+        made_at, join = self._record(operation).joins.pop(party, (0.0, b""))
+        if attempt == 1 and join and context.clock.monotonic() - made_at < context.limits.join_life / 2:
+            return join
+        call = JoinCall(operation=operation.id, digest=operation.digest, attempt=attempt)
+        join = await context.mesh.request(
+            party, Method.JOIN, state(context.identity, call), timeout=context.limits.ask
+        )
+        signer, _ = hear(Join, join, context.key_of)
+        if signer != party:
+            raise PeerError(party, f"sent a join signed by {signer}", code="WRONG_JOIN")
+        return join
+
+    async def _await_report(self, operation: Operation, attempt: int) -> None:
+        """Wait for the parties of an attempt we are not part of: an outcome, or that one of them gave up."""
+        context = self._context
+        ends = context.clock.monotonic() + context.limits.patience.deadline
+        while context.clock.monotonic() < ends:
+            bell = context.board.bell(operation.id)
+            if self._row(operation).state in FINAL:
+                return
+            reported = self._catchup.reported(operation.id, attempt)
+            if reported is not None:
+                raise reported
+            await _rings(bell, 1.0)
+        raise Stalled((), f"the report of attempt {attempt}")
+
+    def _stage(self, operation: Operation) -> str:
+        if not isinstance(operation.request, CreateVault):
+            return "sign"
+        made = self._context.vaults.made_by(operation.id)
+        return "trial" if any(vault.active for vault in made) else "keygen"
+
+    # --- ends -----------------------------------------------------------------------------------------------------
+
+    async def _fail(self, operation: Operation, last: QuorateError) -> None:
+        context = self._context
+        culprits = suspected(last)
+        names = ", ".join(context.name_of(peer) for peer in sorted(culprits)) or "nobody to name"
+        reason = last.reason if isinstance(last, Aborted) else getattr(last, "code", last.reason)
+        rule = last.rule if isinstance(last, ProtocolAbort) else str(last)
+        await self._end(operation, State.FAILED, reason, f"{names}: {rule}", tuple(sorted(culprits)))
+
+    async def _end(
+        self, operation: Operation, to: State, reason: str, detail: str, culprits: tuple[DeviceId, ...] = ()
+    ) -> None:
+        context = self._context
+        await context.aside(
+            lambda: context.ledger.move_operation(
+                operation.id, sources(to), to, reason=reason, detail=detail, culprits=culprits
+            )
+        )
+        log.info("operation ended", operation=operation.id, state=to.value, reason=reason, detail=detail)
+        context.board.announce(operation.id)
+
+    async def _move(self, operation: Operation, to: State) -> None:
+        context = self._context
+        await context.aside(lambda: context.ledger.move_operation(operation.id, sources(to), to))
+        context.board.announce(operation.id)
+
+    async def _tell_outcome(self, operation: Operation) -> None:
+        """Every member of the roster hears how it ended, for a while; who is away asks when it is back."""
+        context = self._context
+        row = self._row(operation)
+        body = results.outcome(context, operation, row)
+
+        async def tell(peer: DeviceId) -> None:
+            for _ in range(3):
+                try:
+                    await context.mesh.request(peer, Method.CONCLUDE, body, timeout=context.limits.ask)
+                except PeerError:
+                    await asyncio.sleep(1.0)
+                else:
+                    return
+
+        try:
+            roster = intake.electorate(context, operation).weights
+        except QuorateError:
+            return
+        await asyncio.gather(*(tell(peer) for peer in roster if peer != context.me))
+        self._records.pop(operation.id, None)
+
+    def _tally(self, electorate: Electorate, verdicts: dict[DeviceId, str]) -> str:
+        said = ", ".join(
+            f"{self._context.name_of(device)} (weight {weight}) {verdicts.get(device, 'silent')}"
+            for device, weight in sorted(electorate.weights.items())
+        )
+        return f"approved weight {electorate.approved_weight(verdicts)} of {electorate.needed} needed: {said}"
+
+    def _record(self, operation: Operation) -> Record:
+        return self._records.setdefault(operation.id, Record())
+
+    def _row(self, operation: Operation) -> OperationRow:
+        row = self._context.ledger.operation(operation.id)
+        if row is None:
+            raise Bug(f"operation {operation.id} is not in the journal")
+        return row
+
+
+async def _rings(bell: asyncio.Event, seconds: float) -> None:
+    """Wait for a bell, or for the time to pass."""
+    try:
+        await asyncio.wait_for(bell.wait(), seconds)
+    except TimeoutError:
+        return

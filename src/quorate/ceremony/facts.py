@@ -1,0 +1,168 @@
+"""From this node's records to what an approver reads, and what a client sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quorate.ceremony import intake, results
+from quorate.ceremony.context import Context
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.ports import (
+    ApprovalRequest,
+    OperationRow,
+    OperationView,
+    SignatureView,
+    SignerView,
+    State,
+    VaultView,
+    VoteView,
+)
+from quorate.ceremony.statements import Proposal, Vote, hear
+from quorate.ceremony.vaults import Vault
+from quorate.errors import QuorateError
+from quorate.identifiers import Curve, DeviceId, VaultId
+from quorate.operations import payload, request_json
+from quorate.operations.derivation import xpub
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, Sign
+from quorate.operations.request_json import SignerFacts, VaultFacts
+from quorate.wire.codec import decode
+
+SPELLED = {"approve": "approved", "reject": "rejected", "abstain": "abstain"}
+
+
+def approval_request(context: Context, operation: Operation) -> ApprovalRequest:
+    """The request for our approver: everything in it comes from the operation and from our own records."""
+    request = operation.request
+    verdicts = _verdicts(context, operation)
+    if isinstance(request, CreateVault):
+        weights = {DeviceId(member.device): member.weight for member in request.members}
+        body = request_json.create_vault_json(operation, _signers(context, weights, verdicts))
+    else:
+        vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+        weights = {seat.device: seat.weight for seat in vault.sharing.seats}
+        body = request_json.sign_json(
+            operation,
+            VaultFacts(
+                id=vault.id,
+                name=vault.name,
+                epoch=vault.epoch,
+                threshold=vault.sharing.threshold,
+                signers=_signers(context, weights, verdicts),
+                xpubs=xpubs(vault),
+            ),
+        )
+    return ApprovalRequest(
+        operation=operation.id,
+        digest=operation.digest,
+        route=request_json.route(operation.kind),
+        body=body,
+        expires_ms=operation.expires_ms,
+    )
+
+
+def vault_view(context: Context, vault: Vault) -> VaultView:
+    return VaultView(
+        id=vault.id,
+        name=vault.name,
+        epoch=vault.epoch,
+        certificate_hash=vault.certificate_hash,
+        threshold=vault.sharing.threshold,
+        signers=tuple(
+            SignerView(
+                device=seat.device,
+                name=context.name_of(seat.device),
+                weight=seat.weight,
+                online=seat.device == context.me or context.mesh.connected(seat.device),
+            )
+            for seat in vault.sharing.seats
+        ),
+        state=vault.state,
+        public_keys={key.curve: key.public_key for key in vault.record.keys},
+        chain_codes={key.curve: key.chain_code for key in vault.record.keys},
+        xpubs=xpubs(vault),
+    )
+
+
+def xpubs(vault: Vault) -> Mapping[Curve, str]:
+    return {key.curve: xpub(key.curve, key.public_key, key.chain_code) for key in vault.record.keys}
+
+
+def operation_view(context: Context, row: OperationRow) -> OperationView:
+    _, proposal = hear(Proposal, row.proposal, context.key_of)
+    operation = proposal.operation
+    verdicts = _verdicts(context, operation)
+    weights, needed = _electorate(context, operation)
+    signatures, signers, vault = _result(context, operation, row)
+    return OperationView(
+        id=row.id,
+        kind=row.kind,
+        vault=vault,
+        state=row.state,
+        created_ms=row.created_ms,
+        expires_ms=row.expires_ms,
+        proposer=row.proposer,
+        votes=tuple(
+            VoteView(device=d, name=context.name_of(d), weight=w, verdict=verdicts.get(d, ""))
+            for d, w in sorted(weights.items())
+        ),
+        approved_weight=sum(w for d, w in weights.items() if verdicts.get(d) == "approve"),
+        threshold=needed,
+        attempt=row.attempt,
+        reason=row.reason,
+        detail=row.detail,
+        culprits=row.culprits,
+        signature_may_exist=row.released and row.state in FINAL and row.state is not State.COMPLETED,
+        signers=signers,
+        signatures=signatures,
+    )
+
+
+def _signers(
+    context: Context, weights: Mapping[DeviceId, int], verdicts: Mapping[DeviceId, str]
+) -> tuple[SignerFacts, ...]:
+    peers = {device: context.peer(device) for device in weights}
+    return tuple(
+        SignerFacts(
+            device=device,
+            uuid=peers[device].uuid,
+            name=peers[device].name,
+            client_record=peers[device].client_record,
+            weight=weight,
+            vote=SPELLED.get(verdicts.get(device, ""), ""),  # type: ignore[arg-type]
+        )
+        for device, weight in sorted(weights.items())
+    )
+
+
+def _verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:
+    heard = (hear(Vote, signed, context.key_of) for signed in context.ledger.votes(operation.id).values())
+    return {voter: vote.verdict for voter, vote in heard}
+
+
+def _electorate(context: Context, operation: Operation) -> tuple[Mapping[DeviceId, int], int]:
+    """Weights and what is needed; empty where the epoch the operation was for is no longer live here."""
+    try:
+        electorate = intake.electorate(context, operation)
+    except QuorateError:
+        return {}, 0
+    return electorate.weights, electorate.needed
+
+
+def _result(
+    context: Context, operation: Operation, row: OperationRow
+) -> tuple[tuple[SignatureView, ...], tuple[DeviceId, ...], VaultId | None]:
+    request = operation.request
+    if not isinstance(request, Sign | BatchSign):
+        made = decode(results.Made, row.result).vault if row.result else None
+        return (), (), VaultId(made) if made else None
+    if not row.result:
+        return (), (), row.vault
+    shown = decode(results.Signatures, row.result)
+    key = context.vaults.get(VaultId(request.vault)).record.key(Curve.ED25519).public_key
+    views = tuple(
+        SignatureView(
+            algorithm=request.signing.algorithm.value, message=message, signature=signature, public_key=key
+        )
+        for message, signature in zip(payload.messages(request.signing), shown.signatures, strict=True)
+    )
+    return views, tuple(DeviceId(signer) for signer in shown.signers), row.vault

@@ -1,0 +1,273 @@
+"""Taking part: a Begin is checked against our own records, journalled, and run.
+
+docs/spec/ceremony.md, section CE-3. Nothing of a session exists before its id is consumed durably; nothing of it is
+kept after its end but what the ledger holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from quorate.ceremony import intake, results
+from quorate.ceremony.agreement import Agreement, OwnJoin, in_order
+from quorate.ceremony.book import LedgerBook
+from quorate.ceremony.context import Context
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.ports import Method, OperationRow
+from quorate.ceremony.session import Session
+from quorate.ceremony.statements import Abort, Begin, Join, Proposal, Vote, hear, state
+from quorate.ceremony.voting import Voting
+from quorate.errors import Bug, Denied, QuorateError, UsageError, suspected
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.operations import payload
+from quorate.operations.kinds import BatchSign, Operation, Sign, vault_id
+from quorate.primitives.drbg import Drbg
+from quorate.protocols import keygen, trial
+from quorate.protocols.eddsa import frost
+from quorate.wire.courier import SessionCourier
+from quorate.wire.machine import Machine
+from quorate.wire.net import Net
+
+log = structlog.get_logger()
+
+Protocol = Callable[[Net], Coroutine[Any, None, object]]
+
+
+class Participant:
+    def __init__(self, context: Context, voting: Voting) -> None:
+        self._context = context
+        self._voting = voting
+        self._running: dict[OperationId, Session[object]] = {}
+
+    async def start(self, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
+        """Check and journal one attempt, and set it going. The task ends with the protocol's result, already durable,
+        or with what ended the session. ``UsageError`` or ``StaleEpoch`` when this node refuses to take part."""
+        context = self._context
+        operation = known_operation(context, OperationId(begin.operation))
+        agreement = self.agree(operation, proposer, begin)
+        own = next(
+            (signed for signed in begin.joins if hear(Join, signed, context.key_of)[0] == context.me), None
+        )
+        if own is None:
+            raise UsageError("CE-3.4: this node has not joined this attempt", code="NOT_A_PARTY")
+        self._voting.require_own_approval(operation)
+        join = self._voting.take_join(operation, begin.attempt, own)
+        await self.journal(operation, agreement)
+        self.cancel(operation.id, f"attempt {begin.attempt} has begun")
+        session = self._session(operation, agreement, join)
+        self._running[operation.id] = session
+        return asyncio.create_task(
+            self._run(operation, agreement, session), name=f"{begin.stage} {operation.id}"
+        )
+
+    def cancel(self, operation: OperationId, why: str) -> None:
+        """End this node's running session of an operation, if there is one."""
+        session = self._running.get(operation)
+        if session is not None:
+            session.cancel(why)
+
+    def agree(self, operation: Operation, proposer: DeviceId, begin: Begin) -> Agreement:
+        """The agreement a Begin stands for, if it is one that this node can be part of."""
+        context = self._context
+        row = context.ledger.operation(operation.id)
+        if row is None or proposer != operation.proposer or begin.digest != operation.digest:
+            raise UsageError(
+                "CE-3.1: this is not the operation that was proposed here", code="UNKNOWN_OPERATION"
+            )
+        if row.state in FINAL:
+            raise UsageError(f"CE-3.1: the operation is {row.state}", code="OPERATION_OVER")
+        if operation.expires_ms <= context.clock.now_ms():
+            raise UsageError("CE-3.1: the operation has expired", code="EXPIRED")
+        if not row.attempt < begin.attempt <= context.limits.attempts:
+            raise UsageError(
+                f"CE-3.2: attempt {begin.attempt} after attempt {row.attempt}, of {context.limits.attempts} at most",
+                code="ATTEMPT_NOT_RISING",
+            )
+        joins = self._joins(operation, begin)
+        sharing = intake.sharing(context, operation)
+        if strangers := set(joins) - set(sharing.devices):
+            raise UsageError(
+                f"CE-3.5: {', '.join(sorted(strangers))} not in the roster", code="NOT_IN_ROSTER"
+            )
+        self._check_approval(operation, begin, frozenset(joins))
+        vault, previous, epoch = self._basis(operation, begin.stage)
+        return Agreement(
+            stage=begin.stage, operation=operation.digest, vault=vault, previous=previous, epoch=epoch,
+            attempt=begin.attempt, sharing=sharing, joins=joins,
+        )  # fmt: skip
+
+    async def journal(self, operation: Operation, agreement: Agreement) -> None:
+        """The session id and the attempt, durably, before a single message of the session exists (rule CE-3.7)."""
+        ledger = self._context.ledger
+        begun = await self._context.aside(
+            lambda: ledger.begin_attempt(operation.id, agreement.attempt, agreement.ceremony_id)
+        )
+        if not begun:
+            raise UsageError(
+                "CE-3.7: this attempt or its session id was used before", code="ATTEMPT_NOT_RISING"
+            )
+        self._context.board.announce(operation.id)
+
+    def _joins(self, operation: Operation, begin: Begin) -> dict[DeviceId, Join]:
+        heard = [hear(Join, signed, self._context.key_of) for signed in begin.joins]
+        if not in_order([device for device, _ in heard]):
+            raise UsageError("CE-3.3: joins are sorted by device, one each", code="MALFORMED")
+        for device, join in heard:
+            if join.digest != operation.digest or join.attempt != begin.attempt:
+                raise UsageError(f"CE-3.3: the join of {device} is for another attempt", code="WRONG_JOIN")
+        return dict(heard)
+
+    def _check_approval(self, operation: Operation, begin: Begin, parties: frozenset[DeviceId]) -> None:
+        """Every party approved this very operation, with enough weight (rules CE-3.5 and CE-3.6)."""
+        context = self._context
+        verdicts: dict[DeviceId, str] = {}
+        for signed in begin.votes:
+            voter, vote = hear(Vote, signed, context.key_of)
+            if (vote.operation, vote.digest) != (operation.id, operation.digest):
+                raise UsageError(f"CE-3.6: the vote of {voter} is for another operation", code="WRONG_VOTE")
+            verdicts[voter] = vote.verdict
+        approving = {device for device, verdict in verdicts.items() if verdict == "approve"}
+        if not parties <= approving:
+            missing = ", ".join(sorted(parties - approving))
+            raise UsageError(f"CE-3.6: no approval from {missing}", code="NOT_APPROVED")
+        electorate = intake.electorate(context, operation)
+        if sum(electorate.weights[device] for device in parties) < electorate.needed:
+            raise UsageError(
+                f"CE-3.5: the parties' weight is below {electorate.needed}", code="NOT_ENOUGH_WEIGHT"
+            )
+
+    def _basis(self, operation: Operation, stage: str) -> tuple[VaultId | None, bytes, int]:
+        """Vault, certificate hash and epoch the session builds on; empty where it makes the vault."""
+        context, request = self._context, operation.request
+        if isinstance(request, Sign | BatchSign):
+            if stage != "sign":
+                raise UsageError(f"CE-3.8: {stage} is no stage of signing", code="WRONG_STAGE")
+            vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+            return vault.id, vault.certificate_hash, vault.epoch
+        made = [vault for vault in context.vaults.made_by(operation.id) if vault.active]
+        if stage == "keygen":
+            if made:
+                raise UsageError("CE-3.8: this operation has made its vault", code="ALREADY_CERTIFIED")
+            return None, b"", 0
+        if stage != "trial" or not made:
+            raise UsageError(f"CE-3.8: {stage} is not what comes next here", code="WRONG_STAGE")
+        if made[-1].ready:
+            raise UsageError("CE-3.8: all acknowledgements are in; no more trials", code="ALREADY_READY")
+        return made[-1].id, made[-1].certificate_hash, made[-1].epoch
+
+    def _session(self, operation: Operation, agreement: Agreement, join: OwnJoin) -> Session[object]:
+        context = self._context
+        courier = SessionCourier(
+            me=context.me,
+            session=agreement.ceremony_id,
+            sign=context.identity.sign,
+            identity_keys={seat.device: seat.identity_key for seat in agreement.seats},
+            session_private=join.take(),
+            session_publics={device: j.session_key for device, j in agreement.joins.items()},
+        )
+
+        def open_machine() -> Machine[object]:
+            protocol = self._protocol(operation, agreement)
+            return Machine(context.me, agreement.parties, agreement.ceremony_id, courier, protocol)
+
+        return Session(
+            agreement.ceremony_id, agreement.parties, open_machine, erase=courier.erase, mesh=context.mesh,
+            clock=context.clock, pool=context.pool, patience=context.limits.patience,
+        )  # fmt: skip
+
+    def _protocol(self, operation: Operation, agreement: Agreement) -> Protocol:
+        context = self._context
+        rng = Drbg(context.entropy.secret(32))
+        match agreement.stage:
+            case "keygen":
+                return lambda net: keygen.create(
+                    net,
+                    agreement.sharing,
+                    rng,
+                    LedgerBook(context.ledger, operation.id),
+                    vault=vault_id(agreement.ceremony_id),
+                    attempt=agreement.attempt,
+                    sign=context.identity.sign,
+                )
+            case "trial":
+                vault = context.vaults.get(VaultId(agreement.vault or ""))
+                quorum = context.vaults.quorum(vault, Curve.ED25519, agreement.parties)
+                return lambda net: trial.trial(net, vault.record, quorum, rng, context.identity.sign)
+            case _:
+                request = operation.request
+                if not isinstance(request, Sign | BatchSign):
+                    raise Bug(f"{operation.kind} has no stage {agreement.stage}")
+                return lambda net: self._sign(net, operation, request, agreement, rng)
+
+    def _sign(
+        self, net: Net, operation: Operation, request: Sign | BatchSign, agreement: Agreement, rng: Drbg
+    ) -> Coroutine[Any, None, tuple[bytes, ...]]:
+        context = self._context
+        vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+        quorum = context.vaults.quorum(vault, Curve.ED25519, agreement.parties)
+
+        def release() -> None:
+            """Right before a share leaves: still wanted, still approved, and journalled (rules CE-4)."""
+            if operation.expires_ms <= context.clock.now_ms():
+                raise Denied("the operation expired before the share left", approver="", rule="CE-4.1 expiry")
+            if not context.ledger.release(operation.id, agreement.attempt, operation.digest):
+                raise Denied("no approval of this attempt is journalled", approver="", rule="CE-4.2 approval")
+
+        return frost.sign(net, quorum, payload.messages(request.signing), None, rng, release)
+
+    async def _run(self, operation: Operation, agreement: Agreement, session: Session[object]) -> object:
+        context = self._context
+        try:
+            result = await context.sessions.run(session)
+            await context.aside(lambda: results.keep(context, operation, agreement, result))
+            context.board.announce(operation.id)
+            if operation.proposer not in agreement.parties:
+                body = results.outcome(context, operation, known_row(context, operation.id))
+                await context.tell(DeviceId(operation.proposer), Method.CONCLUDE, body)
+            return result
+        except QuorateError as failure:
+            log.warning(
+                "session ended",
+                operation=operation.id,
+                stage=agreement.stage,
+                attempt=agreement.attempt,
+                why=str(failure),
+            )
+            await self._tell_over(operation, agreement, failure)
+            raise
+        finally:
+            if self._running.get(operation.id) is session:
+                del self._running[operation.id]
+            context.board.announce(operation.id)
+
+    async def _tell_over(self, operation: Operation, agreement: Agreement, failure: QuorateError) -> None:
+        """The other parties hear that our part is over, and no more. A proposer that is no party hears who failed."""
+        context = self._context
+        body = state(context.identity, Abort(session=agreement.ceremony_id))
+        telling = [context.tell(peer, Method.ABORT, body) for peer in agreement.parties if peer != context.me]
+        if operation.proposer not in agreement.parties:
+            suspects = suspected(failure)
+            report = results.report(context, operation, agreement.attempt, failure.reason, suspects)
+            telling.append(context.tell(DeviceId(operation.proposer), Method.CONCLUDE, report))
+        await asyncio.gather(*telling)
+
+
+def known_row(context: Context, identifier: OperationId) -> OperationRow:
+    row = context.ledger.operation(identifier)
+    if row is None:
+        raise UsageError(f"there is no operation {identifier} on this node", code="UNKNOWN_OPERATION")
+    return row
+
+
+def known_operation(context: Context, identifier: OperationId) -> Operation:
+    return operation_of(context, known_row(context, identifier))
+
+
+def operation_of(context: Context, row: OperationRow) -> Operation:
+    """The operation a row was journalled for, from the proposer's signed statement."""
+    _, proposal = hear(Proposal, row.proposal, context.key_of)
+    return proposal.operation

@@ -1,0 +1,191 @@
+"""What nodes say to each other outside a session: signed, purpose-tagged, and checked over the bytes that arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Protocol, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Meta
+
+from quorate.errors import EncodingError, UsageError
+from quorate.identifiers import DeviceId
+from quorate.operations.kinds import Identifier, Operation
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+from quorate.wire.codec import Bytes32, Bytes64, Count, Message, Millis, decode, encode
+
+MAX_STATEMENT = 4 << 20
+
+
+class Signer(Protocol):
+    @property
+    def device(self) -> DeviceId: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
+class Statement(Message):
+    """``purpose`` is part of what is signed, so that one kind of statement never passes for another."""
+
+    purpose: ClassVar[str]
+
+
+class Proposal(Statement):
+    purpose = "proposal"
+    operation: Operation
+
+
+class Vote(Statement):
+    """``verdict`` is approve, reject or abstain; ``boot`` the voter's random boot id."""
+
+    purpose = "vote"
+    operation: Identifier
+    digest: Bytes32
+    verdict: Annotated[str, Meta(pattern="^(approve|reject|abstain)$")]
+    boot: Bytes32
+    at_ms: Millis
+
+
+class Join(Statement):
+    """One party's fresh contribution to one session: 32 random bytes and an X25519 key that live only in memory."""
+
+    purpose = "join"
+    digest: Bytes32
+    attempt: Count
+    boot: Bytes32
+    nonce: Bytes32
+    session_key: Bytes32
+
+
+class Begin(Statement):
+    """The proposer's call to start one attempt: who takes part is who joined; ``votes`` prove the approval."""
+
+    purpose = "begin"
+    operation: Identifier
+    digest: Bytes32
+    attempt: Annotated[int, Meta(ge=1, le=64)]
+    stage: Annotated[str, Meta(pattern="^(keygen|trial|sign)$")]
+    joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
+    votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
+
+
+class JoinCall(Statement):
+    purpose = "join-call"
+    operation: Identifier
+    digest: Bytes32
+    attempt: Annotated[int, Meta(ge=1, le=64)]
+
+
+class Abort(Statement):
+    """This node's part in a session is over without output. Peers learn no more than that."""
+
+    purpose = "abort"
+    session: Bytes32
+
+
+class Outcome(Statement):
+    """How an operation ended at the signer of this statement. Signatures and certificates inside prove themselves;
+    anything else is believed of the proposer only."""
+
+    purpose = "outcome"
+    operation: Identifier
+    digest: Bytes32
+    state: str
+    attempt: Count
+    reason: str
+    culprits: tuple[Identifier, ...]
+    result: bytes
+
+
+class Query(Statement):
+    """Asks for an operation's outcome, or for the certificates an operation made."""
+
+    purpose = "query"
+    operation: Identifier
+
+
+class Holding(Statement):
+    """What a node holds of one sharing: the record, its certificate if complete, the acknowledgements so far."""
+
+    purpose = "holding"
+    record: bytes
+    certificate: bytes
+    acknowledgements: tuple[tuple[Identifier, bytes], ...]
+
+
+class Holdings(Statement):
+    purpose = "holdings"
+    items: tuple[Holding, ...]
+
+
+class VaultHead(Message):
+    vault: Identifier
+    epoch: Count
+    certificate: Bytes32
+    ready: bool
+
+
+class Hello(Statement):
+    purpose = "hello"
+    version: Annotated[str, Meta(max_length=40)]
+    protocol: Count
+    clock_ms: Millis
+    boot_counter: Count
+    boot: Bytes32
+    vaults: Annotated[tuple[VaultHead, ...], Meta(max_length=10_000)]
+
+
+class Ballot(Message):
+    """A vote, and, where the voter approves, its join for the first attempt. Both are signed statements."""
+
+    vote: bytes
+    join: bytes
+
+
+class Signed(Message):
+    signer: Identifier
+    body: bytes
+    signature: Bytes64
+
+
+S = TypeVar("S", bound=Statement)
+
+
+def state(signer: Signer, statement: Statement) -> bytes:
+    """The statement, signed by this device."""
+    body = encode(statement)
+    return encode(
+        Signed(
+            signer=signer.device,
+            body=body,
+            signature=signer.sign(digest(Domain.STATEMENT, statement.purpose, signer.device, body)),
+        )
+    )
+
+
+def hear(kind: type[S], data: bytes, key_of: Callable[[DeviceId], bytes | None]) -> tuple[DeviceId, S]:
+    """Who signed a statement, and the statement. ``UsageError`` names what is wrong and whose it claims to be."""
+    if len(data) > MAX_STATEMENT:
+        raise UsageError(f"a {kind.purpose} of {len(data)} bytes is over the limit", code="OVERSIZE")
+    try:
+        signed = decode(Signed, data)
+    except EncodingError as error:
+        raise UsageError(f"a {kind.purpose} is malformed: {error}", code="MALFORMED") from None
+    signer = DeviceId(signed.signer)
+    key = key_of(signer)
+    if key is None:
+        raise UsageError(f"a {kind.purpose} is signed by {signer}, who is no peer here", code="UNKNOWN_PEER")
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(
+            signed.signature, digest(Domain.STATEMENT, kind.purpose, signed.signer, signed.body)
+        )
+    except InvalidSignature:
+        raise UsageError(
+            f"the signature of {signer} on a {kind.purpose} is wrong", code="BAD_SIGNATURE"
+        ) from None
+    try:
+        return signer, decode(kind, signed.body)
+    except EncodingError as error:
+        raise UsageError(f"a {kind.purpose} of {signer} is malformed: {error}", code="MALFORMED") from None

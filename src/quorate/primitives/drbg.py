@@ -1,0 +1,58 @@
+"""Deterministic randomness from a seed, for replayable runs and for expanding a seed drawn from the system.
+
+Keyed BLAKE2b in counter mode: output block b of request number r is BLAKE2b(key = seed, (domain, purpose, r, b)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from quorate.errors import Bug
+from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import encode
+
+SEED_SIZES = range(16, 65)
+
+
+class Drbg:
+    """``curves.Randomness`` from a seed of 16 to 64 bytes. The same seed and the same requests give the same bytes."""
+
+    def __init__(self, seed: SecretBytes) -> None:
+        if len(seed) not in SEED_SIZES:
+            raise ValueError(f"a seed has {SEED_SIZES.start} to {SEED_SIZES.stop - 1} bytes, not {len(seed)}")
+        self._seed = seed
+        self._requests = 0
+        self._forks: set[str] = set()
+
+    def secret(self, size: int) -> SecretBytes:
+        return SecretBytes.of(self._next("secret", size))
+
+    def public(self, size: int) -> bytes:
+        return self._next("public", size)
+
+    def below(self, bound: int) -> int:
+        """A number in 0..bound-1, for choices that are not secret; its bias is below bound / 2^64."""
+        return int.from_bytes(self._next("public", 16), "big") % bound
+
+    def fork(self, label: str) -> Drbg:
+        """An independent generator. A label forks once: the same again would repeat its nonces."""
+        if label in self._forks:
+            raise Bug(f"a second fork {label!r} would repeat the first one's output")
+        self._forks.add(label)
+        return Drbg(SecretBytes.of(self._block("fork", label, 0)))
+
+    def _next(self, purpose: str, size: int) -> bytes:
+        self._requests += 1
+        blocks = (self._block(purpose, self._requests, number) for number in range(-(-size // 64)))
+        return b"".join(blocks)[:size]
+
+    def _block(self, purpose: str, request: int | str, number: int) -> bytes:
+        data = encode((Domain.DRBG.value, purpose, request, number))
+        return hashlib.blake2b(data, key=self._seed.reveal()).digest()
+
+    def __repr__(self) -> str:
+        return "<Drbg>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a generator is neither copied nor stored: it would repeat itself")

@@ -1,0 +1,265 @@
+"""One SQLite file: a single writer with group commit, one reader, one owner.
+
+Whoever calls ``write`` blocks until the commit that holds its change is on disk. Changes that arrive while a commit is
+under way share the next one, so a busy node pays one fsync for many. Each change has its own savepoint: one that fails
+takes nothing of the others with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from quorate.errors import Bug, Corrupt, StoreError
+from quorate.storage.ownership import owned, prepare_directory, prepare_file
+
+APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
+MAX_GROUP = 128
+
+T = TypeVar("T")
+Change = Callable[[sqlite3.Connection], T]
+
+
+class _Job:
+    __slots__ = ("change", "error", "future", "name", "value")
+
+    def __init__(self, name: str, change: Change[Any]) -> None:
+        self.name, self.change = name, change
+        self.future: Future[Any] = Future()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.error is None:
+            self.future.set_result(self.value)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Database:
+    """``on_commit`` is called in the writer with ``before:NAME`` and ``after:NAME`` around the commit of each change:
+    the seam at which crash tests kill the process. It must not raise."""
+
+    def __init__(self, path: Path, *, on_commit: Callable[[str], None] | None = None) -> None:
+        self.path = path
+        self._on_commit = on_commit or (lambda _: None)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gate, self._writing, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
+        self._closed = False
+        self._broken = False
+        prepare_directory(path.parent)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(owned(path))
+            prepare_file(path)
+            self._writes = undo.enter_context(contextlib.closing(self._connect()))
+            with self._explained("open"):
+                self._check_file()
+            self._reads = undo.enter_context(contextlib.closing(self._connect()))
+            with self._explained("open"):
+                self._reads.execute("PRAGMA query_only = ON")
+            self._resources = undo.pop_all()
+        self._writer = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self._writer.start()
+
+    def write(self, name: str, change: Change[T]) -> T:
+        """Run ``change`` in the writer; its value once the commit that holds it is durable.
+
+        What ``change`` raises reaches the caller and undoes only that change. Raises ``StoreError`` when the disk is
+        full, read-only or failing, ``Corrupt`` when the file is damaged.
+        """
+        if threading.current_thread() is self._writer:
+            raise Bug(f"{name}: a change cannot wait for another change")
+        job = _Job(name, change)
+        with self._gate:
+            if self._closed:
+                raise StoreError(f"{self.path}: the store is closed")
+            self._queue.put(job)
+        value: T = job.future.result()
+        return value
+
+    def read(self, query: Change[T]) -> T:
+        """Run ``query`` against one consistent snapshot of what is committed."""
+        with self._reading, self._explained("read"):
+            if self._closed:
+                raise StoreError(f"{self.path}: the store is closed")
+            self._reads.execute("BEGIN")
+            try:
+                return query(self._reads)
+            finally:
+                if self._reads.in_transaction:
+                    self._reads.execute("ROLLBACK")
+
+    def version(self) -> int:
+        """The schema version; 0 for a file that has none yet."""
+        return self.read(lambda connection: int(connection.execute("PRAGMA user_version").fetchone()[0]))
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version, one transaction a step."""
+        known = self.version()
+        for number, script in enumerate(_migrations()[known:], known + 1):
+            self._on_commit("before:migrate")
+            self._run_alone(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number};"
+                f"PRAGMA application_id = {APPLICATION_ID}; COMMIT"
+            )
+            self._on_commit("after:migrate")
+
+    def scrub(self) -> None:
+        """Fold the log into the file and empty it, so that what was deleted is overwritten in both. Best effort."""
+        self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Finish the changes that wait, and let go of the file. A second call does nothing."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._writer.join()
+        with self._reading:
+            self._resources.close()
+
+    # --- the writer's side
+
+    def _serve(self) -> None:
+        while (job := self._queue.get()) is not None:
+            group: list[_Job] = [job]
+            last = False
+            while len(group) < MAX_GROUP and not last:
+                try:
+                    another = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if another is None:
+                    last = True
+                else:
+                    group.append(another)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[_Job]) -> None:
+        with self._writing:
+            try:
+                if self._broken:
+                    raise StoreError(
+                        f"{self.path}: the disk failed earlier; restart the node once it is sound"
+                    )
+                self._writes.execute("BEGIN IMMEDIATE")
+                for job in group:
+                    self._apply(job)
+                kept = [job.name for job in group if job.error is None]
+                for name in kept:
+                    self._on_commit(f"before:{name}")
+                self._writes.execute("COMMIT")
+                for name in kept:
+                    self._on_commit(f"after:{name}")
+            except BaseException as error:
+                self._abandon(group, error)
+        for job in group:
+            job.settle()
+
+    def _apply(self, job: _Job) -> None:
+        self._writes.execute("SAVEPOINT change")
+        try:
+            job.value = job.change(self._writes)
+        except Exception as error:
+            if not self._writes.in_transaction:
+                raise  # SQLite itself rolled everything back: nobody's change is there
+            self._writes.execute("ROLLBACK TO change")
+            job.error = self._explain(error, job.name)
+        self._writes.execute("RELEASE change")
+
+    def _abandon(self, group: list[_Job], error: BaseException) -> None:
+        # after a failed fsync nobody knows what is on disk, and asking again would be told all is well
+        self._broken |= _code(error) == sqlite3.SQLITE_IOERR
+        if self._writes.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._writes.execute("ROLLBACK")
+        for job in group:
+            job.error = job.error or self._explain(error, job.name)
+
+    def _run_alone(self, script: str) -> None:
+        """Run a script that is, or cannot be within, a transaction."""
+        with self._writing, self._explained("maintenance"):
+            try:
+                self._writes.executescript(script)
+            finally:
+                if self._writes.in_transaction:
+                    self._writes.execute("ROLLBACK")
+
+    # --- opening, and what can go wrong
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        except sqlite3.Error as error:
+            raise self._explain(error, "open") from error
+
+    def _check_file(self) -> None:
+        """Refuse what is not a sound store of a version we know, before anything in it is changed."""
+        ask = self._writes.execute
+        application, version = (
+            ask(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        empty = ask("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        if application != APPLICATION_ID and not (application == 0 and empty):
+            raise StoreError(f"{self.path} is a database, but not a Quorate store")
+        if version > len(_migrations()):
+            raise StoreError(f"{self.path} was written by a newer release (schema {version}); use that one")
+        if (fault := ask("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise Corrupt(f"{self.path}: the database is damaged ({fault}); restore a backup")
+        if (mode := ask("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
+            raise StoreError(
+                f"{self.path}: this file system cannot hold the store (journal mode {mode}, WAL needed)"
+            )
+        ask("PRAGMA synchronous = FULL")
+        ask("PRAGMA foreign_keys = ON")
+        ask("PRAGMA secure_delete = ON")
+        ask("PRAGMA trusted_schema = OFF")
+
+    @contextlib.contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error, name) from error
+
+    def _explain(self, error: BaseException, name: str) -> BaseException:
+        """What SQLite says, as one of ours with a remedy; what is not SQLite's stays as it is."""
+        if not isinstance(error, sqlite3.Error):
+            return error
+        text = f"{self.path}: {name}: {error}"
+        match _code(error):
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return Corrupt(f"{text}; the file is damaged or no store: restore a backup")
+            case sqlite3.SQLITE_FULL:
+                return StoreError(f"{text}; nothing was changed: make room on the disk")
+            case sqlite3.SQLITE_READONLY:
+                return StoreError(f"{text}; nothing was changed: the file or its disk is read-only")
+            case sqlite3.SQLITE_IOERR:
+                return StoreError(f"{text}; the disk is failing: check it, then restart the node")
+            case sqlite3.SQLITE_CANTOPEN:
+                return StoreError(f"{text}; the directory must exist and be ours to write")
+            case _:
+                return StoreError(text)
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code, or 0."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _migrations() -> list[str]:
+    folder = resources.files("quorate.storage") / "migrations"
+    scripts = sorted(
+        (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
+    )
+    return [each.read_text() for each in scripts]

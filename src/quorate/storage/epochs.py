@@ -1,0 +1,231 @@
+"""Sharings: epoch records, certificates, acknowledgements, and the sealed shares."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quorate.ceremony.ports import EpochRow, EpochState, SealedShare
+from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
+from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
+from quorate.storage.database import Database
+from quorate.storage.sealed import Place, Sealer
+
+_COLUMNS = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
+_SELECT = f"SELECT {_COLUMNS} FROM epochs"  # noqa: S608 - the columns are ours
+_HERE = "WHERE vault = ? AND epoch = ? AND attempt = ?"
+
+
+class _Key(NamedTuple):
+    vault: VaultId
+    epoch: Epoch
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"vault {self.vault}, epoch {self.epoch}, attempt {self.attempt}"
+
+
+class EpochShelf:
+    """The part of the ledger that keeps the sharings of each vault, and decides which one lives."""
+
+    _database: Database
+    _sealer: Sealer
+    _device: DeviceId
+
+    def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
+        """As the port says. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
+        attempts are taken part in in strictly rising order."""
+        key = _Key(row.vault, row.epoch, row.attempt)
+        if row.state is not EpochState.PENDING or row.certificate or row.acknowledgements:
+            raise Bug(f"{key}: a new sharing is PENDING, without certificate or acknowledgement")
+        sealed = []
+        for share in shares:
+            place = self._place(key, share.curve, share.indices, row.record_hash)
+            sealed.append(
+                (*key, share.curve.value, json.dumps(share.indices), self._sealer.seal(place, share.secret))
+            )
+
+        def change(connection: sqlite3.Connection) -> None:
+            highest = connection.execute(
+                "SELECT epoch, attempt FROM epochs WHERE vault = ? ORDER BY epoch DESC, attempt DESC LIMIT 1",
+                (row.vault,),
+            ).fetchone()
+            if highest is not None and tuple(highest) >= (row.epoch, row.attempt):
+                raise StaleEpoch(f"{key}: epoch {highest[0]}, attempt {highest[1]} is already held")
+            connection.execute(
+                f"INSERT INTO epochs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (*key, row.record_hash, row.record, row.state.value, row.operation, b""),
+            )
+            connection.executemany("INSERT INTO shares VALUES (?, ?, ?, ?, ?, ?)", sealed)
+
+        self._database.write("store_pending", change)
+
+    def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
+        """As the port says. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
+        one is not PENDING."""
+        key = _Key(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> None:
+            row = _existing(connection, key)
+            if row.state is not EpochState.PENDING:
+                raise StoreError(f"{key} is {row.state}: only a PENDING sharing is signed")
+            _refuse_behind(connection, key, EpochState.SIGNED, EpochState.ACTIVE, EpochState.RETIRED)
+            _set_state(connection, key, EpochState.SIGNED)
+
+        self._database.write("mark_signed", change)
+
+    def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
+        """As the port says; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
+        when a later sharing lives or lived, ``StoreError`` when this one was never signed by us."""
+        key = _Key(vault, epoch, attempt)
+        if not certificate:
+            raise Bug(f"{key}: activated without a certificate")
+
+        def change(connection: sqlite3.Connection) -> None:
+            row = _existing(connection, key)
+            if row.state is EpochState.ACTIVE:
+                return
+            _refuse_behind(connection, key, EpochState.ACTIVE, EpochState.RETIRED, EpochState.ERASED)
+            if row.state is not EpochState.SIGNED:
+                raise StoreError(f"{key} is {row.state}: only a SIGNED sharing becomes ACTIVE")
+            connection.execute(
+                "UPDATE epochs SET state = 'RETIRED' WHERE vault = ? AND state = 'ACTIVE'", (vault,)
+            )
+            connection.execute(
+                f"UPDATE epochs SET state = 'ACTIVE', certificate = ? {_HERE}",  # noqa: S608
+                (certificate, *key),
+            )
+
+        self._database.write("activate", change)
+
+    def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
+        key = _Key(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> bool:
+            query = f"DELETE FROM epochs {_HERE} AND state = 'PENDING'"  # noqa: S608 - the shares go with it
+            return connection.execute(query, key).rowcount == 1
+
+        dropped = self._database.write("drop_pending", change)
+        if dropped:
+            self._database.scrub()
+        return dropped
+
+    def record_acknowledgement(
+        self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes
+    ) -> None:
+        """Keep a signed acknowledgement of a sharing we hold; the first one of each device stands."""
+        key = _Key(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> None:
+            _existing(connection, key)
+            connection.execute(
+                "INSERT OR IGNORE INTO acknowledgements VALUES (?, ?, ?, ?, ?)", (*key, device, ack)
+            )
+
+        self._database.write("record_acknowledgement", change)
+
+    def epochs(self, vault: VaultId | None = None) -> Sequence[EpochRow]:
+        """In rising order of (vault, epoch, attempt)."""
+
+        def query(connection: sqlite3.Connection) -> list[EpochRow]:
+            where, values = ("", ()) if vault is None else ("WHERE vault = ?", (vault,))
+            rows = connection.execute(f"{_SELECT} {where} ORDER BY vault, epoch, attempt", values).fetchall()
+            return [_epoch(connection, row) for row in rows]
+
+        return self._database.read(query)
+
+    def active_epoch(self, vault: VaultId) -> EpochRow | None:
+        def query(connection: sqlite3.Connection) -> EpochRow | None:
+            row = connection.execute(f"{_SELECT} WHERE vault = ? AND state = 'ACTIVE'", (vault,)).fetchone()
+            return None if row is None else _epoch(connection, row)
+
+        return self._database.read(query)
+
+    def share(self, vault: VaultId, epoch: Epoch, attempt: int, curve: Curve) -> SealedShare:
+        key = _Key(vault, epoch, attempt)
+
+        def query(connection: sqlite3.Connection) -> tuple[bytes, str, bytes] | None:
+            row: tuple[bytes, str, bytes] | None = connection.execute(
+                f"SELECT record_hash, indices, sealed FROM epochs NATURAL JOIN shares {_HERE} AND curve = ?",  # noqa: S608
+                (*key, curve.value),
+            ).fetchone()
+            return row
+
+        row = self._database.read(query)
+        if row is None:
+            raise StoreError(f"{key}: no share on {curve} is held")
+        record_hash, text, sealed = row
+        try:
+            indices = tuple(map(int, json.loads(text)))
+            place = self._place(key, curve, indices, bytes(record_hash))
+            blob = bytes(sealed)
+        except (ValueError, TypeError):
+            raise Corrupt(f"shares: {key}, curve {curve}: the row does not read") from None
+        return SealedShare(curve=curve, indices=indices, secret=self._sealer.open(place, blob))
+
+    def _place(self, key: _Key, curve: Curve, indices: Sequence[int], record_hash: bytes) -> Place:
+        return Place(
+            device=self._device,
+            kind="share",
+            vault=key.vault,
+            epoch=key.epoch,
+            attempt=key.attempt,
+            curve=curve.value,
+            indices=tuple(indices),
+            record_hash=record_hash,
+        )
+
+
+def _existing(connection: sqlite3.Connection, key: _Key) -> EpochRow:
+    row = connection.execute(f"{_SELECT} {_HERE}", key).fetchone()
+    if row is None:
+        raise StoreError(f"{key}: no such sharing is held")
+    return _epoch(connection, row)
+
+
+def _set_state(connection: sqlite3.Connection, key: _Key, state: EpochState) -> None:
+    connection.execute(f"UPDATE epochs SET state = ? {_HERE}", (state.value, *key))  # noqa: S608
+
+
+def _refuse_behind(connection: sqlite3.Connection, key: _Key, *states: EpochState) -> None:
+    """Raise ``StaleEpoch`` if a later sharing of the vault is in one of ``states``."""
+    later = connection.execute(
+        "SELECT epoch, attempt, state FROM epochs WHERE vault = ? AND (epoch, attempt) > (?, ?)"
+        " ORDER BY epoch DESC, attempt DESC",
+        key,
+    )
+    for epoch, attempt, state in later:
+        if state in states:
+            raise StaleEpoch(f"{key}: epoch {epoch}, attempt {attempt} is {state}")
+
+
+def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:
+    vault, epoch, attempt, record_hash, record, state, operation, certificate = row
+    acknowledgements = connection.execute(
+        f"SELECT device, acknowledgement FROM acknowledgements {_HERE} ORDER BY device",  # noqa: S608
+        (vault, epoch, attempt),
+    ).fetchall()
+    try:
+        if not isinstance(epoch, int) or not isinstance(attempt, int):
+            raise TypeError("epoch and attempt are integers")
+        if not (
+            isinstance(record_hash, bytes) and isinstance(record, bytes) and isinstance(certificate, bytes)
+        ):
+            raise TypeError("hash, record and certificate are bytes")
+        return EpochRow(
+            vault=VaultId(str(vault)),
+            epoch=Epoch(epoch),
+            attempt=attempt,
+            record_hash=record_hash,
+            record=record,
+            state=EpochState(str(state)),
+            operation=OperationId(str(operation)),
+            certificate=certificate,
+            acknowledgements=dict(acknowledgements),
+        )
+    except (ValueError, TypeError) as error:
+        raise Corrupt(
+            f"epochs: vault {vault}, epoch {epoch}, attempt {attempt} does not read: {error}"
+        ) from None

@@ -1,0 +1,244 @@
+"""The store of one node: its identity, and the ledger the ceremonies run on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from quorate.ceremony.identity import Identity, card_of, read_card
+from quorate.ceremony.ports import Peer
+from quorate.errors import Corrupt, Locked, StoreError, UsageError
+from quorate.identifiers import DeviceId
+from quorate.native.memory import SecretBytes
+from quorate.storage.clients import ClientBook
+from quorate.storage.database import Database
+from quorate.storage.epochs import EpochShelf
+from quorate.storage.keywrap import KeySource
+from quorate.storage.operations import OperationJournal
+from quorate.storage.peers import PeerBook, keep_card
+from quorate.storage.sealed import NodeSecret, Place, Sealer
+
+ROOM = 64 << 20
+_CHECK = b"quorate/v1/store-check"
+
+
+class Boot(NamedTuple):
+    """One start of the node: a counter that only rises, and 32 random bytes that tell a rolled-back disk."""
+
+    counter: int
+    id: bytes
+
+
+class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
+    """``ceremony.ports.Ledger`` on one SQLite file, with what else a node keeps. One process at a time holds it."""
+
+    def __init__(
+        self, database: Database, sealer: Sealer, device: DeviceId, now_ms: Callable[[], int]
+    ) -> None:
+        """Use ``create`` or ``open``."""
+        self._database, self._sealer, self._device, self._now_ms = database, sealer, device, now_ms
+        self._known_peers: Mapping[DeviceId, Peer] | None = None
+        self._peers_lock = threading.Lock()
+        self._proven: dict[str, bytes] = {}
+        self._proof_key = os.urandom(32)
+        if device not in self.peers():
+            raise Corrupt(f"peers: the node's own card ({device}) is missing")
+        self.identity = Identity.of(self._secret("identity"), self.me.name)
+        if self.identity.device != device:
+            raise Corrupt(f"node: the sealed identity is {self.identity.device}'s, not {device}'s")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        key: KeySource,
+        *,
+        identity: Identity,
+        address: str,
+        hardware_id: str,
+        certificate_pem: str,
+        tls_key: SecretBytes,
+        on_commit: Callable[[str], None] | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> SqliteLedger:
+        """A new store for this device, in one transaction; its first card has rev 1. ``tls_key`` is the PEM of the
+        certificate's key. ``UsageError`` if the path already holds a device."""
+        clock = now_ms or _wall_clock_ms
+        _require_pair(certificate_pem, tls_key)
+        parameters = key.enrol()
+        now, device = clock(), identity.device
+        me = read_card(card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now))
+        sealer = Sealer(key.unlock(parameters))
+        check = sealer.seal(_node_place(device, "check"), SecretBytes.of(_CHECK))
+        sealed_identity = sealer.seal(_node_place(device, "identity"), identity.secret())
+        sealed_tls = sealer.seal(_node_place(device, "tls-key"), tls_key)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO node (id, device, key_scheme, key_parameters, key_check, identity, tls_key, created_ms)"
+                " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+                (device, key.scheme, parameters, check, sealed_identity, sealed_tls, now),
+            )
+            keep_card(connection, me, now)
+
+        with contextlib.ExitStack() as undo:
+            database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))
+            if database.version() and (held := database.read(_lock_row)) is not None:
+                raise UsageError(f"{path} already holds device {held[0]}; a store is made once")
+            database.migrate()
+            database.write("create", change)
+            ledger = cls(database, sealer, device, clock)
+            undo.pop_all()
+        return ledger
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        key: KeySource,
+        *,
+        on_commit: Callable[[str], None] | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> SqliteLedger:
+        """The store at ``path``; ``Locked``, with nothing in it touched, if the key is not the one it was made with."""
+        if not path.exists():
+            raise StoreError(f"there is no store at {path}: quorate init makes one")
+        with contextlib.ExitStack() as undo:
+            database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))
+            row = database.read(_lock_row) if database.version() else None
+            if row is None:
+                raise StoreError(f"{path} was never finished: quorate init makes the store")
+            device, scheme, parameters, check = row
+            if scheme != key.scheme:
+                raise Locked(f"{path} opens with a {scheme}, and a {key.scheme} was given")
+            sealer = Sealer(key.unlock(parameters))
+            try:
+                sealer.open(_node_place(device, "check"), check)
+            except Corrupt:
+                raise Locked(
+                    f"{path} does not open with this {scheme}: not the one it was made with"
+                ) from None
+            database.migrate()
+            ledger = cls(database, sealer, device, now_ms or _wall_clock_ms)
+            undo.pop_all()
+        return ledger
+
+    def close(self) -> None:
+        self._database.close()
+        self._sealer.wipe()
+
+    def __enter__(self) -> SqliteLedger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the node itself
+
+    def boot(self) -> Boot:
+        """Count one more start."""
+        identifier = os.urandom(32)
+
+        def change(connection: sqlite3.Connection) -> Boot:
+            connection.execute("UPDATE node SET boots = boots + 1, boot_id = ?", (identifier,))
+            return Boot(connection.execute("SELECT boots FROM node").fetchone()[0], identifier)
+
+        return self._database.write("boot", change)
+
+    def tls(self) -> tuple[str, SecretBytes]:
+        """The certificate and its private key, both PEM."""
+        return self.me.certificate_pem, self._secret("tls-key")
+
+    def renew_card(
+        self,
+        *,
+        address: str | None = None,
+        certificate_pem: str | None = None,
+        tls_key: SecretBytes | None = None,
+    ) -> Peer:
+        """Our card with another address, or another certificate and its key, and the next rev."""
+        if (certificate_pem is None) != (tls_key is None):
+            raise UsageError("a new certificate comes with its key")
+        held = self.me
+        certificate, now = certificate_pem or held.certificate_pem, self._now_ms()
+        sealed = None
+        if tls_key is not None:
+            _require_pair(certificate, tls_key)
+            sealed = self._sealer.seal(_node_place(self._device, "tls-key"), tls_key)
+        address = held.address if address is None else address
+        card = card_of(self.identity, held.name, address, certificate, held.hardware_id, held.rev + 1, now)
+        renewed = read_card(card)
+
+        def change(connection: sqlite3.Connection) -> None:
+            keep_card(connection, renewed, now)
+            if sealed is not None:
+                connection.execute("UPDATE node SET tls_key = ?", (sealed,))
+
+        self._database.write("renew_card", change)
+        self._forget_peers()
+        return renewed
+
+    def check(self, room: int = ROOM) -> None:
+        """``StoreError`` unless the store can be written and its disk has ``room`` bytes left: asked before a ceremony
+        starts, so that none fails for want of either."""
+        disk = os.statvfs(self._database.path)
+        if (free := disk.f_bavail * disk.f_frsize) < room:
+            raise StoreError(
+                f"{self._database.path}: {free >> 20} MiB left on the disk, {room >> 20} MiB needed"
+            )
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE node SET boots = boots")
+
+        self._database.write("check", change)
+
+    def _secret(self, kind: NodeSecret) -> SecretBytes:
+        query = f"SELECT {kind.replace('-', '_')} FROM node"  # noqa: S608 - one of our columns
+        (sealed,) = self._database.read(lambda connection: connection.execute(query).fetchone())
+        if not isinstance(sealed, bytes):
+            raise Corrupt(f"node: {kind} does not read")
+        return self._sealer.open(_node_place(self._device, kind), sealed)
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _node_place(device: DeviceId, kind: NodeSecret) -> Place:
+    return Place(device=device, kind=kind)
+
+
+def _lock_row(connection: sqlite3.Connection) -> tuple[DeviceId, str, str, bytes] | None:
+    """What says whose store this is, how it is locked, and whether a key is the right one; None before it is made."""
+    row = connection.execute("SELECT device, key_scheme, key_parameters, key_check FROM node").fetchone()
+    if row is None:
+        return None
+    device, scheme, parameters, check = row
+    if not (isinstance(check, bytes) and all(isinstance(text, str) for text in (device, scheme, parameters))):
+        raise Corrupt("node: the row that says how the store is locked does not read")
+    return DeviceId(device), scheme, parameters, check
+
+
+def _require_pair(certificate_pem: str, tls_key: SecretBytes) -> None:
+    try:
+        certified = load_pem_x509_certificate(certificate_pem.encode()).public_key()
+        owned = load_pem_private_key(tls_key.reveal(), None).public_key()
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        same = certified.public_bytes(*form) == owned.public_bytes(*form)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"the TLS certificate or its key does not read: {type(error).__name__}") from None
+    if not same:
+        raise UsageError("the TLS key is not the certificate's")

@@ -1,0 +1,260 @@
+"""The operation journal: operations, the sessions they consumed, decisions and votes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+
+from quorate.ceremony.ports import Decision, DecisionRow, OperationRow, State, Verdict
+from quorate.errors import Corrupt, StoreError
+from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
+from quorate.storage.database import Database
+
+_COLUMNS = (
+    "id, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason, detail,"
+    " culprits, result, updated_ms"
+)
+_SELECT = f"SELECT {_COLUMNS} FROM operations"  # noqa: S608 - the columns are ours
+_BEGINNABLE = (State.VOTING, State.APPROVED, State.RUNNING)
+# written out as in the partial index, or SQLite does not use it
+_UNFINISHED = "state IN ('PROPOSED', 'VOTING', 'APPROVED', 'RUNNING')"
+
+
+class OperationJournal:
+    """The part of the ledger that remembers what was asked for, and what this node did about it."""
+
+    _database: Database
+    _now_ms: Callable[[], int]
+
+    def add_operation(self, row: OperationRow) -> OperationRow:
+        def change(connection: sqlite3.Connection) -> OperationRow:
+            if (known := _find(connection, row.id)) is not None:
+                return known
+            connection.execute(
+                f"INSERT INTO operations ({_COLUMNS}) VALUES ({', '.join('?' * 16)})",  # noqa: S608
+                (
+                    row.id, row.digest, row.kind, row.vault, row.proposer, row.proposal, row.state.value,
+                    row.created_ms, row.expires_ms, row.attempt, row.released, row.reason, row.detail,
+                    json.dumps(row.culprits), row.result, row.updated_ms or self._now_ms(),
+                ),
+            )  # fmt: skip
+            return _existing(connection, row.id)
+
+        return self._database.write("add_operation", change)
+
+    def operation(self, operation: OperationId) -> OperationRow | None:
+        return self._database.read(lambda connection: _find(connection, operation))
+
+    def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
+        wanted = f"WHERE {_UNFINISHED}" if unfinished else ""
+        query = f"{_SELECT} {wanted} ORDER BY created_ms DESC, rowid DESC LIMIT ?"
+        return self._database.read(
+            lambda connection: [_operation(row) for row in connection.execute(query, (limit,))]
+        )
+
+    def move_operation(
+        self,
+        operation: OperationId,
+        frm: Sequence[State],
+        to: State,
+        *,
+        reason: str = "",
+        detail: str = "",
+        culprits: Sequence[DeviceId] = (),
+        result: bytes = b"",
+    ) -> bool:
+        """As the port says. The reason, detail and culprits are those of this move; a result, once there, stays."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            row = _find(connection, operation)
+            if row is None or row.state not in frm:
+                return False
+            connection.execute(
+                "UPDATE operations SET state = ?, reason = ?, detail = ?, culprits = ?, result = ?, updated_ms = ?"
+                " WHERE id = ?",
+                (
+                    to.value,
+                    reason,
+                    detail,
+                    json.dumps(culprits),
+                    result or row.result,
+                    self._now_ms(),
+                    operation,
+                ),
+            )
+            return True
+
+        return self._database.write("move_operation", change)
+
+    def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
+        if len(session) != 32:
+            raise ValueError("a session id is 32 bytes")
+
+        def change(connection: sqlite3.Connection) -> bool:
+            row = _find(connection, operation)
+            if row is None or row.state not in _BEGINNABLE or attempt <= row.attempt:
+                return False
+            used = connection.execute(
+                "SELECT 1 FROM consumed_sessions WHERE session = ?", (session,)
+            ).fetchone()
+            if used is not None:
+                return False
+            now = self._now_ms()
+            connection.execute(
+                "INSERT INTO consumed_sessions (session, operation, attempt, at_ms) VALUES (?, ?, ?, ?)",
+                (session, operation, attempt, now),
+            )
+            connection.execute(
+                "UPDATE operations SET state = 'RUNNING', attempt = ?, updated_ms = ? WHERE id = ?",
+                (attempt, now, operation),
+            )
+            return True
+
+        return self._database.write("begin_attempt", change)
+
+    def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
+        def change(connection: sqlite3.Connection) -> bool:
+            row = _find(connection, operation)
+            if (
+                row is None
+                or row.state is not State.RUNNING
+                or row.attempt != attempt
+                or row.digest != digest
+            ):
+                return False
+            # begin_attempt alone opens an attempt; a RUNNING row without one never consumed a session
+            begun = connection.execute(
+                "SELECT 1 FROM consumed_sessions WHERE operation = ? AND attempt = ?", (operation, attempt)
+            ).fetchone()
+            decided = _decision(connection, operation)
+            if begun is None or decided is None or decided.digest != digest:
+                return False
+            if decided.decision.verdict is not Verdict.APPROVE:
+                return False
+            connection.execute(
+                "UPDATE operations SET released = 1, updated_ms = ? WHERE id = ?", (self._now_ms(), operation)
+            )
+            return True
+
+        return self._database.write("release", change)
+
+    # --- decisions and votes
+
+    def record_decision(self, row: DecisionRow) -> None:
+        """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            if _existing(connection, row.operation).digest != row.digest:
+                raise StoreError(
+                    f"operation {row.operation}: the decision is about another digest than the journal's"
+                )
+            said = row.decision
+            connection.execute(
+                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    row.operation,
+                    row.digest,
+                    said.verdict.name,
+                    said.approver,
+                    said.rule,
+                    said.explanation,
+                    row.at_ms,
+                ),
+            )
+
+        self._database.write("record_decision", change)
+
+    def decision(self, operation: OperationId) -> DecisionRow | None:
+        return self._database.read(lambda connection: _decision(connection, operation))
+
+    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
+        """As the port says; ``StoreError`` for an operation that is not journalled."""
+
+        def change(connection: sqlite3.Connection) -> bytes:
+            _existing(connection, operation)
+            connection.execute(
+                "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
+                (operation, voter, vote),
+            )
+            standing: bytes
+            (standing,) = connection.execute(
+                "SELECT vote FROM votes WHERE operation = ? AND voter = ?", (operation, voter)
+            ).fetchone()
+            return standing
+
+        return self._database.write("record_vote", change)
+
+    def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]:
+        query = "SELECT voter, vote FROM votes WHERE operation = ? ORDER BY voter"
+        return self._database.read(
+            lambda connection: dict(connection.execute(query, (operation,)).fetchall())
+        )
+
+
+def _find(connection: sqlite3.Connection, operation: OperationId) -> OperationRow | None:
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (operation,)).fetchone()
+    return None if row is None else _operation(row)
+
+
+def _existing(connection: sqlite3.Connection, operation: OperationId) -> OperationRow:
+    if (row := _find(connection, operation)) is None:
+        raise StoreError(f"operation {operation} is not in the journal")
+    return row
+
+
+def _operation(row: Sequence[object]) -> OperationRow:
+    (
+        identifier, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason,
+        detail, culprits, result, updated_ms,
+    ) = row  # fmt: skip
+    try:
+        return OperationRow(
+            id=OperationId(str(identifier)),
+            digest=_bytes(digest),
+            kind=str(kind),
+            vault=None if vault is None else VaultId(str(vault)),
+            proposer=DeviceId(str(proposer)),
+            proposal=_bytes(proposal),
+            state=State(str(state)),
+            created_ms=_int(created_ms),
+            expires_ms=_int(expires_ms),
+            attempt=_int(attempt),
+            released=bool(_int(released)),
+            reason=str(reason),
+            detail=str(detail),
+            culprits=tuple(map(DeviceId, json.loads(str(culprits)))),
+            result=_bytes(result),
+            updated_ms=_int(updated_ms),
+        )
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"operations: operation {identifier} does not read: {error}") from None
+
+
+def _decision(connection: sqlite3.Connection, operation: OperationId) -> DecisionRow | None:
+    row = connection.execute(
+        "SELECT digest, verdict, approver, rule, explanation, at_ms FROM decisions"
+        " WHERE operation = ? ORDER BY number DESC LIMIT 1",
+        (operation,),
+    ).fetchone()
+    if row is None:
+        return None
+    digest, verdict, approver, rule, explanation, at_ms = row
+    try:
+        said = Decision(verdict=Verdict[verdict], approver=approver, rule=rule, explanation=explanation)
+        return DecisionRow(operation=operation, digest=_bytes(digest), decision=said, at_ms=_int(at_ms))
+    except (KeyError, TypeError) as error:
+        raise Corrupt(f"decisions: the decision on operation {operation} does not read: {error}") from None
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{value!r} is not bytes")
+    return value
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not an integer")
+    return value

@@ -1,0 +1,101 @@
+"""The device cards this node trusts, its own among them."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from quorate.ceremony.identity import fingerprint, read_card
+from quorate.ceremony.ports import Peer
+from quorate.errors import Corrupt, UsageError
+from quorate.identifiers import DeviceId
+from quorate.storage.database import Database
+
+
+class PeerBook:
+    """The part of the ledger that knows who the peers are. Adding a card is an act of trust: whoever adds one has
+    compared its fingerprint. A later card of a known device needs only its signature and a higher ``rev``."""
+
+    _database: Database
+    _now_ms: Callable[[], int]
+    _device: DeviceId
+    _known_peers: Mapping[DeviceId, Peer] | None
+    _peers_lock: threading.Lock
+
+    def peers(self) -> Mapping[DeviceId, Peer]:
+        """By device id, in their order; every card verified when it was last read from disk."""
+        with self._peers_lock:
+            if (known := self._known_peers) is None:
+                known = self._known_peers = MappingProxyType(self._database.read(_peers))
+            return known
+
+    @property
+    def me(self) -> Peer:
+        """Our own card."""
+        return self.peers()[self._device]
+
+    def add_peer(self, card: str) -> Peer:
+        """Keep a device's card, new or in place of an earlier one. The same card again changes nothing.
+
+        ``UsageError`` for a card that does not verify, is not newer than the one held, has other keys under the same
+        id, or takes another device's name or certificate.
+        """
+        peer = read_card(card)
+        self._database.write("add_peer", lambda connection: keep_card(connection, peer, self._now_ms()))
+        self._forget_peers()
+        return peer
+
+    def remove_peer(self, device: DeviceId) -> None:
+        if device == self._device:
+            raise UsageError("a node cannot forget itself")
+
+        def change(connection: sqlite3.Connection) -> None:
+            if connection.execute("DELETE FROM peers WHERE device = ?", (device,)).rowcount != 1:
+                raise UsageError(f"no peer {device} is known")
+
+        self._database.write("remove_peer", change)
+        self._forget_peers()
+
+    def _forget_peers(self) -> None:
+        """Drop the copy in memory. Under the lock, so that a read of the old rows cannot put it back."""
+        with self._peers_lock:
+            self._known_peers = None
+
+
+def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
+    known = _peers(connection)
+    if (held := known.get(peer.device)) is not None:
+        if held.card == peer.card:
+            return
+        if fingerprint(held) != fingerprint(peer):
+            raise UsageError(f"{peer.name}: this card has other keys than the one held under {peer.device}")
+        if peer.rev <= held.rev:
+            raise UsageError(f"{peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held")
+    for other in known.values():
+        if other.device == peer.device:
+            continue
+        if other.name == peer.name:
+            raise UsageError(
+                f"the name {peer.name!r} is {other.device}'s already; rename one of the two devices"
+            )
+        if other.certificate_pin == peer.certificate_pin:
+            raise UsageError(f"{peer.name}: its certificate is {other.name}'s")
+    connection.execute(
+        "INSERT OR REPLACE INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms),
+    )
+
+
+def _peers(connection: sqlite3.Connection) -> dict[DeviceId, Peer]:
+    found = {}
+    for device, rev, card in connection.execute("SELECT device, rev, card FROM peers ORDER BY device"):
+        try:
+            peer = read_card(str(card))
+        except UsageError as error:
+            raise Corrupt(f"peers: the card of {device}: {error}") from None
+        if (peer.device, peer.rev) != (device, rev):
+            raise Corrupt(f"peers: the card of {device} is that of {peer.device}, rev {peer.rev}")
+        found[peer.device] = peer
+    return found

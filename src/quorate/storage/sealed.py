@@ -1,0 +1,86 @@
+"""Sealing: AES-256-GCM under a data key of its own for every value, the data key wrapped by the node key.
+
+Both layers are bound to the value's place, so that a sealed value opens in its own row of its own node's store and
+nowhere else. A blob is: version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext, nonces random.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from quorate.errors import Corrupt
+from quorate.identifiers import DeviceId
+from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import encode
+
+SCHEMA = 1
+_NONCE, _TAG = 12, 16
+_WRAPPED = 32 + _TAG
+_HEAD = 1 + _NONCE + _WRAPPED + _NONCE
+
+
+NodeSecret: TypeAlias = Literal["check", "identity", "tls-key"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a sealed value lives. Every field is authenticated with it; a share has them all."""
+
+    device: DeviceId
+    kind: NodeSecret | Literal["share"]
+    vault: str = ""
+    epoch: int = 0
+    attempt: int = 0
+    curve: str = ""
+    indices: tuple[int, ...] = ()
+    record_hash: bytes = b""
+
+    def binding(self, layer: Literal["key", "value"]) -> bytes:
+        node = (Domain.STORE_SEAL.value, SCHEMA, layer, self.device, self.kind)
+        row = (self.vault, self.epoch, self.attempt, self.curve, self.indices, self.record_hash)
+        return encode((*node, *row))
+
+    def __str__(self) -> str:
+        if self.kind != "share":
+            return f"node: {self.kind}"
+        return f"shares: vault {self.vault}, epoch {self.epoch}, attempt {self.attempt}, curve {self.curve}"
+
+
+class Sealer:
+    """Holds the node key. Opened values go to secret memory at once; the AEAD's own copy lives for the call."""
+
+    def __init__(self, node_key: SecretBytes) -> None:
+        self._node_key = node_key
+
+    def seal(self, place: Place, secret: SecretBytes) -> bytes:
+        with SecretBytes.random(32) as data_key:
+            outer, inner = os.urandom(_NONCE), os.urandom(_NONCE)
+            wrapped = self._wrapping().encrypt(outer, data_key.reveal(), place.binding("key"))
+            value = AESGCM(data_key.reveal()).encrypt(inner, secret.reveal(), place.binding("value"))
+        return bytes([SCHEMA]) + outer + wrapped + inner + value
+
+    def open(self, place: Place, sealed: bytes) -> SecretBytes:
+        """The secret; ``Corrupt`` naming the place if this blob was not sealed there under this key."""
+        outer, rest = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
+        wrapped, inner, value = rest[:_WRAPPED], rest[_WRAPPED : _WRAPPED + _NONCE], rest[_WRAPPED + _NONCE :]
+        try:
+            if len(sealed) < _HEAD + _TAG or sealed[0] != SCHEMA:
+                raise InvalidTag
+            with SecretBytes.of(self._wrapping().decrypt(outer, wrapped, place.binding("key"))) as data_key:
+                return SecretBytes.of(AESGCM(data_key.reveal()).decrypt(inner, value, place.binding("value")))
+        except InvalidTag:
+            raise Corrupt(
+                f"{place} does not open in its own place: changed, cut, or moved here from elsewhere"
+            ) from None
+
+    def wipe(self) -> None:
+        self._node_key.wipe()
+
+    def _wrapping(self) -> AESGCM:
+        return AESGCM(self._node_key.reveal())

@@ -1,0 +1,140 @@
+"""Who told different parties different things: signed headers, exchanged once views of a round turn out to differ.
+
+A party that sees a differing view sends a dispute: the headers of the echoed round as it holds them, and two claims:
+its own header with the hash of that round, and the other's with another hash. Those that hear it stop and answer with
+the headers they hold. Two headers an honest sender never signs both name it, whoever brought them; nothing else does,
+save that a party whose account of the round does not give the hash it signed lied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+from quorate.errors import EncodingError
+from quorate.identifiers import DeviceId, SessionId
+from quorate.wire.codec import Message, decode, encode
+from quorate.wire.envelope import ALL, SignedHeader, Slot, conflict
+from quorate.wire.net import Mailbox, Split, below, view_of
+
+DISPUTE_SLOT = "!dispute"
+"""No path begins with an exclamation mark."""
+
+Headers = Annotated[tuple[SignedHeader, ...], Meta(max_length=100)]
+
+
+class Dispute(Message):
+    """``slot`` is the echoed round's. ``claims`` is empty in an answer to somebody else's dispute."""
+
+    slot: Slot
+    round: Headers
+    claims: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a dispute comes to. ``shown``: it proves that somebody's view differs from its sender's."""
+
+    slot: str
+    culprits: frozenset[DeviceId]
+    evidence: tuple[bytes, ...]
+    shown: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Inquiry:
+    """One machine's part in disputes: the headers it was shown, and who still owes an account of a view it signed."""
+
+    session: SessionId
+    me: DeviceId
+    parties: tuple[DeviceId, ...]
+    box: Mailbox
+    witnessed: dict[tuple[str, DeviceId], SignedHeader] = field(default_factory=dict)
+    heard: set[DeviceId] = field(default_factory=set)
+    owing: dict[DeviceId, SignedHeader] = field(default_factory=dict)  # the claim each is to account for
+    owing_slot: str = ""
+
+    def contradiction(self, signed: SignedHeader) -> tuple[SignedHeader, SignedHeader] | None:
+        """What we hold or were shown that a peer cannot honestly have signed besides ``signed``."""
+        place = (signed.header.slot, signed.header.sender)
+        letter = self.box.letters.get(place)
+        for known in (letter.signed if letter else None, self.witnessed.get(place)):
+            if known is not None and place[1] != self.me and conflict(known.header, signed.header):
+                return known, signed
+        return None
+
+    def open(self, slot: str, split: Split | None) -> Dispute:
+        """Our own account of the round in ``slot``; with claims when it is we who saw the difference."""
+        held = [self.box.letters[slot, p].signed for p in self.parties if (slot, p) in self.box.letters]
+        public = tuple(signed for signed in held if signed.header.recipient == ALL)
+        if split is None:
+            return Dispute(slot=slot, round=public, claims=())
+        differing = [
+            letter.signed
+            for party in split.parties
+            if (letter := self.box.letters[split.slot, party]).envelope.view != split.view
+        ]
+        self.owing = {each.header.sender: each for each in differing if each.header.sender not in self.heard}
+        self.owing_slot = slot
+        ours = self._own_claim(slot, split.view)
+        return Dispute(slot=slot, round=public, claims=(ours, *differing) if ours else ())
+
+    def hear(self, sender: DeviceId, body: bytes) -> Finding | None:
+        """Weigh a peer's first dispute; ``EncodingError`` if it is not one, or shows what nobody signed. None for a
+        later one."""
+        if sender in self.heard:
+            return None
+        self.heard.add(sender)
+        dispute = decode(Dispute, body)
+        for signed in (*dispute.round, *dispute.claims):
+            self._authenticate(signed)
+        found: list[tuple[DeviceId, SignedHeader, SignedHeader]] = []
+        for signed in (*dispute.round, *dispute.claims):
+            pair = self.contradiction(signed)
+            if pair is not None:
+                found.append((signed.header.sender, *pair))
+            self.witnessed.setdefault((signed.header.slot, signed.header.sender), signed)
+        claim = self.owing.pop(sender, None)
+        if claim is not None and dispute.slot == self.owing_slot and self._view(dispute) != claim.header.view:
+            found.append((sender, claim, claim))
+        shown = self._shows(sender, dispute)
+        if dispute.claims and not shown and not found:
+            raise EncodingError("a dispute that shows no difference")
+        return Finding(
+            slot=dispute.slot,
+            culprits=frozenset(culprit for culprit, _, _ in found),
+            evidence=tuple(encode(each) for _, *pair in found for each in dict.fromkeys(pair)),
+            shown=shown,
+        )
+
+    def _authenticate(self, signed: SignedHeader) -> None:
+        header = signed.header
+        known = header.session == self.session and header.sender in self.parties
+        if not known or not self.box.courier.verify(header.sender, header.digest, signed.signature):
+            raise EncodingError("a dispute over an envelope that its sender did not sign")
+
+    def _own_claim(self, slot: str, view: bytes) -> SignedHeader | None:
+        path = slot.rpartition("/")[0]
+        for (where, sender), letter in self.box.letters.items():
+            if sender == self.me and letter.envelope.view == view and below(where.rpartition("/")[0], path):
+                return letter.signed
+        return None
+
+    def _view(self, dispute: Dispute) -> bytes | None:
+        """The hash of the round a dispute accounts for; None if it does not account for a whole one."""
+        senders = tuple(s.header.sender for s in dispute.round)
+        places = {(s.header.slot, s.header.recipient) for s in dispute.round}
+        if senders != self.parties or places != {(dispute.slot, ALL)}:
+            return None
+        return view_of(self.session, dispute.slot, dispute.round)
+
+    def _shows(self, sender: DeviceId, dispute: Dispute) -> bool:
+        view, path = self._view(dispute), dispute.slot.rpartition("/")[0]
+        claims = [s.header for s in dispute.claims if below(s.header.slot.rpartition("/")[0], path)]
+        return (
+            view is not None
+            and any(claim.sender == sender and claim.view == view for claim in claims)
+            and any(claim.sender != sender and claim.view not in (b"", view) for claim in claims)
+        )

@@ -1,0 +1,108 @@
+"""Signed envelopes: what one party said to whom, in which slot of which session, and on what view of the rounds before.
+
+The signature covers every field, the body by its hash, so a ``Header`` proves what was signed without showing it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from quorate.errors import EncodingError
+from quorate.identifiers import DeviceId, SessionId
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+from quorate.wire.codec import Bytes32, Bytes64, Message, decode, encode
+
+MAX_BODY = 1 << 20  # bytes, sealed or not
+MAX_FRAME = MAX_BODY + 1024
+MAX_SLOT = 256  # characters
+
+ALL = DeviceId("")
+"""The recipient of a broadcast."""
+
+Device = Annotated[DeviceId, Meta(max_length=64)]
+Slot = Annotated[str, Meta(min_length=1, max_length=MAX_SLOT)]
+View = Annotated[bytes, Meta(max_length=32)]
+
+
+class Envelope(Message):
+    """``view`` is empty, or the 32-byte hash of the last echoed round; ``body`` a message, sealed or not."""
+
+    session: Bytes32
+    sender: Device
+    recipient: Device
+    slot: Slot
+    view: View
+    sealed: bool
+    body: Annotated[bytes, Meta(max_length=MAX_BODY)]
+
+    @property
+    def header(self) -> Header:
+        return Header(
+            session=self.session, sender=self.sender, recipient=self.recipient, slot=self.slot, view=self.view,
+            sealed=self.sealed, body_hash=digest(Domain.BODY, self.body),
+        )  # fmt: skip
+
+
+class Header(Message):
+    """An envelope with the hash of its body in the body's place. Its digest is what the device key signs."""
+
+    session: Bytes32
+    sender: Device
+    recipient: Device
+    slot: Slot
+    view: View
+    sealed: bool
+    body_hash: Bytes32
+
+    @property
+    def digest(self) -> bytes:
+        return digest(
+            Domain.ENVELOPE, self.session, self.sender, self.recipient, self.slot, self.view, int(self.sealed),
+            self.body_hash,
+        )  # fmt: skip
+
+
+class SignedHeader(Message):
+    """Evidence: anyone who knows the sender's identity key can check that it signed this."""
+
+    header: Header
+    signature: Bytes64
+
+
+class SignedEnvelope(Message):
+    """What travels on a link."""
+
+    envelope: Envelope
+    signature: Bytes64
+
+    @property
+    def signed_header(self) -> SignedHeader:
+        return SignedHeader(header=self.envelope.header, signature=self.signature)
+
+
+def pack(envelope: Envelope, signature: bytes) -> bytes:
+    """The frame that carries a signed envelope."""
+    return encode(SignedEnvelope(envelope=envelope, signature=signature))
+
+
+def unpack(frame: bytes) -> SignedEnvelope:
+    """The signed envelope in a frame, its signature not yet checked; ``EncodingError`` if it is not one."""
+    if len(frame) > MAX_FRAME:
+        raise EncodingError(f"a frame of {len(frame)} bytes; at most {MAX_FRAME} are read")
+    return decode(SignedEnvelope, frame)
+
+
+def session_of(frame: bytes) -> SessionId:
+    """The session a frame says it belongs to, so that it can be handed to it; nothing is checked."""
+    return SessionId(unpack(frame).envelope.session)
+
+
+def conflict(first: Header, second: Header) -> bool:
+    """Whether an honest sender never signs both: one slot of one session, told differently to one reader, or sent with
+    different views to different ones (the view is the same for all by definition, even where bodies are private)."""
+    if (first.session, first.sender, first.slot) != (second.session, second.sender, second.slot):
+        return False
+    return first.view != second.view or (first.recipient == second.recipient and first != second)

@@ -1,0 +1,49 @@
+"""A node that asks a backend: its options, its device key, its question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from quorate.approval.configure import ApproverOptions, build_approver
+from quorate.ceremony.ports import ApprovalRequest, Approver, Decision
+from quorate.operations.request_json import route, sign_json
+from tests.approval.backend import APPROVER_KEY, Backend
+from tests.approval.facts import ALICE, sign, vault
+
+DEVICE_KEY = Ed25519PrivateKey.from_private_bytes(b"device".ljust(32, b"."))
+APPROVER_PEM = (
+    APPROVER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+)
+OPERATION = sign()
+REQUEST = ApprovalRequest(
+    operation=OPERATION.id,
+    digest=OPERATION.digest,
+    route=route(OPERATION.kind),
+    body=sign_json(OPERATION, vault()),
+    expires_ms=OPERATION.expires_ms,
+)
+
+
+def options(url: str, **changes: Any) -> dict[str, Any]:
+    """A webhook section for this backend, one try and a patience no sound answer runs out of."""
+    return {
+        "transaction_url": f"{url}/transactions",
+        "reshare_url": f"{url}/reshares",
+        "public_key": APPROVER_PEM,
+        "timeout": 60.0,
+        "tries": 1,
+        "backoff": 0.0,
+        **changes,
+    }
+
+
+def approver(url: str, **changes: Any) -> Approver:
+    section = {"type": "webhook", "webhook": options(url, **changes)}
+    return build_approver(ApproverOptions.model_validate(section), sign=DEVICE_KEY.sign, device=ALICE)
+
+
+async def ask(backend: Backend, request: ApprovalRequest = REQUEST, **changes: Any) -> Decision:
+    return await approver(backend.url, **changes).decide(request)

@@ -1,0 +1,211 @@
+"""Whole nodes in one process: real ledgers, identities and ceremonies; a mesh of function calls; approvers on strings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quorate.ceremony.ceremonies import Ceremonies
+from quorate.ceremony.context import Boot, Limits
+from quorate.ceremony.identity import Identity
+from quorate.ceremony.ports import ApprovalRequest, Caller, Decision, Method, OperationView, Verdict
+from quorate.ceremony.session import Patience
+from quorate.errors import PeerError, QuorateError, UsageError
+from quorate.identifiers import DeviceId
+from quorate.native.memory import SecretBytes
+from quorate.rpc.tls import create_identity
+from quorate.storage.keywrap.keyfile import KeyFile
+from quorate.storage.ledger import SqliteLedger
+
+CALLER = Caller(client="tester", role="signer")
+QUICK = Limits(
+    ask=2.0, repeat=0.2, carry_out=20.0, patience=Patience(silence=2.0, unlinked=0.5, deadline=20.0)
+)
+
+
+class SystemEntropy:
+    def public(self, size: int) -> bytes:
+        return os.urandom(size)
+
+    def secret(self, size: int) -> SecretBytes:
+        return SecretBytes.of(os.urandom(size))
+
+
+@dataclass
+class SteadyClock:
+    """The real one, that a test can push."""
+
+    ahead_ms: int = 0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass
+class Says:
+    """An approver that says what it is told to, and remembers what it was asked."""
+
+    verdict: Verdict = Verdict.APPROVE
+    name: str = "says"
+    asked: list[ApprovalRequest] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        self.asked.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        return Decision(verdict=self.verdict, approver=self.name, rule="told", explanation="as told")
+
+
+Intercept = Callable[[DeviceId, DeviceId, Method, bytes], bytes | None]
+
+
+class World:
+    """Nodes by name. ``down`` are unreachable; ``intercept`` sees every request and may replace its body; ``cut`` says
+    which envelopes get lost."""
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self.folder = folder
+        self.nodes: dict[str, Node] = {}
+        self.down: set[DeviceId] = set()
+        self.cut: Callable[[DeviceId, DeviceId, bytes], bool] = lambda *_: False
+        self.intercept: Intercept = lambda *_: None
+        self.requests: list[tuple[DeviceId, DeviceId, Method]] = []
+        for name in names:
+            self.nodes[name] = Node(self, name)
+        for node in self.nodes.values():
+            for other in self.nodes.values():
+                if other is not node:
+                    node.ledger.add_peer(other.card)
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def of(self, device: DeviceId) -> Node:
+        return next(node for node in self.nodes.values() if node.device == device)
+
+    async def start(self) -> None:
+        for node in self.nodes.values():
+            await node.start()
+
+    async def stop(self) -> None:
+        for node in self.nodes.values():
+            await node.stop()
+            node.pool.shutdown()
+            node.ledger.close()
+
+
+class Node:
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.clock = SteadyClock()
+        self.approver = Says()
+        self.limits = QUICK
+        self.path = world.folder / name / "store.db"
+        self.path.parent.mkdir(mode=0o700)
+        key = self.path.parent / "key"
+        key.write_bytes(os.urandom(32))
+        key.chmod(0o600)
+        self.key = KeyFile(key)
+        identity = Identity.generate(SystemEntropy(), name)
+        tls = create_identity(identity.device)
+        self.ledger = SqliteLedger.create(
+            self.path, self.key, identity=identity, address="127.0.0.1:1", hardware_id="test",
+            certificate_pem=tls.certificate_pem, tls_key=SecretBytes.of(tls.private_key_pem),
+        )  # fmt: skip
+        self.card = self.ledger.me.card
+        self.device = identity.device
+        self.pool = ThreadPoolExecutor(2)
+        self.ceremonies: Ceremonies
+
+    async def start(self) -> None:
+        boot = self.ledger.boot()
+        self.ceremonies = Ceremonies(
+            identity=self.ledger.identity, ledger=self.ledger, mesh=Line(self.world, self), approver=self.approver,
+            clock=self.clock, entropy=SystemEntropy(), boot=Boot(counter=boot.counter, id=boot.id, at_ms=0),
+            pool=self.pool, version="test", limits=self.limits,
+        )  # fmt: skip
+        self.world.down.discard(self.device)
+        await self.ceremonies.start()
+
+    async def stop(self) -> None:
+        self.world.down.add(self.device)
+        await self.ceremonies.stop()
+
+    async def restart(self) -> None:
+        """Everything in memory goes; the disk stays."""
+        await self.stop()
+        self.ledger.close()
+        self.ledger = SqliteLedger.open(self.path, self.key)
+        await self.start()
+
+    async def create_vault(
+        self, name: str, weights: dict[str, int], threshold: int, *, seconds: float = 30, sole: bool = False
+    ) -> OperationView:
+        view = await self.ceremonies.create_vault(
+            CALLER, name=name, weights=weights, threshold=threshold, allow_sole_signer=sole, memo="",
+            idempotency_key=f"create {name}", expires_in_ms=None,
+        )  # fmt: skip
+        return await self.ceremonies.wait(CALLER, view.id, seconds)
+
+    async def sign(
+        self, vault: str, *data: str, batch: bool = False, seconds: float = 30, key: str = "",
+        content: str = "text/plain", life_ms: int | None = None,
+    ) -> OperationView:  # fmt: skip
+        view = await self.ceremonies.sign(
+            CALLER, vault=vault, data=data, batch=batch, content_type=content, algorithm="EDDSA", derivation_path="",
+            idempotency_key=key or os.urandom(8).hex(), expires_in_ms=life_ms,
+        )  # fmt: skip
+        return await self.ceremonies.wait(CALLER, view.id, seconds)
+
+
+class Line:
+    """One node's mesh."""
+
+    def __init__(self, world: World, node: Node) -> None:
+        self._world, self._me = world, node.device
+        self._loop = asyncio.get_running_loop()
+
+    async def request(
+        self,
+        peer: DeviceId,
+        method: Method,
+        body: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the port's
+    ) -> bytes:
+        world = self._world
+        await asyncio.sleep(0)
+        if {peer, self._me} & world.down:
+            raise PeerError(peer, "down")
+        world.requests.append((self._me, peer, method))
+        changed = world.intercept(self._me, peer, method, body)
+        target = world.of(peer).ceremonies
+        try:
+            return await asyncio.wait_for(
+                target.on_request(self._me, method, body if changed is None else changed), timeout
+            )
+        except TimeoutError:
+            raise PeerError(peer, "no answer in time") from None
+        except QuorateError as error:
+            raise PeerError(peer, str(error), code=code_of(error)) from None
+
+    def post(self, peer: DeviceId, frame: bytes) -> None:
+        if {peer, self._me} & self._world.down or self._world.cut(self._me, peer, frame):
+            return
+        self._loop.call_soon(self._world.of(peer).ceremonies.on_envelope, self._me, frame)
+
+    def connected(self, peer: DeviceId) -> bool:
+        return not {peer, self._me} & self._world.down
+
+
+def code_of(error: QuorateError) -> str:
+    return error.code if isinstance(error, (UsageError, PeerError)) else error.reason

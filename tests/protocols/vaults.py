@@ -1,0 +1,148 @@
+"""Vaults in memory: key generations and signings of simulated devices, honest but for a tamper hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from quorate.curves import Scalar
+from quorate.identifiers import Curve, DeviceId, VaultId
+from quorate.protocols.certificate import Certificate, EpochRecord, Place
+from quorate.protocols.eddsa import frost
+from quorate.protocols.keygen import create
+from quorate.protocols.quorum import KeyShare, Quorum, Sharing, sharing_of
+from quorate.protocols.trial import Trial, trial
+from quorate.wire.net import Net
+from quorate.wire.simulator import Outcome, Simulator, Tamper, devices, identity_key, randomness, signer
+
+VAULT = VaultId("vault".ljust(24, "2"))
+
+
+def members(weights: Sequence[int]) -> list[Place]:
+    """One member per weight, in order of device id."""
+    return [
+        Place(device=device, identity_key=identity_key(device), weight=weight, reduced=1)
+        for device, weight in zip(devices(len(weights)), weights, strict=True)
+    ]
+
+
+def sharing(weights: Sequence[int], threshold: int) -> Sharing:
+    return sharing_of(members(weights), threshold, allow_sole_signer=True)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A book in memory, with the order of what was written to it."""
+
+    events: list[str] = field(default_factory=list)
+    record: EpochRecord | None = None
+    shares: dict[Curve, KeyShare] = field(default_factory=dict)
+    certificate: Certificate | None = None
+
+    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None:
+        self.events.append("pending")
+        self.record, self.shares = record, {share.curve: share for share in shares}
+
+    def signed(self, record: EpochRecord) -> None:
+        assert record == self.record
+        self.events.append("signed")
+
+    def activate(self, certificate: Certificate) -> None:
+        assert certificate.record == self.record
+        self.events.append("active")
+        self.certificate = certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """A finished key generation, seen from everywhere at once."""
+
+    record: EpochRecord
+    shelves: dict[DeviceId, Shelf]
+
+    @property
+    def devices(self) -> tuple[DeviceId, ...]:
+        return tuple(self.shelves)
+
+    def public_key(self, curve: Curve) -> bytes:
+        return self.record.key(curve).public_key
+
+    def quorum(self, me: DeviceId, signers: Iterable[DeviceId], curve: Curve = Curve.ED25519) -> Quorum:
+        return self.record.quorum(self.shelves[me].shares[curve], signers)
+
+
+def generate(
+    weights: Sequence[int],
+    threshold: int,
+    *,
+    seed: int = 0,
+    tamper: Tamper | None = None,
+    **simulation: Any,
+) -> tuple[Outcome[Certificate], dict[DeviceId, Shelf]]:
+    """A key generation, and what each device's book holds afterwards."""
+    roster = sharing(weights, threshold)
+    shelves = {device: Shelf() for device in roster.devices}
+    protocols = {
+        device: lambda net, device=device: create(
+            net,
+            roster,
+            randomness(f"keygen {seed} {device}"),
+            shelves[device],
+            vault=VAULT,
+            attempt=1,
+            sign=signer(device),
+        )
+        for device in roster.devices
+    }
+    return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run(), shelves
+
+
+def vault_of(weights: Sequence[int], threshold: int, *, seed: int = 0) -> Vault:
+    """The vault an honest key generation makes. The same one, shared, for the same arguments."""
+    return _vault(tuple(weights), threshold, seed)
+
+
+@cache
+def _vault(weights: tuple[int, ...], threshold: int, seed: int) -> Vault:
+    outcome, shelves = generate(weights, threshold, seed=seed)
+    assert not outcome.failures, outcome.failures
+    return Vault(record=next(iter(outcome.results.values())).record, shelves=shelves)
+
+
+def sign(
+    vault: Vault,
+    signers: Iterable[DeviceId],
+    messages: Sequence[bytes],
+    *,
+    tweak: Scalar | None = None,
+    seed: int = 0,
+    tamper: Tamper | None = None,
+    release: Callable[[DeviceId], None] = lambda device: None,
+    **simulation: Any,
+) -> Outcome[tuple[bytes, ...]]:
+    chosen = tuple(signers)
+    protocols = {
+        device: lambda net, device=device: frost.sign(
+            net,
+            vault.quorum(device, chosen),
+            messages,
+            tweak,
+            randomness(f"sign {seed} {device}"),
+            lambda: release(device),
+        )
+        for device in chosen
+    }
+    return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run()
+
+
+def try_out(vault: Vault, *, seed: int = 0, tamper: Tamper | None = None) -> Outcome[Trial]:
+    """The trial of a new vault, by all its members."""
+
+    def run(device: DeviceId) -> Callable[[Net], Any]:
+        rng = randomness(f"trial {seed} {device}")
+        quorum = vault.quorum(device, vault.devices)
+        return lambda net: trial(net, vault.record, quorum, rng, signer(device))
+
+    return Simulator({device: run(device) for device in vault.devices}, seed=seed, tamper=tamper).run()

@@ -1,0 +1,152 @@
+"""A payload has one reading, and what has none is refused by name."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import pytest
+
+from quorate.errors import EncodingError, UsageError
+from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, Algorithm, Sign, SigningData
+from quorate.operations.payload import algorithm, messages
+from quorate.wire.codec import decode, encode
+
+TEXT, HEX, BASE64 = "text/plain", "application/octet-stream+hex", "application/octet-stream+base64"
+
+
+def signing(
+    *data: str, content_type: str = TEXT, algorithm: Algorithm = Algorithm.EDDSA, path: str = ""
+) -> SigningData:
+    return SigningData(data=data, content_type=content_type, algorithm=algorithm, derivation_path=path)
+
+
+def refusal(payload: SigningData) -> UsageError:
+    with pytest.raises(UsageError) as refused:
+        messages(payload)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text", "message"),
+    [
+        (TEXT, "Some data to be signed here", b"Some data to be signed here"),
+        (TEXT, "Grüße ✓\r\n", b"Gr\xc3\xbc\xc3\x9fe \xe2\x9c\x93\r\n"),
+        (TEXT, "0x68", b"0x68"),
+        (TEXT, "", b""),
+        (HEX, "68656C6C6F", b"hello"),
+        (HEX, "68656c6C6f", b"hello"),
+        (HEX, "", b""),
+        (HEX, "00ff", b"\x00\xff"),
+        (BASE64, "aGVsbG8=", b"hello"),
+        (BASE64, "+/8=", b"\xfb\xff"),
+        (BASE64, "", b""),
+    ],
+)
+def test_a_payload_is_read_by_its_content_type(content_type: str, text: str, message: bytes) -> None:
+    assert messages(signing(text, content_type=content_type)) == (message,)
+
+
+def test_a_batch_keeps_its_order_and_its_repetitions() -> None:
+    batch = signing("68656C6C6F", "676F6F64627965", "", "68656C6C6F", content_type=HEX)
+    assert messages(batch) == (b"hello", b"goodbye", b"", b"hello")
+
+
+@pytest.mark.parametrize("text", ["0", "0x68", "0X68", "68 65", "68\n", " 68", "6g", "６８", "68-65"])
+def test_hex_in_any_other_form_is_refused(text: str) -> None:
+    error = refusal(signing("68", text, content_type=HEX))
+    assert error.code == "INVALID_PAYLOAD"
+    assert str(error).startswith("message 2: not hex")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["aGVsbG8", "aGVsbG8==", "aGVsbG9=", "aGVs bG8=", "aGVsbG8=\n", "-_8=", "====", "a", "=", "aGVsbG8=aA=="],
+)
+def test_base64_in_any_other_form_is_refused(text: str) -> None:
+    error = refusal(signing(text, content_type=BASE64))
+    assert error.code == "INVALID_PAYLOAD"
+    assert str(error).startswith("message 1: not base64")
+
+
+def test_text_that_utf_8_cannot_encode_is_refused() -> None:
+    assert "UTF-8" in str(refusal(signing("half a pair: \ud800")))
+
+
+@pytest.mark.parametrize("content_type", ["", "text/html", "TEXT/PLAIN", "text/plain; charset=utf-8"])
+def test_an_unknown_content_type_is_refused_by_name(content_type: str) -> None:
+    error = refusal(signing("x", content_type=content_type))
+    assert error.code == "UNSUPPORTED_CONTENT_TYPE"
+    assert repr(content_type) in str(error)
+
+
+@pytest.mark.parametrize("name", [Algorithm.ES256K, Algorithm.ESKEC256])
+def test_ecdsa_says_that_it_is_not_available(name: Algorithm) -> None:
+    error = refusal(signing("x", algorithm=name))
+    assert error.code == "UNSUPPORTED_ALGORITHM"
+    assert f"{name}: ECDSA signing is not available in this version" in str(error)
+
+
+def test_an_algorithm_goes_by_its_cose_name_alone() -> None:
+    assert algorithm("EDDSA") is Algorithm.EDDSA
+    for name in ("eddsa", "ED25519", "", "-8"):
+        with pytest.raises(UsageError, match=f"algorithm '{name}' is not one of EDDSA, ES256K, ESKEC256"):
+            algorithm(name)
+
+
+@pytest.mark.parametrize("path", ["m", "m/0", "0"])
+def test_a_derivation_path_is_refused(path: str) -> None:
+    error = refusal(signing("x", path=path))
+    assert error.code == "UNSUPPORTED_DERIVATION"
+    assert repr(path) in str(error)
+
+
+@pytest.mark.parametrize("content_type", [TEXT, HEX, BASE64])
+def test_a_message_may_reach_the_limit_and_no_further(content_type: str) -> None:
+    def written(message: bytes) -> str:
+        if content_type == HEX:
+            return message.hex()
+        return base64.b64encode(message).decode() if content_type == BASE64 else message.decode()
+
+    longest = b"m" * MAX_MESSAGE
+    assert messages(signing(written(longest), content_type=content_type)) == (longest,)
+    error = refusal(signing("", written(longest + b"m"), content_type=content_type))
+    assert error.code == "MESSAGE_TOO_LONG"
+    assert f"message 2 has {MAX_MESSAGE + 1} bytes" in str(error)
+
+
+def test_the_limit_counts_bytes_not_characters() -> None:
+    assert refusal(signing("ß" * (MAX_MESSAGE // 2 + 1))).code == "MESSAGE_TOO_LONG"
+
+
+def test_a_batch_may_reach_the_limit_and_no_further() -> None:
+    assert len(messages(signing(*["m"] * MAX_BATCH))) == MAX_BATCH
+    for data in ([], ["m"] * (MAX_BATCH + 1)):
+        assert refusal(signing(*data)).code == "BATCH_SIZE"
+
+
+@pytest.mark.parametrize("tail", [b"", b"internal/v1\x00", b"anything"])
+def test_an_internal_message_is_refused(tail: bytes) -> None:
+    internal = b"\xffquorate/" + tail
+    for content_type, text in ((HEX, internal.hex()), (BASE64, base64.b64encode(internal).decode())):
+        assert refusal(signing("", text, content_type=content_type)).code == "INTERNAL_MESSAGE"
+
+
+def test_what_only_resembles_an_internal_message_is_signed() -> None:
+    for message in (b"quorate/internal/v1", b"\xffquorate", b"\x00\xffquorate/"):
+        assert messages(signing(message.hex(), content_type=HEX)) == (message,)
+
+
+def sign_request(data: Sequence[str]) -> Sign:
+    return Sign(vault="a" * 24, epoch=0, certificate=bytes(32), signing=signing(*data))
+
+
+@pytest.mark.parametrize("data", [(), ("shown", "hidden")])
+def test_a_sign_request_holds_exactly_one_message(data: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="exactly one message"):
+        sign_request(data)
+    shown = encode(sign_request(("shown",)))
+    more = shown.replace(encode(signing("shown")), encode(signing(*data)))
+    assert more != shown
+    with pytest.raises(EncodingError, match="exactly one message"):
+        decode(Sign, more)
