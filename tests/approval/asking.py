@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,9 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from quorate.approval.configure import ApproverOptions, build_approver
 from quorate.ceremony.ports import ApprovalRequest, Approver, Decision
 from quorate.operations.request_json import route, sign_json
+from tests.approval.authorities import Authority
 from tests.approval.backend import APPROVER_KEY, Backend
 from tests.approval.facts import ALICE, sign, vault
 
+_FILES = TemporaryDirectory()
+# One authority that nothing here is certified by: it loads much faster than the system's hundreds.
+_AUTHORITY = Authority(Path(_FILES.name), "nobody's")
 DEVICE_KEY = Ed25519PrivateKey.from_private_bytes(b"device".ljust(32, b"."))
 APPROVER_PEM = (
     APPROVER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -33,6 +39,7 @@ def options(url: str, **changes: Any) -> dict[str, Any]:
         "transaction_url": f"{url}/transactions",
         "reshare_url": f"{url}/reshares",
         "public_key": APPROVER_PEM,
+        "ca_file": _AUTHORITY.file,
         "timeout": 60.0,
         "tries": 1,
         "backoff": 0.0,

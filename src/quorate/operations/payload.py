@@ -14,9 +14,7 @@ from types import MappingProxyType
 
 from quorate.errors import UsageError
 from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, Algorithm, SigningData
-
-INTERNAL_PREFIX = b"\xffquorate/"
-"""Messages that begin so are the nodes' own (trial signatures, policies); no caller gets one signed."""
+from quorate.protocols.trial import is_internal
 
 
 def messages(signing: SigningData) -> tuple[bytes, ...]:
@@ -63,7 +61,7 @@ def _message(read: Callable[[str], bytes], text: str, item: int) -> bytes:
         raise UsageError(
             f"message {item} has {len(message)} bytes; the limit is {MAX_MESSAGE}", code="MESSAGE_TOO_LONG"
         )
-    if message.startswith(INTERNAL_PREFIX):
+    if is_internal(message):
         raise UsageError(
             f"message {item} begins 0xFF 'quorate/', which only the nodes' own messages may",
             code="INTERNAL_MESSAGE",
