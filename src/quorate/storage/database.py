@@ -199,7 +199,10 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+            # text that is no text is for whoever reads the row to refuse, by its name
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
+            return connection
         except sqlite3.Error as error:
             raise self._explain(error, "open") from error
 
