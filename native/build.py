@@ -27,6 +27,8 @@ builder.set_source(
         "-O2",
         "-std=c11",
         "-D_DEFAULT_SOURCE",
+        "-Wall",
+        "-Wextra",
         *shlex.split(os.environ.get("QUORATE_CFLAGS", "")),
     ],
 )

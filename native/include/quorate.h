@@ -47,8 +47,8 @@ int quorate_scalar_invert(quorate_curve curve, uint8_t *out, const uint8_t *a, s
 /* The sum of a[i] * b[i]; zero for none. */
 void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count);
 /* out[i] = sum of coefficients[j] * xs[i]^j. The xs are public. */
-void quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
-                           const uint8_t *coefficients, size_t terms);
+int quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
+                          const uint8_t *coefficients, size_t terms);
 /* out[i] = product over j != i of xs[j] / (xs[j] - xs[i]); fails unless the xs are distinct and nonzero. */
 int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count);
 

@@ -212,53 +212,74 @@ void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, c
     quorate_wipe(&y, sizeof y);
 }
 
-void quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
-                           const uint8_t *coefficients, size_t terms)
+/* Horner's rule in steps of sum * x / 2^64, so the coefficient of x^j is first scaled by 2^(64 j). */
+int quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
+                          const uint8_t *coefficients, size_t terms)
 {
     const modulus *m = &orders[curve];
-    number sum, coefficient;
+    number *scaled = terms > SIZE_MAX / sizeof *scaled ? NULL : quorate_secret_new(terms * sizeof *scaled);
+    if (scaled == NULL) {
+        return 0;
+    }
+    number scale = {{1, 0, 0, 0}}, word = {{0, 1, 0, 0}}, sum;
+    enter(m, &scale, &scale);
+    enter(m, &word, &word);
+    for (size_t j = 0; j < terms; j++) {
+        load(curve, &scaled[j], coefficients + j * SIZE);
+        multiply(m, &scaled[j], &scaled[j], &scale);
+        multiply(m, &scale, &scale, &word);
+    }
     for (size_t i = 0; i < count; i++) {
-        number x = {{xs[i], 0, 0, 0}};
-        enter(m, &x, &x);
         sum = (number){{0}};
         for (size_t j = terms; j-- > 0;) {
-            load(curve, &coefficient, coefficients + j * SIZE);
-            multiply(m, &sum, &sum, &x);
-            add(m, &sum, &sum, &coefficient);
+            multiply_word(m, &sum, &sum, xs[i]);
+            add(m, &sum, &sum, &scaled[j]);
         }
         store(curve, out + i * SIZE, &sum);
     }
     quorate_wipe(&sum, sizeof sum);
-    quorate_wipe(&coefficient, sizeof coefficient);
+    quorate_secret_free(scaled);
+    return 1;
 }
 
-/* Each is the product of all xs over x_i * prod_{j != i} (x_j - x_i); one batch of inversions serves all. */
+/* The distance from xs[i] to xs[j], one from itself; tells whether there were oddly many to the left. */
+static uint64_t distance(const uint32_t *xs, size_t i, size_t j, int *left)
+{
+    *left ^= xs[j] < xs[i];
+    return i == j ? 1 : xs[j] < xs[i] ? xs[i] - xs[j] : xs[j] - xs[i];
+}
+
+/* Each is the product of all xs over x_i * prod_{j != i} (x_j - x_i); one batch of inversions serves all. Two
+ * distances fit a word, and both products take as many steps of multiply_word, whose 2^64 cancel. */
 int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count)
 {
     const modulus *m = &orders[curve];
-    number *points = count > SIZE_MAX / (3 * sizeof *points) ? NULL : calloc(3 * count + 1, sizeof *points);
-    if (points == NULL) {
+    const number zero = {{0}};
+    number *divisors = count > SIZE_MAX / (2 * sizeof *divisors) ? NULL : calloc(2 * count + 1, sizeof *divisors);
+    if (divisors == NULL) {
         return 0;
     }
-    number *divisors = points + count;
     number all = {{1, 0, 0, 0}};
     enter(m, &all, &all);
     for (size_t i = 0; i < count; i++) {
-        points[i] = (number){{xs[i], 0, 0, 0}};
-        enter(m, &points[i], &points[i]);
-        multiply(m, &all, &all, &points[i]);
+        number x = {{xs[i], 0, 0, 0}};
+        enter(m, &divisors[i], &x);
+        multiply(m, &all, &all, &divisors[i]);
     }
     int distinct = 1;
     for (size_t i = 0; i < count; i++) {
-        divisors[i] = points[i];
-        for (size_t j = 0; j < count; j++) {
-            if (j != i) {
-                number difference;
-                subtract(m, &difference, &points[j], &points[i]);
-                multiply(m, &divisors[i], &divisors[i], &difference);
-            }
+        int left = 0;
+        for (size_t j = 0; j < count; j += 2) {
+            uint64_t pair = distance(xs, i, j, &left) * (j + 1 < count ? distance(xs, i, j + 1, &left) : 1);
+            multiply_word(m, &divisors[i], &divisors[i], pair);
+        }
+        if (left) {
+            subtract(m, &divisors[i], &zero, &divisors[i]);
         }
         distinct &= !number_is_zero(&divisors[i]);
+    }
+    for (size_t j = 0; j < count; j += 2) {
+        multiply_word(m, &all, &all, 1);
     }
     if (distinct) {
         invert_all(m, divisors, divisors + count, count);
@@ -268,6 +289,6 @@ int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32
             store(curve, out + i * SIZE, &divisors[i]);
         }
     }
-    free(points);
+    free(divisors);
     return distinct;
 }

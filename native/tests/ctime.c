@@ -41,7 +41,7 @@ static void check_scalars(quorate_curve curve)
     declassified(out, sizeof out);
     quorate_scalar_inner(curve, out, a, b, TERMS);
     declassified(out, 32);
-    quorate_polynomial_at(curve, out, xs, POINTS, a, TERMS);
+    CHECK(quorate_polynomial_at(curve, out, xs, POINTS, a, TERMS));
     declassified(out, POINTS * 32);
 
     int answers[] = {quorate_scalar_is_zero(a), quorate_scalar_is_zero(b), quorate_equal(a, b, sizeof a),

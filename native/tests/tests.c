@@ -150,7 +150,7 @@ static void test_interpolation(quorate_curve curve)
         xs[i] = i == 0 ? 0xffffffff : 1000 * i + 1;
     }
     fill_scalars(curve, coefficients[0], TERMS);
-    quorate_polynomial_at(curve, values[0], xs, TERMS, coefficients[0], TERMS);
+    CHECK(quorate_polynomial_at(curve, values[0], xs, TERMS, coefficients[0], TERMS));
     CHECK(quorate_lagrange_at_zero_var(curve, weights[0], xs, TERMS));
     quorate_scalar_inner(curve, constant, values[0], weights[0], TERMS);
     CHECK(same(constant, coefficients[0]));

@@ -91,13 +91,11 @@ def inner(curve: Curve, a: Operand, b: Operand) -> SecretBytes:
 def evaluate(curve: Curve, coefficients: Operand, xs: Sequence[int]) -> SecretBytes:
     """The polynomial with these coefficients, constant first, at public ``xs`` of at most 32 bits."""
     out = SecretBytes(SIZE * len(xs))
-    lib.quorate_polynomial_at(
-        CURVE_IDS[curve],
-        out.pointer,
-        ffi.new("uint32_t[]", list(xs)),
-        len(xs),
-        address(coefficients),
-        count(coefficients),
+    indices, terms = ffi.new("uint32_t[]", list(xs)), count(coefficients)
+    _done(
+        lib.quorate_polynomial_at(
+            CURVE_IDS[curve], out.pointer, indices, len(xs), address(coefficients), terms
+        )
     )
     return out
 
