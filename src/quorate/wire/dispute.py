@@ -26,21 +26,24 @@ Headers = Annotated[tuple[SignedHeader, ...], Meta(max_length=100)]
 
 
 class Dispute(Message):
-    """``slot`` is the echoed round's. ``claims`` is empty in an answer to somebody else's dispute."""
+    """``slot`` is the echoed round's. In an answer to somebody else's dispute ``claims`` is empty, and ``held`` is what
+    the answerer has in the places of the claims it was shown."""
 
     slot: Slot
     round: Headers
     claims: Headers
+    held: Headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a dispute comes to. ``shown``: it proves that somebody's view differs from its sender's."""
+    """What a dispute comes to. ``shown``: it proves that somebody's view differs from its sender's. ``answer``: what we
+    have to say to it, if our session was going on."""
 
-    slot: str
     culprits: frozenset[DeviceId]
     evidence: tuple[bytes, ...]
     shown: bool
+    answer: Dispute
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,21 +68,19 @@ class Inquiry:
                 return known, signed
         return None
 
-    def open(self, slot: str, split: Split | None) -> Dispute:
-        """Our own account of the round in ``slot``; with claims when it is we who saw the difference."""
-        held = [self.box.letters[slot, p].signed for p in self.parties if (slot, p) in self.box.letters]
-        public = tuple(signed for signed in held if signed.header.recipient == ALL)
-        if split is None:
-            return Dispute(slot=slot, round=public, claims=())
-        differing = [
-            letter.signed
-            for party in split.parties
-            if (letter := self.box.letters[split.slot, party]).envelope.view != split.view
-        ]
-        self.owing = {each.header.sender: each for each in differing if each.header.sender not in self.heard}
-        self.owing_slot = slot
-        ours = self._own_claim(slot, split.view)
-        return Dispute(slot=slot, round=public, claims=(ours, *differing) if ours else ())
+    def account(self, slot: str, split: Split | None) -> Dispute:
+        """What we hold of the round echoed in ``slot``, and where its views ``split`` before us."""
+        claims: tuple[SignedHeader, ...] = ()
+        if split is not None:
+            said = [self.box.letters[split.slot, party].signed for party in split.parties]
+            differing = [each for each in said if each.header.view != split.view]
+            self.owing = {
+                each.header.sender: each for each in differing if each.header.sender not in self.heard
+            }
+            self.owing_slot = slot
+            ours = self._own_claim(slot, split.view)
+            claims = (ours, *differing) if ours else ()
+        return Dispute(slot=slot, round=self._round(slot), claims=claims, held=())
 
     def hear(self, sender: DeviceId, body: bytes) -> Finding | None:
         """Weigh a peer's first dispute; ``EncodingError`` if it is not one, or shows what nobody signed. None for a
@@ -88,26 +89,33 @@ class Inquiry:
             return None
         self.heard.add(sender)
         dispute = decode(Dispute, body)
-        for signed in (*dispute.round, *dispute.claims):
+        shown_us = (*dispute.round, *dispute.claims, *dispute.held)
+        for signed in shown_us:
             self._authenticate(signed)
-        found: list[tuple[DeviceId, SignedHeader, SignedHeader]] = []
-        for signed in (*dispute.round, *dispute.claims):
+        found: dict[DeviceId, tuple[SignedHeader, ...]] = {}
+        for signed in shown_us:
             pair = self.contradiction(signed)
             if pair is not None:
-                found.append((signed.header.sender, *pair))
+                found.setdefault(signed.header.sender, pair)
             self.witnessed.setdefault((signed.header.slot, signed.header.sender), signed)
         claim = self.owing.pop(sender, None)
         if claim is not None and dispute.slot == self.owing_slot and self._view(dispute) != claim.header.view:
-            found.append((sender, claim, claim))
+            found.setdefault(sender, (claim,))
         shown = self._shows(sender, dispute)
         if dispute.claims and not shown and not found:
             raise EncodingError("a dispute that shows no difference")
+        places = [(claim.header.slot, claim.header.sender) for claim in dispute.claims]
+        held = tuple(self.box.letters[place].signed for place in places if place in self.box.letters)
         return Finding(
-            slot=dispute.slot,
-            culprits=frozenset(culprit for culprit, _, _ in found),
-            evidence=tuple(encode(each) for _, *pair in found for each in dict.fromkeys(pair)),
+            culprits=frozenset(found),
+            evidence=tuple(encode(each) for headers in found.values() for each in headers),
             shown=shown,
+            answer=Dispute(slot=dispute.slot, round=self._round(dispute.slot), claims=(), held=held),
         )
+
+    def _round(self, slot: str) -> Headers:
+        held = (self.box.letters[slot, p].signed for p in self.parties if (slot, p) in self.box.letters)
+        return tuple(signed for signed in held if signed.header.recipient == ALL)
 
     def _authenticate(self, signed: SignedHeader) -> None:
         header = signed.header

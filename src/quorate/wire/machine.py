@@ -11,9 +11,9 @@ from quorate.errors import Aborted, Diverged, EncodingError, ProtocolAbort, Quor
 from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
-from quorate.wire.dispute import DISPUTE_SLOT, Inquiry
+from quorate.wire.dispute import DISPUTE_SLOT, Dispute, Inquiry
 from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedHeader, pack, unpack
-from quorate.wire.net import Draft, Letter, Mailbox, Net, Split, step
+from quorate.wire.net import Draft, Letter, Mailbox, Net, step
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ class Machine(Generic[T]):
             self.result, self.done = stop.value, True
         except Diverged as failure:
             self._fail(failure)
-            self._account(failure.slot, self.box.split)
+            self._tell(self._inquiry.account(failure.slot, self.box.split))
         except QuorateError as failure:
             self._fail(failure)
         except BaseException:
@@ -168,6 +168,7 @@ class Machine(Generic[T]):
             self._learn(frozenset({culprit}), evidence)
         else:
             self._fail(ProtocolAbort("W-5.1 one envelope per slot", culprit, evidence=evidence))
+            self._tell(Dispute(slot=pair[0].header.slot, round=(), claims=(), held=pair))
 
     def _hear(self, envelope: Envelope) -> None:
         try:
@@ -180,9 +181,12 @@ class Machine(Generic[T]):
             return
         if self.done:
             self._learn(finding.culprits, finding.evidence)
-        elif finding.shown or finding.culprits:
-            self._fail(Diverged(finding.slot, finding.culprits, finding.evidence))
-            self._account(finding.slot, None)
+        elif finding.shown:
+            self._fail(Diverged(finding.answer.slot, finding.culprits, finding.evidence))
+            self._tell(finding.answer)
+        elif finding.culprits:
+            rule = "W-5.1 one envelope per slot"
+            self._fail(ProtocolAbort(rule, *finding.culprits, evidence=finding.evidence))
 
     def _learn(self, culprits: frozenset[DeviceId], evidence: tuple[bytes, ...]) -> None:
         """Name those that came to light after the session had diverged."""
@@ -190,10 +194,8 @@ class Machine(Generic[T]):
             known = self.failure
             self.failure = Diverged(known.slot, known.culprits | culprits, (*known.evidence, *evidence))
 
-    def _account(self, slot: str, split: Split | None) -> None:
-        """Tell all what we hold of the round in dispute."""
-        message = self._inquiry.open(slot, split)
-        self._post(Draft(recipient=ALL, slot=DISPUTE_SLOT, view=b"", message=message))
+    def _tell(self, dispute: Dispute) -> None:
+        self._post(Draft(recipient=ALL, slot=DISPUTE_SLOT, view=b"", message=dispute))
 
     def _fail(self, failure: QuorateError) -> None:
         self._protocol.close()

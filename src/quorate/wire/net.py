@@ -362,16 +362,16 @@ def open_disclosed(
     courier, slot = net.box.courier, net.slot(kind)
     joined = courier.exchange_key(complainer)
     key = SecretBytes.of(private_key)
-    require(len(private_key) == 32 and exchange_public(key) == joined, "W-3.3 disclosed key", complainer)
+    require(len(private_key) == 32 and exchange_public(key) == joined, "W-3.2 disclosed key", complainer)
     try:
         signed = unpack(frame)
     except EncodingError:
-        raise ProtocolAbort("W-3.4 disclosed envelope", complainer) from None
+        raise ProtocolAbort("W-3.3 disclosed envelope", complainer) from None
     envelope = signed.envelope
     place = (envelope.session, envelope.sender, envelope.recipient, envelope.slot, envelope.sealed)
     genuine = place == (net.sid, dealer, complainer, slot, True)
     genuine = genuine and courier.verify(dealer, envelope.header.digest, signed.signature)
-    require(genuine, "W-3.4 disclosed envelope", complainer)
+    require(genuine, "W-3.3 disclosed envelope", complainer)
     try:
         body = open_with(
             key, courier.exchange_key(dealer), session=net.sid, slot=slot, sender=dealer, recipient=complainer,
