@@ -28,25 +28,22 @@ static int load_generator(quorate_curve curve)
     return groups[curve]->base(&generators[curve], one);
 }
 
+static const char *load(const char *path, const char *(*load_from)(void *library))
+{
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    return library == NULL ? dlerror() : load_from(library);
+}
+
 const char *quorate_groups_load(const char *secp256k1, const char *sodium)
 {
-    void *secp256k1_library = dlopen(secp256k1, RTLD_LAZY | RTLD_LOCAL);
-    if (secp256k1_library == NULL) {
-        return dlerror();
+    const char *problem = load(sodium, quorate_ed25519_load);
+    if (problem == NULL) {
+        problem = load(secp256k1, quorate_secp256k1_load);
     }
-    void *sodium_library = dlopen(sodium, RTLD_LAZY | RTLD_LOCAL);
-    if (sodium_library == NULL) {
-        return dlerror();
+    if (problem == NULL && (!load_generator(QUORATE_SECP256K1) || !load_generator(QUORATE_ED25519))) {
+        problem = "the base point could not be computed";
     }
-    const char *problem = quorate_secp256k1_load(secp256k1_library);
-    problem = problem != NULL ? problem : quorate_ed25519_load(sodium_library);
-    if (problem != NULL) {
-        return problem;
-    }
-    if (!load_generator(QUORATE_SECP256K1) || !load_generator(QUORATE_ED25519)) {
-        return "the base point could not be computed";
-    }
-    return NULL;
+    return problem;
 }
 
 static int same(const quorate_point *a, const quorate_point *b)

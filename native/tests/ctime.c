@@ -1,6 +1,8 @@
-/* Run under memcheck: every secret is marked undefined, so a branch or an address that depends on one is reported.
+/* ctime LIBSECP256K1 LIBSODIUM [leak]
  *
- * "leak" as the third argument branches on a secret on purpose; the Makefile demands that this is reported.
+ * Run under memcheck: every secret is marked undefined, so a branch or an address that depends on one is reported.
+ *
+ * "leak" branches on a secret on purpose; the Makefile demands that this is reported.
  */
 #include "../src/checkmem.h"
 #include "tests.h"
@@ -88,9 +90,9 @@ static void leak(void)
 
 int main(int count, char **arguments)
 {
-    int leaking = count == 4 && strcmp(arguments[3], "leak") == 0;
-    load_libraries(leaking ? 3 : count, arguments);
-    if (leaking) {
+    CHECK(count == 3 || (count == 4 && strcmp(arguments[3], "leak") == 0));
+    load_libraries(arguments[1], arguments[2]);
+    if (count == 4) {
         leak();
         return 0;
     }

@@ -1,4 +1,7 @@
-/* Known values, algebraic laws and the edges: 0, 1, q - 1, q, 2^256 - 1. */
+/* tests LIBSECP256K1 LIBSODIUM LAX_SODIUM
+ *
+ * Known values, algebraic laws and the edges: 0, 1, q - 1, q, 2^256 - 1.
+ */
 #include <pthread.h>
 
 #include "tests.h"
@@ -290,9 +293,23 @@ static void test_threads_never_share_a_slot(void)
     }
 }
 
+static void test_libraries_that_will_not_do_are_refused(const char *secp256k1, const char *sodium, const char *lax)
+{
+    const char *problem = quorate_groups_load(secp256k1, lax);
+    CHECK(problem != NULL && strstr(problem, "outside the group of prime order") != NULL);
+    problem = quorate_groups_load(secp256k1, secp256k1);
+    CHECK(problem != NULL && strstr(problem, "libsodium lacks") != NULL);
+    problem = quorate_groups_load(sodium, sodium);
+    CHECK(problem != NULL && strstr(problem, "libsecp256k1 lacks") != NULL);
+    problem = quorate_groups_load(secp256k1, "/nowhere/libsodium.so");
+    CHECK(problem != NULL && strstr(problem, "/nowhere/libsodium.so") != NULL);
+}
+
 int main(int count, char **arguments)
 {
-    load_libraries(count, arguments);
+    CHECK(count == 4);
+    test_libraries_that_will_not_do_are_refused(arguments[1], arguments[2], arguments[3]);
+    load_libraries(arguments[1], arguments[2]);
     test_memory();
     test_threads_never_share_a_slot();
     test_known_values();

@@ -53,13 +53,9 @@ static inline void set_scalar(quorate_curve curve, uint8_t *out, uint32_t value)
 extern char _Py_NoneStruct[64];
 char _Py_NoneStruct[64];
 
-static inline void load_libraries(int count, char **arguments)
+static inline void load_libraries(const char *secp256k1, const char *sodium)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: %s LIBSECP256K1 LIBSODIUM\n", arguments[0]);
-        exit(2);
-    }
-    const char *problem = quorate_groups_load(arguments[1], arguments[2]);
+    const char *problem = quorate_groups_load(secp256k1, sodium);
     if (problem != NULL) {
         fprintf(stderr, "%s\n", problem);
         exit(1);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ecdsa
@@ -201,3 +202,24 @@ def test_bytes_that_are_no_point_fail_in_the_library_without_killing_the_process
     with pytest.raises(Bug):
         groups.multiply(Curve.SECP256K1, SecretBytes.of(scalar(Curve.SECP256K1, 5)), forged)
     assert multiple(Curve.SECP256K1, 1) == groups.generator(Curve.SECP256K1)
+
+
+def test_a_library_that_is_not_there_is_named() -> None:
+    for package, module in (("coincurve", "_no_such_module"), ("no_such_package", "_sodium")):
+        with pytest.raises(ImportError, match=f"{package} has no {module}"):
+            groups._shared_object(package, module)
+
+
+def test_threads_compute_the_same_points() -> None:
+    def work(curve: Curve) -> bytes:
+        point = groups.generator(curve)
+        for k in range(2, 40):
+            point = groups.multiply(
+                curve, SecretBytes.of(scalar(curve, k)), groups.add(curve, [point, point])
+            )
+            assert groups.decode(curve, groups.encode(curve, point)) == point
+        return point
+
+    with ThreadPoolExecutor(4) as pool:
+        for curve in Curve:
+            assert len(set(pool.map(work, [curve] * 8))) == 1
