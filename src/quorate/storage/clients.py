@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -133,8 +134,8 @@ def _find(connection: sqlite3.Connection, client: str) -> tuple[Client, str] | N
 def _client(row: Sequence[object]) -> Client:
     identifier, role, vaults, created_ms, revoked_ms, _ = row
     try:
-        listed = tuple(map(str, json.loads(str(vaults))))
-    except (ValueError, TypeError):
+        listed = msgspec.json.decode(str(vaults), type=tuple[str, ...])
+    except (msgspec.MsgspecError, UnicodeError):
         raise Corrupt(f"clients: client {identifier} does not read") from None
     if role not in ROLES or not isinstance(created_ms, int) or not isinstance(revoked_ms, int | None):
         raise Corrupt(f"clients: client {identifier} does not read")

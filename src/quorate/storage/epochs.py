@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from quorate.ceremony.ports import EpochRow, EpochState, SealedShare
 from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
@@ -158,10 +160,10 @@ class EpochShelf:
             raise StoreError(f"{key}: no share on {curve} is held")
         record_hash, text, sealed = row
         try:
-            indices = tuple(map(int, json.loads(text)))
+            indices = msgspec.json.decode(text, type=tuple[int, ...])
             place = self._place(key, curve, indices, bytes(record_hash))
             blob = bytes(sealed)
-        except (ValueError, TypeError):
+        except (msgspec.MsgspecError, ValueError, TypeError):
             raise Corrupt(f"shares: {key}, curve {curve}: the row does not read") from None
         return SealedShare(curve=curve, indices=indices, secret=self._sealer.open(place, blob))
 

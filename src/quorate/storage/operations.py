@@ -6,6 +6,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from quorate.ceremony.ports import Decision, DecisionRow, OperationRow, State, Verdict
 from quorate.errors import Corrupt, StoreError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
@@ -224,11 +226,11 @@ def _operation(row: Sequence[object]) -> OperationRow:
             released=bool(_int(released)),
             reason=str(reason),
             detail=str(detail),
-            culprits=tuple(map(DeviceId, json.loads(str(culprits)))),
+            culprits=msgspec.json.decode(str(culprits), type=tuple[DeviceId, ...]),
             result=_bytes(result),
             updated_ms=_int(updated_ms),
         )
-    except (ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise Corrupt(f"operations: operation {identifier} does not read: {error}") from None
 
 

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quorate.ceremony.ports import EpochState
+from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
+from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
+from quorate.storage import SqliteLedger
+from tests.rules import breaks
+from tests.storage.devices import create, reopen
+from tests.storage.rawsql import raw_sql
+from tests.storage.story import BOB, ED, SECP, VAULT, live, shares, sharing
+
+ZERO = Epoch(0)
+OTHER = VaultId("w" * 24)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
+    with create(tmp_path) as made:
+        yield made
+
+
+def states(ledger: SqliteLedger, vault: VaultId | None = VAULT) -> dict[tuple[int, int], EpochState]:
+    return {(row.epoch, row.attempt): row.state for row in ledger.epochs(vault)}
+
+
+def test_a_sharing_lives_from_pending_to_retired(ledger: SqliteLedger, tmp_path: Path) -> None:
+    ledger.store_pending(sharing(), shares())
+    assert list(ledger.epochs()) == [sharing()]
+    assert ledger.active_epoch(VAULT) is None
+    ledger.mark_signed(VAULT, ZERO, 1)
+    assert states(ledger) == {(0, 1): EpochState.SIGNED}
+    ledger.activate(VAULT, ZERO, 1, b"certificate")
+    ledger.record_acknowledgement(VAULT, ZERO, 1, BOB, b"ack")
+    active = replace(
+        sharing(), state=EpochState.ACTIVE, certificate=b"certificate", acknowledgements={BOB: b"ack"}
+    )
+    assert ledger.active_epoch(VAULT) == active
+    live(ledger, 1)
+    assert states(ledger) == {(0, 1): EpochState.RETIRED, (1, 1): EpochState.ACTIVE}
+    ledger.close()
+    with reopen(tmp_path) as again:
+        assert again.epochs()[0] == replace(active, state=EpochState.RETIRED)
+
+
+def test_shares_come_back_as_they_were_sealed(ledger: SqliteLedger) -> None:
+    ledger.store_pending(sharing(), shares())
+    for curve, secret in ((Curve.SECP256K1, SECP), (Curve.ED25519, ED)):
+        share = ledger.share(VAULT, ZERO, 1, curve)
+        assert (share.curve, share.indices) == (curve, (1, 2))
+        assert share.secret == secret
+
+
+def test_a_share_that_is_not_held_is_asked_for_in_vain(ledger: SqliteLedger) -> None:
+    ledger.store_pending(sharing(), shares()[:1])
+    with pytest.raises(StoreError, match="no share on ed25519"):
+        ledger.share(VAULT, ZERO, 1, Curve.ED25519)
+    with pytest.raises(StoreError, match="epoch 1, attempt 1: no share"):
+        ledger.share(VAULT, Epoch(1), 1, Curve.SECP256K1)
+
+
+def test_vaults_are_kept_apart(ledger: SqliteLedger) -> None:
+    live(ledger)
+    ledger.store_pending(sharing(vault=OTHER), shares())
+    assert [row.vault for row in ledger.epochs()] == [VAULT, OTHER]
+    assert [row.vault for row in ledger.epochs(OTHER)] == [OTHER]
+    assert ledger.active_epoch(OTHER) is None
+
+
+@breaks("ST-4.1")
+@pytest.mark.parametrize(("epoch", "attempt"), [(1, 3), (1, 2), (0, 9), (0, 1)])
+def test_a_sharing_is_kept_only_in_rising_order(ledger: SqliteLedger, epoch: int, attempt: int) -> None:
+    ledger.store_pending(sharing(0, 1), shares())
+    ledger.store_pending(sharing(1, 3), shares())
+    with pytest.raises(StaleEpoch, match="epoch 1, attempt 3 is already held"):
+        ledger.store_pending(sharing(epoch, attempt), shares())
+    assert states(ledger) == {(0, 1): EpochState.PENDING, (1, 3): EpochState.PENDING}
+
+
+@breaks("ST-4.1")
+def test_a_sharing_that_is_refused_leaves_no_share_behind(ledger: SqliteLedger) -> None:
+    secp, _ = shares()
+    with pytest.raises(StoreError, match="UNIQUE"):
+        ledger.store_pending(sharing(), [secp, secp])
+    assert list(ledger.epochs()) == []
+    with pytest.raises(StoreError, match="no share"):
+        ledger.share(VAULT, ZERO, 1, Curve.SECP256K1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        replace(sharing(), state=EpochState.ACTIVE),
+        replace(sharing(), certificate=b"c"),
+        replace(sharing(), acknowledgements={BOB: b"a"}),
+    ],
+)
+def test_a_sharing_that_is_not_new_is_a_bug(ledger: SqliteLedger, row: object) -> None:
+    with pytest.raises(Bug, match="PENDING"):
+        ledger.store_pending(row, shares())  # type: ignore[arg-type]
+
+
+@breaks("ST-4.2")
+def test_only_a_pending_sharing_is_signed(ledger: SqliteLedger) -> None:
+    with pytest.raises(StoreError, match="no such sharing"):
+        ledger.mark_signed(VAULT, ZERO, 1)
+    live(ledger)
+    with pytest.raises(StoreError, match="is ACTIVE"):
+        ledger.mark_signed(VAULT, ZERO, 1)
+    assert states(ledger) == {(0, 1): EpochState.ACTIVE}
+
+
+@breaks("ST-4.2")
+def test_no_sharing_is_signed_behind_a_later_signed_one(ledger: SqliteLedger) -> None:
+    for attempt in (1, 2, 3):
+        ledger.store_pending(sharing(0, attempt), shares())
+    ledger.mark_signed(VAULT, ZERO, 2)
+    with pytest.raises(StaleEpoch, match="attempt 2 is SIGNED"):
+        ledger.mark_signed(VAULT, ZERO, 1)
+    ledger.mark_signed(VAULT, ZERO, 3)
+    assert states(ledger) == {
+        (0, 1): EpochState.PENDING,
+        (0, 2): EpochState.SIGNED,
+        (0, 3): EpochState.SIGNED,
+    }
+
+
+@breaks("ST-4.3")
+def test_only_a_signed_sharing_becomes_active(ledger: SqliteLedger) -> None:
+    with pytest.raises(StoreError, match="no such sharing"):
+        ledger.activate(VAULT, ZERO, 1, b"certificate")
+    ledger.store_pending(sharing(), shares())
+    with pytest.raises(StoreError, match="is PENDING: only a SIGNED"):
+        ledger.activate(VAULT, ZERO, 1, b"certificate")
+    ledger.mark_signed(VAULT, ZERO, 1)
+    with pytest.raises(Bug, match="without a certificate"):
+        ledger.activate(VAULT, ZERO, 1, b"")
+    assert states(ledger) == {(0, 1): EpochState.SIGNED}
+
+
+@breaks("ST-4.3")
+def test_activating_twice_changes_nothing_and_the_first_certificate_stands(ledger: SqliteLedger) -> None:
+    live(ledger)
+    ledger.activate(VAULT, ZERO, 1, b"other signatures of the same record")
+    active = ledger.active_epoch(VAULT)
+    assert active is not None
+    assert active.certificate == b"certificate"
+
+
+@breaks("ST-4.3")
+def test_the_highest_attempt_of_an_epoch_wins_and_its_siblings_stay_behind(ledger: SqliteLedger) -> None:
+    for attempt in (1, 2):
+        ledger.store_pending(sharing(0, attempt), shares())
+        ledger.mark_signed(VAULT, ZERO, attempt)
+    ledger.activate(VAULT, ZERO, 1, b"certificate")
+    ledger.activate(VAULT, ZERO, 2, b"certificate")
+    assert states(ledger) == {(0, 1): EpochState.RETIRED, (0, 2): EpochState.ACTIVE}
+    with pytest.raises(StaleEpoch, match="attempt 2 is ACTIVE"):
+        ledger.activate(VAULT, ZERO, 1, b"certificate")
+    assert states(ledger) == {(0, 1): EpochState.RETIRED, (0, 2): EpochState.ACTIVE}
+
+
+@breaks("ST-4.3")
+def test_a_signed_sibling_does_not_come_alive_behind_the_live_one(ledger: SqliteLedger) -> None:
+    for epoch, attempt in ((0, 1), (0, 2), (1, 1)):
+        ledger.store_pending(sharing(epoch, attempt), shares())
+        ledger.mark_signed(VAULT, Epoch(epoch), attempt)
+    ledger.activate(VAULT, Epoch(1), 1, b"certificate")
+    for attempt in (1, 2):
+        with pytest.raises(StaleEpoch, match="epoch 1, attempt 1 is ACTIVE"):
+            ledger.activate(VAULT, ZERO, attempt, b"certificate")
+
+
+@breaks("ST-4.3")
+def test_the_file_itself_refuses_two_live_sharings_of_one_vault(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        live(ledger)
+        live(ledger, 1)
+    with pytest.raises(Exception, match="UNIQUE"):
+        raw_sql(tmp_path / "store.db", "UPDATE epochs SET state = 'ACTIVE'")
+
+
+@breaks("ST-4.4")
+@pytest.mark.parametrize("move", ["mark_signed", "activate", "retire"])
+def test_a_sharing_we_signed_is_never_dropped(ledger: SqliteLedger, move: str) -> None:
+    ledger.store_pending(sharing(), shares())
+    ledger.mark_signed(VAULT, ZERO, 1)
+    if move in ("activate", "retire"):
+        ledger.activate(VAULT, ZERO, 1, b"certificate")
+    if move == "retire":
+        live(ledger, 1)
+    before = states(ledger)
+    assert not ledger.drop_pending(VAULT, ZERO, 1)
+    assert states(ledger) == before
+    assert ledger.share(VAULT, ZERO, 1, Curve.ED25519).secret == ED
+
+
+@breaks("ST-4.4")
+def test_a_dropped_sharing_takes_its_shares_and_no_others_along(ledger: SqliteLedger) -> None:
+    ledger.store_pending(sharing(0, 1), shares())
+    ledger.store_pending(sharing(0, 2), shares())
+    assert ledger.drop_pending(VAULT, ZERO, 1)
+    assert not ledger.drop_pending(VAULT, ZERO, 1)
+    assert states(ledger) == {(0, 2): EpochState.PENDING}
+    with pytest.raises(StoreError, match="no share"):
+        ledger.share(VAULT, ZERO, 1, Curve.ED25519)
+    assert ledger.share(VAULT, ZERO, 2, Curve.ED25519).secret == ED
+
+
+@breaks("ST-4.5")
+def test_the_first_acknowledgement_of_each_device_stands(ledger: SqliteLedger) -> None:
+    carol = DeviceId("c" * 24)
+    live(ledger)
+    for device, ack in ((BOB, b"first"), (BOB, b"second"), (carol, b"third")):
+        ledger.record_acknowledgement(VAULT, ZERO, 1, device, ack)
+    active = ledger.active_epoch(VAULT)
+    assert active is not None
+    assert active.acknowledgements == {BOB: b"first", carol: b"third"}
+
+
+@breaks("ST-4.5")
+def test_an_acknowledgement_of_a_sharing_we_do_not_hold_is_refused(ledger: SqliteLedger) -> None:
+    live(ledger)
+    with pytest.raises(StoreError, match="attempt 2: no such sharing"):
+        ledger.record_acknowledgement(VAULT, ZERO, 2, BOB, b"ack")
+
+
+def _epochs(ledger: SqliteLedger) -> object:
+    return ledger.epochs()
+
+
+def _active(ledger: SqliteLedger) -> object:
+    return ledger.active_epoch(VAULT)
+
+
+@pytest.mark.parametrize("look", [_epochs, _active])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE epochs SET record = 'text'",
+        "UPDATE epochs SET record_hash = 1",
+        "UPDATE epochs SET attempt = 'x'",
+    ],
+)
+def test_a_row_that_makes_no_sense_is_named(
+    tmp_path: Path, change: str, look: Callable[[SqliteLedger], object]
+) -> None:
+    with create(tmp_path) as ledger:
+        live(ledger)
+    raw_sql(tmp_path / "store.db", "PRAGMA foreign_keys = OFF")
+    raw_sql(tmp_path / "store.db", change)
+    with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match=f"epochs: vault {VAULT}, epoch 0"):
+        look(ledger)
+
+
+def test_a_state_nobody_knows_is_named(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        live(ledger)
+    raw_sql(tmp_path / "store.db", "UPDATE epochs SET state = 'LIVELY'")
+    with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match="LIVELY"):
+        ledger.epochs()
