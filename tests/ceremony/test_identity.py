@@ -54,7 +54,7 @@ def spki(prefix: bytes, key: bytes) -> str:
 def test_an_identity_has_the_public_keys_of_its_secret() -> None:
     # RFC 8032, section 7.1, test 1; RFC 7748, section 6.1, Alice
     seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
-    private = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc0992ac177fba51db92c2a")
+    private = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
     identity = Identity.of(SecretBytes.of(seed + private), "alice")
     assert identity.identity_key.hex() == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
     assert identity.exchange_key.hex() == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
