@@ -206,5 +206,5 @@ def _single(headers: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 def _shown(value: object) -> str:
     """A stranger's words, made fit for a log: escaped and cut."""
-    text = ascii(value)
+    text = f"a {type(value).__name__}" if isinstance(value, (dict, list)) else ascii(value)
     return text if len(text) <= 100 else text[:100] + "..."
