@@ -6,13 +6,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from quorate.curves import Point, Scalar
+from quorate.errors import Diverged, ProtocolAbort
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.wire.codec import Count, Message
 from quorate.wire.net import Net, gather
-from quorate.wire.simulator import Outcome, Simulator, devices
+from quorate.wire.simulator import Outcome, Simulator, Tamper, devices
 
 ALICE, BOB, CAROL = devices(3)
+HONEST = (BOB, CAROL)
 
 
 class Ping(Message):
@@ -71,3 +73,28 @@ async def converse(net: Net) -> Any:
         {p: m.number for p, m in pings.items()}, {p: m.number for p, m in pongs.items()},
         {p: m.text for p, m in whispers.items()}, duets, choruses,
     )  # fmt: skip
+
+
+def cheat(slot: str, *moves: Any, to: tuple[DeviceId, ...] = HONEST) -> Tamper:
+    """Alice sends ``moves`` in place of what she should in ``slot``; a callable is given the honest message."""
+
+    def tamper(sender: DeviceId, recipient: DeviceId, where: str, message: Message) -> Any:
+        if sender != ALICE or where != slot or recipient not in to:
+            return message
+        return [move(message) if callable(move) else move for move in moves]
+
+    return tamper
+
+
+def assert_blamed(outcome: Outcome[Any], rule: str, by: tuple[DeviceId, ...] = HONEST) -> None:
+    for device in by:
+        failure = outcome.failures[device]
+        assert isinstance(failure, (ProtocolAbort, Diverged)), failure
+        assert (failure.rule.split()[0], failure.culprits) == (rule, frozenset({ALICE}))
+
+
+async def ping_pong(net: Net) -> int:
+    pings = await net.echo(Ping(number=1))
+    pongs = await net.broadcast(Pong(number=2))
+    await net.scatter({p: Whisper(text="x") for p in net.parties})
+    return sum(m.number for m in pings.values()) + sum(m.number for m in pongs.values())

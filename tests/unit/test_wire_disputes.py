@@ -1,0 +1,267 @@
+"""Rules W-5 of docs/spec/wire.md: equivocation, split views, and who is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate.errors import Diverged, ProtocolAbort
+from quorate.identifiers import DeviceId
+from quorate.wire.codec import Message, decode, encode
+from quorate.wire.dispute import DISPUTE_SLOT, Dispute
+from quorate.wire.envelope import ALL, SignedHeader, conflict, unpack
+from quorate.wire.net import Net
+from quorate.wire.simulator import (
+    DROP,
+    Frame,
+    Outcome,
+    Rewritten,
+    Simulator,
+    Tamper,
+    devices,
+    identity_key,
+)
+from tests.rules import breaks
+from tests.unit.conversations import (
+    ALICE,
+    BOB,
+    CAROL,
+    HONEST,
+    Ping,
+    Pong,
+    Whisper,
+    assert_blamed,
+    cheat,
+    converse,
+    ping_pong,
+    run,
+)
+
+
+def assert_proven(failure: Any) -> None:
+    """Two headers that Alice signed and no honest sender would have: checked as a stranger would."""
+    first, second = (decode(SignedHeader, each) for each in failure.evidence)
+    for signed in (first, second):
+        assert signed.header.sender == ALICE
+        Ed25519PublicKey.from_public_bytes(identity_key(ALICE)).verify(signed.signature, signed.header.digest)
+    assert conflict(first.header, second.header)
+
+
+@breaks("W-5.1")
+@pytest.mark.parametrize("slot", ["/Ping", "/Pong", "/Whisper"])
+def test_two_messages_in_one_slot_name_their_sender_with_proof(slot: str) -> None:
+    other: Message = Whisper(text="y") if slot == "/Whisper" else Ping(number=7)
+    tamper = cheat(slot, lambda m: m, other)
+
+    async def protocol(net: Net) -> None:
+        await ping_pong(net)
+        await net.at("end").broadcast(Ping(number=1))
+
+    for seed in range(5):
+        outcome = run(protocol, tamper=tamper, seed=seed)
+        for device in HONEST:
+            failure = outcome.failures[device]
+            assert isinstance(failure, (ProtocolAbort, Diverged))
+            assert failure.culprits == {ALICE}
+            assert_proven(failure)
+
+
+@breaks("W-5.1")
+def test_one_who_caught_two_messages_shows_them_to_the_others() -> None:
+    tamper = cheat("/Ping", lambda m: m, Ping(number=7), to=(BOB,))
+    outcome = run(ping_pong, tamper=tamper, lockstep=True)
+    assert_blamed(outcome, "W-5.1")
+    for device in HONEST:
+        assert_proven(outcome.failures[device])
+
+
+@breaks("W-5.1")
+def test_one_slot_used_openly_and_privately_names_its_sender() -> None:
+    tamper = cheat("/Ping", lambda m: m, Rewritten(Ping(number=1), {"recipient": BOB}), to=(BOB,))
+    for seed in range(5):
+        failure = run(ping_pong, tamper=tamper, seed=seed).failures[BOB]
+        assert isinstance(failure, ProtocolAbort)
+        assert failure.culprits == {ALICE}
+
+
+def split(slot: str, *, views: bool = False) -> Tamper:
+    """Alice tells Bob one thing and Carol another."""
+
+    def tamper(sender: DeviceId, recipient: DeviceId, where: str, message: Message) -> Any:
+        if (sender, recipient, where) != (ALICE, CAROL, slot):
+            return message
+        return Rewritten(message, {"view": b"\x07" * 32}) if views else Ping(number=99)
+
+    return tamper
+
+
+@breaks("W-5.2")
+@pytest.mark.parametrize("seed", range(8))
+def test_a_split_view_is_noticed_and_the_equivocator_is_named_with_proof(seed: int) -> None:
+    outcome = run(ping_pong, tamper=split("/Ping"), seed=seed)
+    assert_blamed(outcome, "W-5.2")
+    for device in HONEST:
+        assert_proven(outcome.failures[device])
+    assert not any(each.slot == "/Whisper" and each.sender != ALICE for each in outcome.sent)
+
+
+@breaks("W-5.2")
+@pytest.mark.parametrize("slot", ["/Pong", "/Whisper"])
+@pytest.mark.parametrize("seed", range(4))
+def test_one_who_signs_different_views_for_different_readers_is_named(slot: str, seed: int) -> None:
+    async def protocol(net: Net) -> None:
+        await ping_pong(net)
+        await net.at("end").broadcast(Ping(number=1))
+
+    outcome = run(protocol, tamper=split(slot, views=True), seed=seed)
+    assert_blamed(outcome, "W-5.2")
+    for device in HONEST:
+        assert_proven(outcome.failures[device])
+
+
+@breaks("W-5.2")
+def test_one_who_lies_about_its_view_to_all_blames_nobody_else() -> None:
+    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+
+    def silent(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
+        if (sender, slot) == (ALICE, DISPUTE_SLOT):
+            return DROP
+        return cheat("/Pong", lie)(sender, recipient, slot, message)
+
+    for device in HONEST:
+        failure = run(ping_pong, tamper=silent).failures[device]
+        assert isinstance(failure, Diverged)
+        assert failure.culprits == frozenset()
+
+
+@breaks("W-5.2")
+@pytest.mark.parametrize("seed", range(4))
+def test_one_whose_account_does_not_give_the_view_it_signed_is_named(seed: int) -> None:
+    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+    outcome = run(ping_pong, tamper=cheat("/Pong", lie), seed=seed)
+    named = [outcome.failures[d].culprits for d in HONEST]  # type: ignore[attr-defined]
+    assert all(culprits <= {ALICE} for culprits in named)
+    assert {ALICE} in named
+
+
+def test_who_has_yet_to_account_for_its_view_is_waited_on() -> None:
+    simulator = Simulator(dict.fromkeys(devices(2), ping_pong), tamper=cheat(
+        "/Pong", Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+    ))  # fmt: skip
+    machines = simulator.start()
+    for _ in range(2):
+        batch = [(s, r, f) for s, m in machines.items() for r, f in m.drain()]
+        for sender, recipient, frame in batch:
+            machines[recipient].deliver(frame, sender)
+    assert isinstance(machines[BOB].failure, Diverged)
+    assert machines[BOB].waiting_on == (frozenset({ALICE}), DISPUTE_SLOT)
+
+
+@breaks("W-5.2")
+def test_views_below_a_path_are_compared_too() -> None:
+    """An echo followed by nothing but pairs: each pair compares."""
+
+    async def protocol(net: Net) -> None:
+        await net.echo(Ping(number=1))
+        for peer in net.others:
+            net.pair(peer, "duet").send(Pong(number=1))
+        for peer in net.others:
+            await net.pair(peer, "duet").recv(Pong)
+
+    assert_blamed(run(protocol, tamper=split("/Ping")), "W-5.2")
+
+
+def dispute_with(body: bytes) -> Tamper:
+    """Alice sends a dispute nobody needs, along with her first message."""
+    return cheat("/Ping", lambda m: m, Rewritten(body, {"slot": DISPUTE_SLOT}))
+
+
+def headers_of(outcome: Outcome[Any], slot: str) -> tuple[SignedHeader, ...]:
+    frames = {each.sender: each.frame for each in outcome.sent if each.slot == slot}
+    return tuple(unpack(frames[d]).signed_header for d in sorted(frames))
+
+
+@breaks("W-5.3")
+def test_a_dispute_that_is_not_one_names_its_sender() -> None:
+    for body in (b"", b"\xc1", encode(Ping(number=1))):
+        assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+@breaks("W-5.3")
+def test_a_dispute_that_shows_no_difference_names_its_sender() -> None:
+    """With the genuine headers of a session in which all views agreed."""
+    honest = run(ping_pong)
+    body = encode(
+        Dispute(slot="/Ping", round=headers_of(honest, "/Ping"), claims=headers_of(honest, "/Pong"), held=())
+    )
+    assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+@breaks("W-5.3")
+def test_a_dispute_over_what_was_never_signed_names_its_sender() -> None:
+    honest = run(ping_pong)
+    pings, pongs = headers_of(honest, "/Ping"), headers_of(honest, "/Pong")
+    forged = msgspec.structs.replace(pongs[1].header, view=b"\x07" * 32)
+    foreign = headers_of(run(ping_pong, seed=3), "/Pong")
+    for claims in ((pongs[0], SignedHeader(header=forged, signature=pongs[1].signature)), foreign):
+        body = encode(Dispute(slot="/Ping", round=pings, claims=claims, held=()))
+        assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+def test_an_answer_nobody_asked_for_changes_nothing() -> None:
+    honest = run(ping_pong)
+    body = encode(Dispute(slot="/Ping", round=headers_of(honest, "/Ping"), claims=(), held=()))
+    outcome = run(ping_pong, tamper=dispute_with(body))
+    assert {d: outcome.results[d] for d in HONEST} == {d: honest.results[d] for d in HONEST}
+
+
+wild_moves = st.one_of(
+    st.just(DROP),
+    st.binary(max_size=20),
+    st.binary(max_size=60).map(Frame),
+    st.integers(0, 9).map(lambda n: Ping(number=n)),
+    st.builds(
+        lambda number, fields: Rewritten(Pong(number=number), fields),
+        st.integers(0, 3),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "view": st.sampled_from([b"", b"\x07" * 32, bytes(32)]),
+                "recipient": st.sampled_from([ALL, BOB, CAROL]),
+                "sealed": st.booleans(),
+                "slot": st.sampled_from(["/Ping", "/Pong", "/Whisper", DISPUTE_SLOT, "/left/Ping", "/x"]),
+                "session": st.just(bytes(32)),
+                "sender": st.sampled_from([BOB, CAROL]),
+            },
+        ),
+    ),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(0, 2**16))
+def test_whatever_one_party_does_no_honest_one_is_blamed(data: st.DataObject, seed: int) -> None:
+    def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
+        if sender != ALICE or data.draw(st.integers(0, 3)):
+            return message
+        return [
+            message if data.draw(st.booleans()) else data.draw(wild_moves)
+            for _ in range(data.draw(st.integers(1, 2)))
+        ]
+
+    outcome = run(converse, tamper=tamper, seed=seed)
+    honest = run(converse)
+    for device in HONEST:
+        failure = outcome.failures.get(device)
+        if isinstance(failure, (ProtocolAbort, Diverged)):
+            assert failure.culprits <= {ALICE}
+        if device in outcome.results:
+            pings = outcome.results[device][0]
+            assert {p: pings[p] for p in HONEST} == {p: honest.results[device][0][p] for p in HONEST}
+    if all(device in outcome.results for device in HONEST):
+        assert outcome.results[BOB][0] == outcome.results[CAROL][0], "an echoed round was split unnoticed"
