@@ -109,6 +109,15 @@ def test_an_attempt_begins_once_approved_and_rises(ledger: SqliteLedger) -> None
     assert (row.state, row.attempt) == (State.RUNNING, 4)
 
 
+@breaks("ST-3.3")
+@pytest.mark.parametrize("state", State)
+def test_an_attempt_begins_only_between_voting_and_the_end(ledger: SqliteLedger, state: State) -> None:
+    ledger.add_operation(replace(operation(), state=state))
+    assert ledger.begin_attempt(OPERATION, 1, session()) == (
+        state in (State.VOTING, State.APPROVED, State.RUNNING)
+    )
+
+
 def unapproved(ledger: SqliteLedger) -> None:
     ledger.add_operation(operation())
 

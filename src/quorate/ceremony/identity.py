@@ -149,7 +149,7 @@ def card_of(
 
 
 def read_card(text: str) -> Peer:
-    """The device a card describes, once every claim in it is checked; ``UsageError`` naming the one that fails.
+    """The device a card describes, every claim in it checked (ST-5.1); ``UsageError`` naming the one that fails.
 
     White space and the order of fields are free, for people format JSON; ``Peer.card`` has them our way.
     """

@@ -43,7 +43,7 @@ class Client:
 
 
 class ClientBook:
-    """The part of the ledger that knows the callers."""
+    """The part of the ledger that knows the callers (ST-5.5)."""
 
     _database: Database
     _now_ms: Callable[[], int]

@@ -69,7 +69,7 @@ class Database:
         self._writer.start()
 
     def write(self, name: str, change: Change[T]) -> T:
-        """Run ``change`` in the writer; its value once the commit that holds it is durable.
+        """Run ``change`` in the writer; its value once the commit that holds it is durable (ST-1.1, ST-1.2).
 
         What ``change`` raises reaches the caller and undoes only that change. Raises ``StoreError`` when the disk is
         full, read-only or failing, ``Corrupt`` when the file is damaged.
@@ -178,7 +178,7 @@ class Database:
         self._writes.execute("RELEASE change")
 
     def _abandon(self, group: list[_Job], error: BaseException) -> None:
-        # after a failed fsync nobody knows what is on disk, and asking again would be told all is well
+        # ST-1.4: after a failed fsync nobody knows what is on disk, and asking again would be told all is well
         self._broken |= _code(error) == sqlite3.SQLITE_IOERR
         if self._writes.in_transaction:
             with contextlib.suppress(sqlite3.Error):
@@ -207,7 +207,7 @@ class Database:
             raise self._explain(error, "open") from error
 
     def _check_file(self) -> None:
-        """Refuse what is not a sound store of a version we know, before anything in it is changed."""
+        """Refuse what is not a sound store of a version we know, before anything in it is changed (ST-1.6)."""
         ask = self._writes.execute
         application, version = (
             ask(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")

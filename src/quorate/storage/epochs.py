@@ -37,7 +37,7 @@ class EpochShelf:
     _device: DeviceId
 
     def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
-        """As the port says. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
+        """ST-4.1. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
         attempts are taken part in in strictly rising order."""
         key = _Key(row.vault, row.epoch, row.attempt)
         if row.state is not EpochState.PENDING or row.certificate or row.acknowledgements:
@@ -65,7 +65,7 @@ class EpochShelf:
         self._database.write("store_pending", change)
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
-        """As the port says. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
+        """ST-4.2. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
         one is not PENDING."""
         key = _Key(vault, epoch, attempt)
 
@@ -79,7 +79,7 @@ class EpochShelf:
         self._database.write("mark_signed", change)
 
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
-        """As the port says; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
+        """ST-4.3; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
         when a later sharing lives or lived, ``StoreError`` when this one was never signed by us."""
         key = _Key(vault, epoch, attempt)
         if not certificate:
@@ -103,6 +103,7 @@ class EpochShelf:
         self._database.write("activate", change)
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
+        """ST-4.4."""
         key = _Key(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> bool:
@@ -117,7 +118,7 @@ class EpochShelf:
     def record_acknowledgement(
         self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes
     ) -> None:
-        """Keep a signed acknowledgement of a sharing we hold; the first one of each device stands."""
+        """Keep a signed acknowledgement of a sharing we hold; the first one of each device stands (ST-4.5)."""
         key = _Key(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> None:

@@ -111,7 +111,8 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
         on_commit: Callable[[str], None] | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> SqliteLedger:
-        """The store at ``path``; ``Locked``, with nothing in it touched, if the key is not the one it was made with."""
+        """The store at ``path``; ``Locked``, with nothing in it touched, if the key is not the one it was
+        made with (ST-2.1)."""
         if not path.exists():
             raise StoreError(f"there is no store at {path}: quorate init makes one")
         with contextlib.ExitStack() as undo:
@@ -149,7 +150,7 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
     # --- the node itself
 
     def boot(self) -> Boot:
-        """Count one more start."""
+        """Count one more start (ST-5.6)."""
         identifier = os.urandom(32)
 
         def change(connection: sqlite3.Connection) -> Boot:
@@ -192,8 +193,8 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
         return renewed
 
     def check(self, room: int = ROOM) -> None:
-        """``StoreError`` unless the store can be written and its disk has ``room`` bytes left: asked before a ceremony
-        starts, so that none fails for want of either."""
+        """``StoreError`` unless the store can be written and its disk has ``room`` bytes left (ST-1.7): asked before a
+        ceremony starts, so that none fails for want of either."""
         disk = os.statvfs(self._database.path)
         if (free := disk.f_bavail * disk.f_frsize) < room:
             raise StoreError(

@@ -30,6 +30,8 @@ class OperationJournal:
     _now_ms: Callable[[], int]
 
     def add_operation(self, row: OperationRow) -> OperationRow:
+        """ST-3.1."""
+
         def change(connection: sqlite3.Connection) -> OperationRow:
             if (known := _find(connection, row.id)) is not None:
                 return known
@@ -66,7 +68,7 @@ class OperationJournal:
         culprits: Sequence[DeviceId] = (),
         result: bytes = b"",
     ) -> bool:
-        """As the port says. The reason, detail and culprits are those of this move; a result, once there, stays."""
+        """ST-3.2. The reason, detail and culprits are those of this move; a result, once there, stays."""
 
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
@@ -90,6 +92,7 @@ class OperationJournal:
         return self._database.write("move_operation", change)
 
     def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
+        """ST-3.3."""
         if len(session) != 32:
             raise ValueError("a session id is 32 bytes")
 
@@ -116,6 +119,8 @@ class OperationJournal:
         return self._database.write("begin_attempt", change)
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
+        """ST-3.4."""
+
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
             if (
@@ -144,7 +149,7 @@ class OperationJournal:
     # --- decisions and votes
 
     def record_decision(self, row: DecisionRow) -> None:
-        """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
+        """Keep what our approver said of a journalled operation. All are kept; the last one counts (ST-3.5)."""
 
         def change(connection: sqlite3.Connection) -> None:
             if _existing(connection, row.operation).digest != row.digest:
@@ -172,7 +177,7 @@ class OperationJournal:
         return self._database.read(lambda connection: _decision(connection, operation))
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
-        """As the port says; ``StoreError`` for an operation that is not journalled."""
+        """ST-3.6; ``StoreError`` for an operation that is not journalled."""
 
         def change(connection: sqlite3.Connection) -> bytes:
             _existing(connection, operation)

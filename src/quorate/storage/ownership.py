@@ -1,4 +1,4 @@
-"""Whose the store's file is: this user's alone, and one process's at a time."""
+"""Whose the store's file is: this user's alone (ST-1.5), and one process's at a time (ST-1.3)."""
 
 from __future__ import annotations
 

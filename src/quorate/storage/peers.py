@@ -48,7 +48,7 @@ class PeerBook:
         return peer
 
     def remove_peer(self, device: DeviceId) -> None:
-        if device == self._device:
+        if device == self._device:  # ST-5.4
             raise UsageError("a node cannot forget itself")
 
         def change(connection: sqlite3.Connection) -> None:
@@ -71,9 +71,9 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
             return
         if fingerprint(held) != fingerprint(peer):
             raise UsageError(f"{peer.name}: this card has other keys than the one held under {peer.device}")
-        if peer.rev <= held.rev:
+        if peer.rev <= held.rev:  # ST-5.2
             raise UsageError(f"{peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held")
-    for other in known.values():
+    for other in known.values():  # ST-5.3
         if other.device == peer.device:
             continue
         if other.name == peer.name:

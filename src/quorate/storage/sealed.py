@@ -1,7 +1,8 @@
 """Sealing: AES-256-GCM under a data key of its own for every value, the data key wrapped by the node key.
 
-Both layers are bound to the value's place, so that a sealed value opens in its own row of its own node's store and
-nowhere else. A blob is: version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext, nonces random.
+The file holds no secret in the clear (ST-2.4). Both layers are bound to the value's place, so that it opens in its own
+row of its own node's store and nowhere else (ST-2.3). A blob is version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext,
+nonces random.
 """
 
 from __future__ import annotations

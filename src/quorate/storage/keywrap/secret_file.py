@@ -1,4 +1,4 @@
-"""Reading a file that holds a secret."""
+"""Reading a file that holds a secret (ST-2.2)."""
 
 from __future__ import annotations
 
