@@ -18,7 +18,7 @@ MAX_BATCH = 1000
 MAX_PARTIES = 50
 MAX_REDUCED_WEIGHT = 1000
 
-Identifier = Annotated[str, Meta(pattern="^[a-z2-7]{24}$")]
+Identifier = Annotated[str, Meta(pattern=r"^[a-z2-7]{24}\Z")]  # $ would let a line end follow
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
