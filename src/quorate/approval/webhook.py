@@ -82,7 +82,10 @@ class WebhookApprover:
             insist(not _is_tls(error), "AP-2.3 TLS", f"{host}: {error}; check the certificates of both sides")
             if isinstance(error, httpx.ConnectError):
                 raise _Unanswered("AP-2.1 unreachable", f"{host}: {error}") from None
-            raise _Unanswered("AP-2.4 broken off", f"{host}: {type(error).__name__}: {error}") from None
+            # The error's own words may be the stranger's.
+            raise _Unanswered(
+                "AP-2.4 broken off", f"{host}: no whole answer ({type(error).__name__})"
+            ) from None
         received = {name: response.headers.get_list(name) for name in response.headers}
         return verdict(received, answer, request=request, nonce=nonce, key=self.key)
 
