@@ -1,4 +1,6 @@
-"""Who may touch the compiled module."""
+"""Who may touch the compiled module, and who may take a secret out of its memory."""
+
+from __future__ import annotations
 
 import ast
 from pathlib import Path
@@ -7,21 +9,47 @@ import quorate
 
 ROOT = Path(quorate.__file__).parent
 
+REVEALERS = {
+    "ceremony/identity.py": "OpenSSL takes the device's keys as bytes",
+    "curves/scalar.py": "what reveal and publish are made of",
+    "primitives/drbg.py": "hashlib takes the seed as bytes",
+    "protocols/eddsa/hashes.py": "hashlib: a nonce is a hash of secrets",
+    "protocols/eddsa/nonces.py": "hashlib: fresh randomness is folded with what it is for",
+    "protocols/quorum.py": "hashlib: the hedge secret is a hash of the shares",
+    "storage/ledger.py": "OpenSSL reads the TLS key",
+    "storage/sealed.py": "sealing",
+    "wire/codec.py": "private messages",
+    "wire/courier.py": "OpenSSL takes session keys as bytes; a complaint discloses one",
+}
 
-def imports_the_compiled_module(source: Path) -> bool:
-    for node in ast.walk(ast.parse(source.read_text())):
+
+def modules() -> dict[str, ast.Module]:
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
+
+
+def imports_the_compiled_module(module: ast.Module) -> bool:
+    for node in ast.walk(module):
         match node:
             case ast.Import(names=names) if any("_native" in name.name.split(".") for name in names):
                 return True
-            case ast.ImportFrom(module=module, names=names) if "_native" in (module or "").split(".") or any(
+            case ast.ImportFrom(module=source, names=names) if "_native" in (source or "").split(".") or any(
                 name.name == "_native" for name in names
             ):
                 return True
     return False
 
 
+def reveals(module: ast.Module) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr == "reveal" for node in ast.walk(module))
+
+
 def test_only_native_imports_the_compiled_module() -> None:
     importers = {
-        path.relative_to(ROOT).parts[0] for path in ROOT.rglob("*.py") if imports_the_compiled_module(path)
+        name.split("/")[0] for name, module in modules().items() if imports_the_compiled_module(module)
     }
     assert importers == {"native"}
+
+
+def test_a_secret_leaves_its_memory_only_where_a_reason_is_given() -> None:
+    revealers = {name for name, module in modules().items() if reveals(module)}
+    assert revealers == set(REVEALERS)
