@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from tests.rpc.fake_node import Served
 from tests.rpc.loopback import LoopbackNode, introduce
 
 
@@ -16,4 +19,15 @@ async def pair() -> AsyncIterator[tuple[LoopbackNode, LoopbackNode]]:
     await introduce(nodes)
     yield nodes
     for node in nodes:
+        await node.stop()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    """A node's client side over a fake node."""
+    # The path of a Unix socket is short, and pytest's own directories are not.
+    with tempfile.TemporaryDirectory(prefix="q") as home:
+        node = Served(Path(home))
+        await node.start()
+        yield node
         await node.stop()

@@ -22,7 +22,8 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from quorate.ceremony.identity import read_card
-from quorate.ceremony.ports import NodeStatus, OperationView, Peer, SignatureView, State, VaultView
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.ports import NodeStatus, OperationView, Peer, SignatureView, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
@@ -44,7 +45,6 @@ SECRET_KEY = "quorate-secret"  # noqa: S105 - the name of the metadata, not a se
 MAX_WAIT = 60.0  # seconds, of one call
 CALL_TIMEOUT = 30.0  # seconds
 GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
-FINAL = frozenset({State.COMPLETED, State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED})
 
 A = TypeVar("A")
 
@@ -222,10 +222,6 @@ class NodeClient:
 
     async def status(self) -> NodeStatus:
         return status_from_pb(await self._call(self._admin.GetStatus, admin_pb2.GetStatusRequest()))
-
-    async def reload(self) -> NodeStatus:
-        """Have the node read its peers and clients again; the status after that."""
-        return status_from_pb(await self._call(self._admin.Reload, admin_pb2.ReloadRequest()))
 
     async def peers(self) -> tuple[Peer, ...]:
         """Every device card the node trusts, its own first."""

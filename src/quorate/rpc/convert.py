@@ -16,7 +16,7 @@ from quorate.ceremony.ports import (
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc._pb import admin_pb2, types_pb2
-from quorate.storage import Client
+from quorate.storage.clients import EVERY, Client
 
 K = TypeVar("K")
 
@@ -204,7 +204,7 @@ def client_to_pb(client: Client) -> admin_pb2.Client:
     return admin_pb2.Client(
         id=client.id,
         role=client.role,
-        vaults=client.vaults,
+        vaults=() if EVERY in client.vaults else client.vaults,
         created_ms=client.created_ms,
         revoked_ms=client.revoked_ms,
     )
@@ -214,7 +214,7 @@ def client_from_pb(message: admin_pb2.Client) -> Client:
     return Client(
         id=message.id,
         role=message.role,
-        vaults=tuple(message.vaults),
+        vaults=tuple(message.vaults) or (EVERY,),
         created_ms=message.created_ms,
         revoked_ms=message.revoked_ms if message.HasField("revoked_ms") else None,
     )

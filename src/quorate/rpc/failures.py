@@ -37,6 +37,7 @@ BUSY = "BUSY"
 INTERNAL = "INTERNAL"
 UNKNOWN_CERTIFICATE = "UNKNOWN_CERTIFICATE"
 NOT_COMPLETED = "NOT_COMPLETED"
+NOT_ALLOWED = "NOT_ALLOWED"
 
 # The first class that fits decides; what is in no row is our own fault.
 TABLE: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
@@ -49,9 +50,11 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (StoreError, grpc.StatusCode.FAILED_PRECONDITION),
     (ConsumedError, grpc.StatusCode.FAILED_PRECONDITION),
 )
-# A usage error about something that is not there, or not there yet.
+# Usage errors that have a status of their own.
 NARROWED = {
     "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
     NOT_COMPLETED: grpc.StatusCode.FAILED_PRECONDITION,
     UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,

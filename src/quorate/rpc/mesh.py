@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -31,19 +32,31 @@ class GrpcMesh:
         self._observer = observer
         self._remotes: dict[DeviceId, _Remote] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     async def start(self) -> None:
         """Open a link to every trusted peer and keep them open; none has to be up."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._match()
 
     async def stop(self) -> None:
+        self._loop = None
         remotes, self._remotes = self._remotes, {}
         await asyncio.gather(*(remote.close() for remote in remotes.values()), *self._closing)
 
     def update(self, peers: Mapping[DeviceId, Peer]) -> None:
-        """Trust and link exactly these from now on; a peer whose card did not change keeps its link."""
+        """Trust and link exactly these from now on; a peer whose card did not change keeps its link.
+
+        From the event loop, or from another thread, which then waits until the loop has done it.
+        """
         self._trust.replace(peers)
-        self._match()
+        if self._loop is None:
+            return
+        if threading.get_ident() == self._thread:
+            self._match()
+        else:
+            asyncio.run_coroutine_threadsafe(self._match_soon(), self._loop).result()
 
     async def request(self, peer: DeviceId, method: Method, body: bytes, *, timeout: float) -> bytes:
         """Fails at once if the last attempt to connect failed and the next one is not due."""
@@ -82,6 +95,9 @@ class GrpcMesh:
     def status(self) -> Mapping[DeviceId, LinkStatus]:
         """Of each link: whether it is up and why not, its round trip, and what it sent, holds and dropped."""
         return {device: remote.link.status for device, remote in self._remotes.items()}
+
+    async def _match_soon(self) -> None:
+        self._match()
 
     def _match(self) -> None:
         """Make the open channels those of the trusted peers."""

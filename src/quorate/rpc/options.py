@@ -9,6 +9,8 @@ CLIENT_BODY_LIMIT: Final = 3 << 20  # so that a proposal that carries the reques
 ANSWER_LIMIT: Final = 32 << 20
 OVERHEAD: Final = 1 << 10  # protobuf's own bytes around a body
 
+HANDSHAKE_TIMEOUT: Final = 10_000
+
 Arguments = list[tuple[str, int | str]]
 
 # A dead peer is noticed after KEEPALIVE + KEEPALIVE_TIMEOUT without a byte from it.
@@ -20,7 +22,7 @@ _KEEPALIVE: Final[Arguments] = [
 ]
 _RECONNECT: Final[Arguments] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # this one is how long an attempt may take
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 # One gRPC channel is one connection of its own: channels to equal targets do not share.
@@ -45,6 +47,8 @@ def peer_server() -> Arguments:
         *_KEEPALIVE,
         ("grpc.http2.min_ping_interval_without_data_ms", 1000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+        ("grpc.max_concurrent_streams", 256),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT),
         *message_limits(receive=PEER_BODY_LIMIT, send=PEER_BODY_LIMIT),
         ("grpc.so_reuseport", 0),
     ]
@@ -66,6 +70,8 @@ def node_server() -> Arguments:
     return [
         *message_limits(receive=CLIENT_BODY_LIMIT, send=ANSWER_LIMIT),
         ("grpc.max_metadata_size", 8 << 10),
+        ("grpc.max_concurrent_streams", 512),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT),
         ("grpc.so_reuseport", 0),
     ]
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from quorate.rpc._pb import types_pb2 as quorate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/admin.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"\x12\n\x10GetStatusRequest\"\x0f\n\rReloadRequest\"/\n\nPeerStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\"\xbb\x01\n\nNodeStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nstarted_ms\x18\x04 \x01(\x03\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12%\n\x05peers\x18\x06 \x03(\x0b\x32\x16.quorate.v1.PeerStatus\x12!\n\x06vaults\x18\x07 \x03(\x0b\x32\x11.quorate.v1.Vault\x12\x12\n\nunfinished\x18\x08 \x01(\r\"\x12\n\x10ListPeersRequest\"\"\n\x11ListPeersResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x03(\t\"\x1e\n\x0e\x41\x64\x64PeerRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x1f\n\x0f\x41\x64\x64PeerResponse\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"n\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\x12\x12\n\ncreated_ms\x18\x04 \x01(\x03\x12\x17\n\nrevoked_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_revoked_ms\"\x14\n\x12ListClientsRequest\":\n\x13ListClientsResponse\x12#\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Client\"<\n\x10\x41\x64\x64\x43lientRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\"N\n\x11\x41\x64\x64\x43lientResponse\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\"!\n\x13RevokeClientRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x16\n\x14RevokeClientResponse2\x89\x04\n\x0c\x41\x64minService\x12\x41\n\tGetStatus\x12\x1c.quorate.v1.GetStatusRequest\x1a\x16.quorate.v1.NodeStatus\x12;\n\x06Reload\x12\x19.quorate.v1.ReloadRequest\x1a\x16.quorate.v1.NodeStatus\x12H\n\tListPeers\x12\x1c.quorate.v1.ListPeersRequest\x1a\x1d.quorate.v1.ListPeersResponse\x12\x42\n\x07\x41\x64\x64Peer\x12\x1a.quorate.v1.AddPeerRequest\x1a\x1b.quorate.v1.AddPeerResponse\x12N\n\x0bListClients\x12\x1e.quorate.v1.ListClientsRequest\x1a\x1f.quorate.v1.ListClientsResponse\x12H\n\tAddClient\x12\x1c.quorate.v1.AddClientRequest\x1a\x1d.quorate.v1.AddClientResponse\x12Q\n\x0cRevokeClient\x12\x1f.quorate.v1.RevokeClientRequest\x1a .quorate.v1.RevokeClientResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/admin.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"\x12\n\x10GetStatusRequest\"/\n\nPeerStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\"\xbb\x01\n\nNodeStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nstarted_ms\x18\x04 \x01(\x03\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12%\n\x05peers\x18\x06 \x03(\x0b\x32\x16.quorate.v1.PeerStatus\x12!\n\x06vaults\x18\x07 \x03(\x0b\x32\x11.quorate.v1.Vault\x12\x12\n\nunfinished\x18\x08 \x01(\r\"\x12\n\x10ListPeersRequest\"\"\n\x11ListPeersResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x03(\t\"\x1e\n\x0e\x41\x64\x64PeerRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x1f\n\x0f\x41\x64\x64PeerResponse\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"n\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\x12\x12\n\ncreated_ms\x18\x04 \x01(\x03\x12\x17\n\nrevoked_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_revoked_ms\"\x14\n\x12ListClientsRequest\":\n\x13ListClientsResponse\x12#\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Client\"<\n\x10\x41\x64\x64\x43lientRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\"N\n\x11\x41\x64\x64\x43lientResponse\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\"!\n\x13RevokeClientRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x16\n\x14RevokeClientResponse2\xcc\x03\n\x0c\x41\x64minService\x12\x41\n\tGetStatus\x12\x1c.quorate.v1.GetStatusRequest\x1a\x16.quorate.v1.NodeStatus\x12H\n\tListPeers\x12\x1c.quorate.v1.ListPeersRequest\x1a\x1d.quorate.v1.ListPeersResponse\x12\x42\n\x07\x41\x64\x64Peer\x12\x1a.quorate.v1.AddPeerRequest\x1a\x1b.quorate.v1.AddPeerResponse\x12N\n\x0bListClients\x12\x1e.quorate.v1.ListClientsRequest\x1a\x1f.quorate.v1.ListClientsResponse\x12H\n\tAddClient\x12\x1c.quorate.v1.AddClientRequest\x1a\x1d.quorate.v1.AddClientResponse\x12Q\n\x0cRevokeClient\x12\x1f.quorate.v1.RevokeClientRequest\x1a .quorate.v1.RevokeClientResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,34 +34,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETSTATUSREQUEST']._serialized_start=62
   _globals['_GETSTATUSREQUEST']._serialized_end=80
-  _globals['_RELOADREQUEST']._serialized_start=82
-  _globals['_RELOADREQUEST']._serialized_end=97
-  _globals['_PEERSTATUS']._serialized_start=99
-  _globals['_PEERSTATUS']._serialized_end=146
-  _globals['_NODESTATUS']._serialized_start=149
-  _globals['_NODESTATUS']._serialized_end=336
-  _globals['_LISTPEERSREQUEST']._serialized_start=338
-  _globals['_LISTPEERSREQUEST']._serialized_end=356
-  _globals['_LISTPEERSRESPONSE']._serialized_start=358
-  _globals['_LISTPEERSRESPONSE']._serialized_end=392
-  _globals['_ADDPEERREQUEST']._serialized_start=394
-  _globals['_ADDPEERREQUEST']._serialized_end=424
-  _globals['_ADDPEERRESPONSE']._serialized_start=426
-  _globals['_ADDPEERRESPONSE']._serialized_end=457
-  _globals['_CLIENT']._serialized_start=459
-  _globals['_CLIENT']._serialized_end=569
-  _globals['_LISTCLIENTSREQUEST']._serialized_start=571
-  _globals['_LISTCLIENTSREQUEST']._serialized_end=591
-  _globals['_LISTCLIENTSRESPONSE']._serialized_start=593
-  _globals['_LISTCLIENTSRESPONSE']._serialized_end=651
-  _globals['_ADDCLIENTREQUEST']._serialized_start=653
-  _globals['_ADDCLIENTREQUEST']._serialized_end=713
-  _globals['_ADDCLIENTRESPONSE']._serialized_start=715
-  _globals['_ADDCLIENTRESPONSE']._serialized_end=793
-  _globals['_REVOKECLIENTREQUEST']._serialized_start=795
-  _globals['_REVOKECLIENTREQUEST']._serialized_end=828
-  _globals['_REVOKECLIENTRESPONSE']._serialized_start=830
-  _globals['_REVOKECLIENTRESPONSE']._serialized_end=852
-  _globals['_ADMINSERVICE']._serialized_start=855
-  _globals['_ADMINSERVICE']._serialized_end=1376
+  _globals['_PEERSTATUS']._serialized_start=82
+  _globals['_PEERSTATUS']._serialized_end=129
+  _globals['_NODESTATUS']._serialized_start=132
+  _globals['_NODESTATUS']._serialized_end=319
+  _globals['_LISTPEERSREQUEST']._serialized_start=321
+  _globals['_LISTPEERSREQUEST']._serialized_end=339
+  _globals['_LISTPEERSRESPONSE']._serialized_start=341
+  _globals['_LISTPEERSRESPONSE']._serialized_end=375
+  _globals['_ADDPEERREQUEST']._serialized_start=377
+  _globals['_ADDPEERREQUEST']._serialized_end=407
+  _globals['_ADDPEERRESPONSE']._serialized_start=409
+  _globals['_ADDPEERRESPONSE']._serialized_end=440
+  _globals['_CLIENT']._serialized_start=442
+  _globals['_CLIENT']._serialized_end=552
+  _globals['_LISTCLIENTSREQUEST']._serialized_start=554
+  _globals['_LISTCLIENTSREQUEST']._serialized_end=574
+  _globals['_LISTCLIENTSRESPONSE']._serialized_start=576
+  _globals['_LISTCLIENTSRESPONSE']._serialized_end=634
+  _globals['_ADDCLIENTREQUEST']._serialized_start=636
+  _globals['_ADDCLIENTREQUEST']._serialized_end=696
+  _globals['_ADDCLIENTRESPONSE']._serialized_start=698
+  _globals['_ADDCLIENTRESPONSE']._serialized_end=776
+  _globals['_REVOKECLIENTREQUEST']._serialized_start=778
+  _globals['_REVOKECLIENTREQUEST']._serialized_end=811
+  _globals['_REVOKECLIENTRESPONSE']._serialized_start=813
+  _globals['_REVOKECLIENTRESPONSE']._serialized_end=835
+  _globals['_ADMINSERVICE']._serialized_start=838
+  _globals['_ADMINSERVICE']._serialized_end=1298
 # @@protoc_insertion_point(module_scope)

@@ -39,11 +39,6 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
                 _registered_method=True)
-        self.Reload = channel.unary_unary(
-                '/quorate.v1.AdminService/Reload',
-                request_serializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
-                response_deserializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
-                _registered_method=True)
         self.ListPeers = channel.unary_unary(
                 '/quorate.v1.AdminService/ListPeers',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ListPeersRequest.SerializeToString,
@@ -76,13 +71,6 @@ class AdminServiceServicer:
 
     def GetStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Reload(self, request, context):
-        """Read peers and clients from the store again, so that what was just added or revoked takes effect.
-        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -128,11 +116,6 @@ def add_AdminServiceServicer_to_server(servicer, server):
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.GetStatusRequest.FromString,
-                    response_serializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.SerializeToString,
-            ),
-            'Reload': grpc.unary_unary_rpc_method_handler(
-                    servicer.Reload,
-                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.NodeStatus.SerializeToString,
             ),
             'ListPeers': grpc.unary_unary_rpc_method_handler(
@@ -187,33 +170,6 @@ class AdminService:
             target,
             '/quorate.v1.AdminService/GetStatus',
             quorate_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
-            quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Reload(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/quorate.v1.AdminService/Reload',
-            quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.NodeStatus.FromString,
             options,
             channel_credentials,

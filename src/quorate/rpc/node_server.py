@@ -1,0 +1,143 @@
+"""The client port and the Unix socket: the same services, with a different gate in front."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket as sockets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from quorate.ceremony.ports import NodeApi
+from quorate.errors import UsageError
+from quorate.rpc import options
+from quorate.rpc._pb import admin_pb2, node_pb2
+from quorate.rpc.admin import AdminServant
+from quorate.rpc.auth import Authenticate, Gate, LocalGate, SecretGate
+from quorate.rpc.node_services import OperationServant, SigningServant, VaultServant
+from quorate.rpc.registry import Registry
+from quorate.rpc.services import handlers
+from quorate.rpc.tls import TlsIdentity
+
+LONGEST_SOCKET_PATH = 103  # bytes: sun_path of the strictest common system, less its NUL
+CALLS_AT_ONCE = 2000
+
+SERVICES: dict[str, ServiceDescriptor] = {
+    **node_pb2.DESCRIPTOR.services_by_name,
+    **admin_pb2.DESCRIPTOR.services_by_name,
+}
+
+
+class NodeServer:
+    """Serves clients on ``address`` (host:port; port 0 for any free one) with TLS, and the owner on ``socket``."""
+
+    def __init__(
+        self,
+        api: NodeApi,
+        tls: TlsIdentity,
+        address: str,
+        *,
+        socket: Path,
+        authenticate: Authenticate,
+        registry: Registry,
+    ) -> None:
+        self._tls = tls
+        self._address = address
+        self._socket = socket
+        self._gate = SecretGate(authenticate)
+        self._servants = {
+            "VaultService": VaultServant(api),
+            "SigningService": SigningServant(api),
+            "OperationService": OperationServant(api),
+            "AdminService": AdminServant(api, registry, self._gate.forget),
+        }
+        self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
+        self._servers: list[grpc.aio.Server] = []
+
+    async def start(self) -> int:
+        """The client port it listens on. ``UsageError`` if the address or the socket cannot be had."""
+        remote, local = self._server(self._gate), self._server(LocalGate())
+        # Without credentials one may ask for health once, not keep streams open for it.
+        remote.add_generic_rpc_handlers((self._health_check(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, local)
+        names = [service.full_name for service in SERVICES.values()]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], local)
+        credentials = grpc.ssl_server_credentials(
+            [(self._tls.private_key_pem, self._tls.certificate_pem.encode())]
+        )
+        try:
+            port = remote.add_secure_port(self._address, credentials)
+        except RuntimeError as error:
+            raise UsageError(f"cannot listen for clients on {self._address}: is it taken?") from error
+        self._listen_locally(local)
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        for server in (remote, local):
+            self._servers.append(server)
+            await server.start()
+        return port
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Say so, take nothing new, give calls ``grace`` seconds."""
+        await self._health.enter_graceful_shutdown()
+        for server in self._servers:
+            await server.stop(grace)
+        self._servers.clear()
+        self._socket.unlink(missing_ok=True)
+
+    async def set_serving(self, service: str, serving: bool) -> None:
+        """What the gRPC health service says of ``service`` ("" is the whole node)."""
+        response = health_pb2.HealthCheckResponse
+        await self._health.set(service, response.SERVING if serving else response.NOT_SERVING)
+
+    def _server(self, gate: Gate) -> grpc.aio.Server:
+        server = grpc.aio.server(options=options.node_server(), maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        server.add_generic_rpc_handlers(
+            tuple(handlers(SERVICES[name], servant, gate) for name, servant in self._servants.items())
+        )
+        return server
+
+    def _health_check(self) -> grpc.GenericRpcHandler[Any, Any]:
+        check = grpc.unary_unary_rpc_method_handler(
+            self._health.Check,
+            health_pb2.HealthCheckRequest.FromString,
+            health_pb2.HealthCheckResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(health.SERVICE_NAME, {"Check": check})
+
+    def _listen_locally(self, server: grpc.aio.Server) -> None:
+        path = self._socket.absolute()
+        if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+            raise UsageError(f"{path} is too long for a Unix socket: choose a shorter home")
+        if _answers(path):
+            raise UsageError(f"another node answers on {path}: is this home in use?")
+        path.unlink(missing_ok=True)
+        try:
+            with _private_files():
+                server.add_insecure_port(f"unix:{path}")
+            path.chmod(0o600)
+        except (RuntimeError, OSError) as error:
+            raise UsageError(f"cannot listen on {path}: {error}") from error
+
+
+def _answers(path: Path) -> bool:
+    with sockets.socket(sockets.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """What is made in here is its owner's only, from its first moment."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)

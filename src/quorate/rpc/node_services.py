@@ -1,0 +1,153 @@
+"""VaultService, SigningService and OperationService in front of a ``NodeApi``, each client kept to its vaults."""
+
+from __future__ import annotations
+
+from quorate.ceremony.ports import Caller, NodeApi, OperationView, State
+from quorate.errors import UsageError
+from quorate.identifiers import VaultId
+from quorate.rpc import failures
+from quorate.rpc._pb import node_pb2, types_pb2
+from quorate.rpc.convert import operation_to_pb, signature_to_pb, vault_to_pb
+from quorate.rpc.services import to_the_end
+from quorate.storage.clients import EVERY, Client
+
+LIST_DEFAULT, LIST_LIMIT = 100, 1000
+LONGEST_WAIT_MS = 60_000
+
+
+class VaultServant:
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+
+    async def create_vault(self, client: Client, request: node_pb2.CreateVaultRequest) -> types_pb2.Operation:
+        weights = {seat.signer: seat.weight for seat in request.seats}
+        if len(weights) != len(request.seats):
+            named = [seat.signer for seat in request.seats]
+            twice = sorted({signer for signer in named if named.count(signer) > 1})
+            raise UsageError(f"named twice: {', '.join(twice)}", code="DUPLICATE_SIGNER")
+        work = self._api.create_vault(
+            caller_of(client),
+            name=request.name,
+            weights=weights,
+            threshold=request.threshold,
+            allow_sole_signer=request.allow_sole_signer,
+            memo=request.memo,
+            idempotency_key=request.idempotency_key,
+            expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
+        )
+        return operation_to_pb(await to_the_end(work))
+
+    async def get_vault(self, client: Client, request: node_pb2.GetVaultRequest) -> types_pb2.Vault:
+        view = await self._api.vault(caller_of(client), request.vault)
+        if not client.may_use(view.id, view.name):
+            raise _not_its_vault(client, request.vault)
+        return vault_to_pb(view)
+
+    async def list_vaults(self, client: Client, _: node_pb2.ListVaultsRequest) -> node_pb2.ListVaultsResponse:
+        views = await self._api.vaults(caller_of(client))
+        permitted = [vault_to_pb(view) for view in views if client.may_use(view.id, view.name)]
+        return node_pb2.ListVaultsResponse(vaults=permitted)
+
+
+class SigningServant:
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+
+    async def sign(self, client: Client, request: node_pb2.SignRequest) -> types_pb2.Operation:
+        return await self._sign(client, request, [request.data], batch=False)
+
+    async def batch_sign(self, client: Client, request: node_pb2.BatchSignRequest) -> types_pb2.Operation:
+        return await self._sign(client, request, list(request.data), batch=True)
+
+    async def get_signature(
+        self, client: Client, request: node_pb2.GetSignatureRequest
+    ) -> node_pb2.GetSignatureResponse:
+        view = await operation_for(self._api, client, request.operation)
+        if view.state is not State.COMPLETED:
+            raise UsageError(f"operation {view.id} is {view.state}", code=failures.NOT_COMPLETED)
+        return node_pb2.GetSignatureResponse(signatures=[signature_to_pb(each) for each in view.signatures])
+
+    async def _sign(
+        self,
+        client: Client,
+        request: node_pb2.SignRequest | node_pb2.BatchSignRequest,
+        data: list[str],
+        *,
+        batch: bool,
+    ) -> types_pb2.Operation:
+        vault = request.vault
+        if EVERY not in client.vaults:
+            view = await self._api.vault(caller_of(client), vault)
+            if not client.may_use(view.id, view.name):
+                raise _not_its_vault(client, vault)
+            vault = view.id  # what was permitted is what is signed with
+        work = self._api.sign(
+            caller_of(client),
+            vault=vault,
+            data=data,
+            batch=batch,
+            content_type=request.content_type,
+            algorithm=request.algorithm,
+            derivation_path=request.derivation_path,
+            idempotency_key=request.idempotency_key,
+            expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
+        )
+        return operation_to_pb(await to_the_end(work))
+
+
+class OperationServant:
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+
+    async def get_operation(
+        self, client: Client, request: node_pb2.GetOperationRequest
+    ) -> types_pb2.Operation:
+        return operation_to_pb(await operation_for(self._api, client, request.operation))
+
+    async def list_operations(
+        self, client: Client, request: node_pb2.ListOperationsRequest
+    ) -> node_pb2.ListOperationsResponse:
+        limit = min(request.limit or LIST_DEFAULT, LIST_LIMIT)
+        views = await self._api.operations(caller_of(client), limit=limit)
+        permitted = await vaults_of(self._api, client)
+        return node_pb2.ListOperationsResponse(
+            operations=[
+                operation_to_pb(view, signatures=False)
+                for view in views
+                if permitted is None or view.vault in permitted
+            ]
+        )
+
+    async def wait_operation(
+        self, client: Client, request: node_pb2.WaitOperationRequest
+    ) -> types_pb2.Operation:
+        if request.timeout_ms > LONGEST_WAIT_MS:
+            raise UsageError(f"one call waits at most {LONGEST_WAIT_MS} ms, not {request.timeout_ms}")
+        await operation_for(self._api, client, request.operation)
+        view = await self._api.wait(caller_of(client), request.operation, request.timeout_ms / 1000)
+        return operation_to_pb(view)
+
+
+def caller_of(client: Client) -> Caller:
+    return Caller(client=client.id, role=client.role)
+
+
+async def vaults_of(api: NodeApi, client: Client) -> frozenset[VaultId] | None:
+    """The vaults a client may use; None for every one, those that are not there yet too."""
+    if EVERY in client.vaults:
+        return None
+    views = await api.vaults(caller_of(client))
+    return frozenset(view.id for view in views if client.may_use(view.id, view.name))
+
+
+async def operation_for(api: NodeApi, client: Client, operation: str) -> OperationView:
+    """The operation, if it is on a vault of the client's."""
+    view = await api.operation(caller_of(client), operation)
+    permitted = await vaults_of(api, client)
+    if permitted is not None and view.vault not in permitted:
+        raise UsageError(f"{client.id} may not see operation {operation}", code=failures.NOT_ALLOWED)
+    return view
+
+
+def _not_its_vault(client: Client, vault: str) -> UsageError:
+    return UsageError(f"{client.id} may not use vault {vault}", code=failures.NOT_ALLOWED)

@@ -1,0 +1,229 @@
+"""A ``NodeApi`` and a registry that remember what they were asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quorate.ceremony.ports import (
+    Caller,
+    NodeStatus,
+    OperationView,
+    Peer,
+    SignatureView,
+    SignerView,
+    State,
+    VaultView,
+    VoteView,
+)
+from quorate.errors import UsageError
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.node_server import NodeServer
+from quorate.rpc.tls import create_identity
+from quorate.storage.clients import EVERY, Client
+
+ALICE, BOB = DeviceId("a" * 24), DeviceId("b" * 24)
+OPS = VaultView(
+    id=VaultId("o" * 24),
+    name="ops",
+    epoch=3,
+    certificate_hash=bytes(range(32)),
+    threshold=3,
+    signers=(
+        SignerView(device=ALICE, name="alice", weight=2, online=True),
+        SignerView(device=BOB, name="bob", weight=1, online=False),
+    ),
+    state="ready",
+    public_keys={Curve.SECP256K1: b"\x02" * 33, Curve.ED25519: b"\x03" * 32},
+    chain_codes={Curve.SECP256K1: b"\x04" * 32, Curve.ED25519: b"\x05" * 32},
+    xpubs={Curve.SECP256K1: "xpub6"},
+)
+COLD = VaultView(
+    id=VaultId("c" * 24),
+    name="cold",
+    epoch=0,
+    certificate_hash=b"",
+    threshold=1,
+    signers=(),
+    state="pending",
+    public_keys={},
+    chain_codes={},
+    xpubs={},
+)
+
+
+def operation(letter: str = "p", **changes: Any) -> OperationView:
+    fields: dict[str, Any] = {
+        "id": OperationId(letter * 24),
+        "kind": "sign",
+        "vault": OPS.id,
+        "state": State.COMPLETED,
+        "created_ms": 1_700_000_000_000,
+        "expires_ms": 1_700_000_600_000,
+        "proposer": ALICE,
+        "votes": (
+            VoteView(device=ALICE, name="alice", weight=2, verdict="approve"),
+            VoteView(device=BOB, name="bob", weight=1, verdict=""),
+        ),
+        "approved_weight": 2,
+        "threshold": 2,
+        "attempt": 1,
+        "reason": "",
+        "detail": "",
+        "culprits": (BOB,),
+        "signature_may_exist": True,
+        "signers": (ALICE,),
+        "signatures": (
+            SignatureView(algorithm="EDDSA", message=b"", signature=b"s" * 64, public_key=b"k" * 32),
+        ),
+    }
+    return OperationView(**(fields | changes))
+
+
+@dataclass
+class FakeNode:
+    """``NodeApi``: every call lands in ``calls``; ``failure`` is raised if there is one."""
+
+    calls: list[tuple[str, Caller | None, dict[str, Any]]] = field(default_factory=list)
+    vaults_held: tuple[VaultView, ...] = (OPS, COLD)
+    operations_held: tuple[OperationView, ...] = (operation(),)
+    failure: Exception | None = None
+    gate: asyncio.Event | None = None
+
+    async def _note(self, called: str, caller: Caller | None, /, **arguments: Any) -> None:
+        self.calls.append((called, caller, arguments))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def create_vault(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("create_vault", caller, **arguments)
+        return operation(kind="create-vault", vault=None, state=State.PROPOSED, signatures=())
+
+    async def sign(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("sign", caller, **arguments)
+        return operation(kind="batch-sign" if arguments["batch"] else "sign", state=State.VOTING)
+
+    async def operation(self, caller: Caller, operation: str) -> OperationView:
+        await self._note("operation", caller, operation=operation)
+        for held in self.operations_held:
+            if held.id == operation:
+                return held
+        raise UsageError(f"there is no operation {operation}", code="UNKNOWN_OPERATION")
+
+    async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:
+        await self._note("wait", caller, operation=operation, timeout=timeout)
+        return self.operations_held[0]
+
+    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
+        await self._note("operations", caller, limit=limit)
+        return self.operations_held[:limit]
+
+    async def vaults(self, caller: Caller) -> Sequence[VaultView]:
+        return self.vaults_held
+
+    async def vault(self, caller: Caller, vault: str) -> VaultView:
+        await self._note("vault", caller, vault=vault)
+        for held in self.vaults_held:
+            if vault in (held.id, held.name):
+                return held
+        raise UsageError(f"there is no vault {vault}", code="UNKNOWN_VAULT")
+
+    async def status(self) -> NodeStatus:
+        await self._note("status", None)
+        return NodeStatus(
+            device=ALICE,
+            name="alice",
+            version="1",
+            started_ms=5,
+            boot=2,
+            peers={BOB: True},
+            vaults=self.vaults_held,
+            unfinished=1,
+        )
+
+
+@dataclass
+class FakeBook:
+    """The registry and the check of secrets, over a dictionary."""
+
+    cards: list[Peer] = field(default_factory=list)
+    secrets: dict[str, tuple[str, Client]] = field(default_factory=dict)
+    checks: int = 0
+
+    def enrol(self, name: str, role: str, vaults: Sequence[str] = (EVERY,)) -> str:
+        secret = f"secret of {name}"
+        client = Client(id=name, role=role, vaults=tuple(vaults), created_ms=7)
+        self.secrets[name] = (secret, client)
+        return secret
+
+    def authenticate(self, name: str, secret: str) -> Client | None:
+        self.checks += 1
+        expected, client = self.secrets.get(name, ("", None))
+        return client if client is not None and secret == expected else None
+
+    def peers(self) -> Sequence[Peer]:
+        return self.cards
+
+    def add_peer(self, card: str) -> Peer:
+        raise UsageError(f"not a card: {len(card)} characters", code="INVALID_CARD")
+
+    def clients(self) -> Sequence[Client]:
+        return [client for _, client in self.secrets.values()]
+
+    def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
+        secret = self.enrol(client, role, vaults)
+        return Credentials(endpoint="node:7200", client_id=client, secret=secret, ca_pem="PEM")
+
+    def revoke_client(self, client: str) -> None:
+        if self.secrets.pop(client, None) is None:
+            raise UsageError(f"no client {client} is live")
+
+
+class Served:
+    """A node server on loopback and on a socket in ``home``, and clients for it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.api = FakeNode()
+        self.book = FakeBook()
+        self.tls = create_identity(ALICE)
+        self.port = 0
+        self.server: NodeServer | None = None
+
+    async def start(self) -> None:
+        self.server = NodeServer(
+            self.api,
+            self.tls,
+            f"127.0.0.1:{self.port}",
+            socket=self.home / "quorate.sock",
+            authenticate=self.book.authenticate,
+            registry=self.book,
+        )
+        self.port = await self.server.start()
+
+    async def stop(self) -> None:
+        if self.server is not None:
+            await self.server.stop()
+
+    def credentials(self, name: str, secret: str) -> Credentials:
+        return Credentials(
+            endpoint=f"127.0.0.1:{self.port}",
+            client_id=name,
+            secret=secret,
+            ca_pem=self.tls.certificate_pem,
+        )
+
+    def enrolled(self, name: str, role: str, vaults: Sequence[str] = (EVERY,)) -> NodeClient:
+        return NodeClient.remote(self.credentials(name, self.book.enrol(name, role, vaults)))
+
+    def local(self) -> NodeClient:
+        return NodeClient.local(self.home)
+
+    def called(self, name: str) -> list[tuple[Caller | None, Mapping[str, Any]]]:
+        return [(caller, arguments) for called, caller, arguments in self.api.calls if called == name]

@@ -1,0 +1,533 @@
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from quorate.ceremony.ports import Caller, State
+from quorate.errors import (
+    Bug,
+    Denied,
+    Diverged,
+    Locked,
+    PeerError,
+    ProtocolAbort,
+    QuorateError,
+    Stalled,
+    UsageError,
+)
+from quorate.identifiers import DeviceId
+from quorate.rpc import auth, failures, options
+from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
+from quorate.rpc.failures import RemoteError
+from quorate.rpc.node_server import SERVICES
+from quorate.rpc.tls import create_identity, server_name_of
+from tests.rpc.fake_node import ALICE, BOB, COLD, OPS, Served, operation
+from tests.rpc.loopback import PATIENCE, eventually, talk_garbage
+
+SIGN: dict[str, Any] = {
+    "vault": "ops",
+    "content_type": "text",
+    "algorithm": "EDDSA",
+    "idempotency_key": "k",
+}
+METHODS = {method.full_name: method for service in SERVICES.values() for method in service.methods}
+
+
+def secure_channel(served: Served) -> grpc.aio.Channel:
+    tls = grpc.ssl_channel_credentials(served.tls.certificate_pem.encode())
+    name = server_name_of(served.tls.certificate_pem)
+    return grpc.aio.secure_channel(
+        f"127.0.0.1:{served.port}", tls, options=[("grpc.ssl_target_name_override", name)]
+    )
+
+
+async def call_raw(
+    channel: grpc.aio.Channel, method: str, metadata: tuple[tuple[str, str], ...]
+) -> grpc.StatusCode:
+    """The status of a call with an empty request."""
+    descriptor = METHODS[method]
+    call = channel.unary_unary(
+        f"/{descriptor.containing_service.full_name}/{descriptor.name}",
+        request_serializer=GetMessageClass(descriptor.input_type).SerializeToString,
+        response_deserializer=GetMessageClass(descriptor.output_type).FromString,
+    )
+    try:
+        await call(GetMessageClass(descriptor.input_type)(), metadata=metadata, timeout=PATIENCE)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+async def refusal(call: Awaitable[object]) -> RemoteError:
+    with pytest.raises(RemoteError) as caught:
+        await call
+    return caught.value
+
+
+# --- who may call what ----------------------------------------------------------------------------------------
+
+
+def test_every_method_has_a_line_in_the_table_and_the_table_no_other() -> None:
+    assert set(auth.ALLOWED) == set(METHODS)
+
+
+async def test_without_credentials_every_method_is_refused(served: Served) -> None:
+    async with secure_channel(served) as channel:
+        for method in METHODS:
+            assert await call_raw(channel, method, ()) is grpc.StatusCode.UNAUTHENTICATED, method
+    assert not served.api.calls
+    assert served.book.checks == 0
+
+
+async def test_a_signer_reaches_exactly_what_the_table_allows_it(served: Served) -> None:
+    secret = served.book.enrol("app", "signer")
+    metadata = ((CLIENT_KEY, "app"), (SECRET_KEY, secret))
+    async with secure_channel(served) as channel:
+        for method, roles in auth.ALLOWED.items():
+            refused = await call_raw(channel, method, metadata) is grpc.StatusCode.PERMISSION_DENIED
+            assert refused is ("signer" not in roles), method
+
+
+async def test_what_is_in_no_line_is_denied_to_an_admin_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "ALLOWED", {})
+    async with served.local() as node:
+        assert (await refusal(node.status())).code == "NOT_ALLOWED"
+
+
+async def test_a_wrong_secret_an_unknown_client_and_a_revoked_one_look_the_same(served: Served) -> None:
+    served.book.enrol("app", "signer")
+    gone = served.book.enrol("gone", "signer")
+    served.book.revoke_client("gone")
+    answers = []
+    for name, secret in (("app", "wrong"), ("nobody", "wrong"), ("gone", gone)):
+        async with NodeClient.remote(served.credentials(name, secret)) as node:
+            error = await refusal(node.vaults())
+            answers.append((error.code, str(error)))
+    assert answers == [("UNAUTHENTICATED", "client id or secret is wrong, or the client was revoked")] * len(
+        answers
+    )
+    assert not served.api.calls
+
+
+async def test_a_secret_is_checked_slowly_once_and_again_after_a_change(served: Served) -> None:
+    async with served.enrolled("app", "signer") as app, served.local() as owner:
+        for _ in range(3):
+            await app.vaults()
+        assert served.book.checks == 1
+        await owner.add_client("other", "signer", ())
+        await app.vaults()
+        assert served.book.checks == 2
+
+
+async def test_a_revoked_client_is_out_at_its_next_call(served: Served) -> None:
+    async with served.enrolled("app", "signer") as app, served.local() as owner:
+        await app.vaults()
+        await owner.revoke_client("app")
+        assert (await refusal(app.vaults())).code == "UNAUTHENTICATED"
+
+
+async def test_a_proof_from_before_a_revocation_is_not_kept(served: Served) -> None:
+    secret = served.book.enrol("app", "signer")
+    loop = asyncio.get_running_loop()
+
+    def revoked_meanwhile(name: str, given: str) -> Any:
+        client = served.book.authenticate(name, given)
+        served.book.secrets.clear()
+        loop.call_soon_threadsafe(gate.forget)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+        return client
+
+    gate = auth.SecretGate(revoked_meanwhile)
+    metadata = {CLIENT_KEY: "app", SECRET_KEY: secret}
+    await gate.identify(metadata)
+    with pytest.raises(UsageError, match="revoked"):
+        await gate.identify(metadata)
+
+
+async def test_one_client_has_at_most_so_many_calls_under_way(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "CALLS_PER_CLIENT", 2)
+    served.api.gate = asyncio.Event()
+    async with served.enrolled("app", "signer") as app, served.enrolled("other", "signer") as other:
+        held = [asyncio.create_task(app.vault("ops")) for _ in range(2)]
+        await eventually(lambda: len(served.called("vault")) == 2)
+        assert (await refusal(app.vault("ops"))).code == "BUSY"
+        third = asyncio.create_task(other.vault("ops"))
+        await eventually(lambda: len(served.called("vault")) == 3)
+        served.api.gate.set()
+        assert [view.id for view in await asyncio.gather(*held, third)] == [OPS.id] * 3
+
+
+async def test_a_flood_of_unknown_callers_is_turned_away_before_the_slow_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "CHECKS_WAITING", 0)
+    gate = auth.SecretGate(lambda _, __: None)
+    with pytest.raises(UsageError) as caught:
+        await gate.identify({CLIENT_KEY: "a", SECRET_KEY: "b"})
+    assert caught.value.code == "BUSY"
+
+
+# --- what crosses ---------------------------------------------------------------------------------------------
+
+
+async def test_creating_a_vault_crosses_whole(served: Served) -> None:
+    async with served.local() as node:
+        view = await node.create_vault(
+            name="ops",
+            weights={"alice": 2, BOB: 1},
+            threshold=3,
+            allow_sole_signer=True,
+            memo="for lunch",
+            idempotency_key="key",
+            expires_in_ms=5,
+        )
+    assert view == operation(kind="create-vault", vault=None, state=State.PROPOSED, signatures=())
+    assert served.called("create_vault") == [
+        (
+            Caller(client="local", role="admin"),
+            {
+                "name": "ops",
+                "weights": {"alice": 2, BOB: 1},
+                "threshold": 3,
+                "allow_sole_signer": True,
+                "memo": "for lunch",
+                "idempotency_key": "key",
+                "expires_in_ms": 5,
+            },
+        )
+    ]
+
+
+async def test_a_signer_named_twice_is_refused(served: Served) -> None:
+    async with served.local() as node:
+        error = await refusal(
+            node.create_vault(name="ops", weights=[("bob", 1), ("bob", 1)], threshold=2, idempotency_key="k")
+        )
+    assert (error.code, str(error)) == ("DUPLICATE_SIGNER", "named twice: bob")
+    assert not served.api.calls
+
+
+@pytest.mark.parametrize("weight", [-1, 1 << 32])
+async def test_a_weight_no_request_can_carry_is_refused_before_it_is_sent(
+    served: Served, weight: int
+) -> None:
+    async with served.local() as node:
+        with pytest.raises(UsageError, match="not a possible request"):
+            await node.create_vault(name="x", weights={"bob": weight}, threshold=1, idempotency_key="k")
+
+
+@pytest.mark.parametrize(("data", "batch"), [([""], False), (["one", "two"], True), ([], True)])
+async def test_signing_crosses_whole(served: Served, data: list[str], batch: bool) -> None:
+    async with served.enrolled("app", "signer") as node:
+        view = await node.sign(data=data, batch=batch, derivation_path="m/1", **SIGN)
+    assert view.kind == ("batch-sign" if batch else "sign")
+    ((caller, arguments),) = served.called("sign")
+    assert caller == Caller(client="app", role="signer")
+    assert arguments == SIGN | {"data": data, "batch": batch, "derivation_path": "m/1", "expires_in_ms": None}
+
+
+async def test_the_views_come_back_as_they_were(served: Served) -> None:
+    async with served.enrolled("app", "signer") as node:
+        assert await node.vault("ops") == OPS
+        assert await node.vaults() == (OPS, COLD)
+        assert await node.operation("p" * 24) == operation()
+        assert await node.wait("p" * 24, 1.0) == operation()
+        assert await node.signatures("p" * 24) == operation().signatures
+    async with served.local() as node:
+        assert await node.status() == await served.api.status()
+
+
+async def test_a_list_of_operations_leaves_the_signatures_out(served: Served) -> None:
+    served.api.operations_held = (operation("p"), operation("q"))
+    async with served.enrolled("app", "signer") as node:
+        assert await node.operations() == (operation("p", signatures=()), operation("q", signatures=()))
+        await node.operations(limit=1)
+        await node.operations(limit=100_000)
+    assert [arguments["limit"] for _, arguments in served.called("operations")] == [100, 1, 1000]
+
+
+async def test_signatures_of_an_unfinished_operation_are_not_given(served: Served) -> None:
+    served.api.operations_held = (operation(state=State.RUNNING),)
+    async with served.enrolled("app", "signer") as node:
+        error = await refusal(node.signatures("p" * 24))
+    assert error.code == "NOT_COMPLETED"
+
+
+async def test_waiting_longer_than_one_call_may_is_several_calls(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quorate.rpc.client.MAX_WAIT", 0.02)
+    served.api.operations_held = (operation(state=State.RUNNING),)
+    async with served.enrolled("app", "signer") as node:
+        view = await node.wait("p" * 24, 0.05)
+    assert view.state is State.RUNNING
+    assert len(served.called("wait")) >= 2
+
+
+# --- vaults of a client ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allowed", [OPS.id, OPS.name])
+async def test_a_client_of_one_vault_sees_and_uses_only_that(served: Served, allowed: str) -> None:
+    served.api.operations_held = (operation("p"), operation("q", vault=COLD.id), operation("r", vault=None))
+    async with served.enrolled("app", "signer", [allowed]) as node:
+        assert await node.vaults() == (OPS,)
+        assert await node.vault("ops") == OPS
+        assert [view.id for view in await node.operations()] == ["p" * 24]
+        await node.sign(data=["x"], **SIGN)
+        for call in (
+            node.vault("cold"),
+            node.sign(data=["x"], **SIGN | {"vault": "cold"}),
+            node.sign(data=["x"], batch=True, **SIGN | {"vault": COLD.id}),
+            node.operation("q" * 24),
+            node.signatures("q" * 24),
+            node.wait("q" * 24, 0.0),
+            node.operation("r" * 24),
+        ):
+            assert (await refusal(call)).code == "NOT_ALLOWED"
+    ((_, arguments),) = served.called("sign")
+    assert arguments["vault"] == OPS.id
+
+
+# --- failures -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "peer", "status"),
+    [
+        (UsageError("bad"), "INVALID_REQUEST", None, grpc.StatusCode.INVALID_ARGUMENT),
+        (UsageError("no", code="UNKNOWN_VAULT"), "UNKNOWN_VAULT", None, grpc.StatusCode.NOT_FOUND),
+        (UsageError("off", code="DRAINING"), "DRAINING", None, grpc.StatusCode.UNAVAILABLE),
+        (Denied("no", approver="a", rule="r"), "DENIED", None, grpc.StatusCode.PERMISSION_DENIED),
+        (PeerError(BOB, "gone"), "UNREACHABLE", BOB, grpc.StatusCode.UNAVAILABLE),
+        (ProtocolAbort("KG-1 x", BOB), "PROTOCOL_ABORT", BOB, grpc.StatusCode.ABORTED),
+        (ProtocolAbort("KG-1 x", BOB, ALICE), "PROTOCOL_ABORT", None, grpc.StatusCode.ABORTED),
+        (Stalled([BOB], "slot"), "STALLED", BOB, grpc.StatusCode.ABORTED),
+        (Diverged("slot"), "DIVERGED", None, grpc.StatusCode.ABORTED),
+        (Locked("wrong passphrase"), "STORE_LOCKED", None, grpc.StatusCode.FAILED_PRECONDITION),
+    ],
+)
+async def test_a_failure_crosses_with_its_reason_its_words_and_its_peer(
+    served: Served, failure: QuorateError, code: str, peer: DeviceId | None, status: grpc.StatusCode
+) -> None:
+    served.api.failure = failure
+    async with served.local() as node:
+        error = await refusal(node.status())
+    assert (error.code, error.peer, str(error)) == (code, peer, str(failure))
+    cause = error.__cause__
+    assert isinstance(cause, grpc.aio.AioRpcError)
+    assert cause.code() is status
+
+
+@pytest.mark.parametrize("bug", [Bug("share 0x1234"), KeyError("share 0x1234")])
+async def test_a_bug_crosses_without_its_words(served: Served, bug: Exception) -> None:
+    served.api.failure = bug
+    async with served.local() as node:
+        error = await refusal(node.status())
+    assert (error.code, str(error)) == ("INTERNAL", "internal error; the node's log has it")
+
+
+async def test_an_oversize_request_is_refused_by_the_client_and_by_the_node(served: Served) -> None:
+    async with served.enrolled("app", "signer") as node:
+        error = await refusal(node.sign(data=["x" * (options.CLIENT_BODY_LIMIT + 2000)], **SIGN))
+        assert error.code == "TOO_LARGE"
+    metadata = ((CLIENT_KEY, "app"), (SECRET_KEY, "secret of app"))
+    async with secure_channel(served) as channel:
+        call = channel.unary_unary(
+            "/quorate.v1.SigningService/Sign",
+            request_serializer=lambda body: body,
+            response_deserializer=lambda body: body,
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(bytes(options.CLIENT_BODY_LIMIT + 2000), metadata=metadata)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(b"\xff" * 100, metadata=metadata)
+    assert not served.called("sign")
+    async with served.local() as node:
+        assert await node.vaults()
+
+
+async def test_garbage_on_the_client_port_leaves_the_node_alive(served: Served) -> None:
+    await talk_garbage(served.port)
+    async with served.enrolled("app", "signer") as node:
+        assert await node.vaults()
+
+
+async def test_a_caller_that_hangs_up_does_not_stop_its_operation_half_way(served: Served) -> None:
+    served.api.gate = asyncio.Event()
+    finished = asyncio.Event()
+    inner: Callable[..., Awaitable[Any]] = served.api.sign
+
+    async def sign(caller: Caller, **arguments: Any) -> Any:
+        view = await inner(caller, **arguments)
+        finished.set()
+        return view
+
+    served.api.sign = sign  # type: ignore[method-assign]
+    async with served.enrolled("app", "signer") as node:
+        call = asyncio.create_task(node.sign(data=["x"], **SIGN))
+        await eventually(lambda: bool(served.called("sign")))
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    served.api.gate.set()
+    async with asyncio.timeout(PATIENCE):
+        await finished.wait()
+
+
+# --- reaching it ----------------------------------------------------------------------------------------------
+
+
+async def test_a_node_that_does_not_run_is_said_not_to(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="start it with `quorate run`") as caught:
+        NodeClient.local(tmp_path)
+    assert caught.value.code == "UNREACHABLE"
+    credentials = served.credentials("app", "x")
+    await served.stop()
+    async with NodeClient.remote(credentials) as node:
+        error = await refusal(node.vaults())
+    assert error.code == "UNREACHABLE"
+    assert credentials.endpoint in str(error)
+
+
+async def test_a_socket_left_by_a_killed_node_is_said_to_be_dead_and_taken_over(served: Served) -> None:
+    await served.stop()
+    path = served.home / "quorate.sock"
+    listener = await asyncio.start_unix_server(lambda _, __: None, path)
+    listener.close()
+    path.touch()
+    async with served.local() as node:
+        assert (await refusal(node.status())).code == "UNREACHABLE"
+    await served.start()
+    async with served.local() as node:
+        assert await node.status()
+
+
+async def test_the_socket_of_a_running_node_is_not_taken(served: Served) -> None:
+    second = Served(served.home)
+    with pytest.raises(UsageError, match="another node answers"):
+        await second.start()
+    async with served.local() as node:
+        assert await node.status()
+
+
+async def test_the_socket_is_its_owners_only_and_gone_after_a_stop(served: Served) -> None:
+    path = served.home / "quorate.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    await served.stop()
+    assert not path.exists()
+
+
+async def test_a_home_too_deep_for_a_socket_is_refused_by_name(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    with pytest.raises(UsageError, match="choose a shorter home"):
+        await Served(deep).start()
+
+
+async def test_another_certificate_than_the_credentials_one_is_not_spoken_to(served: Served) -> None:
+    served.book.enrol("app", "signer")
+    impostor = create_identity(ALICE)
+    credentials = replace(served.credentials("app", "secret of app"), ca_pem=impostor.certificate_pem)
+    async with NodeClient.remote(credentials) as node:
+        assert (await refusal(node.vaults())).code == "UNREACHABLE"
+    assert served.book.checks == 0
+
+
+def test_credentials_are_written_for_their_owner_only_and_never_over_a_file(tmp_path: Path) -> None:
+    credentials = Credentials(endpoint="h:1", client_id="app", secret="s3", ca_pem="PEM")
+    path = tmp_path / "app.json"
+    credentials.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Credentials.load(path) == credentials
+    assert "s3" not in repr(credentials)
+    with pytest.raises(UsageError, match="cannot write"):
+        credentials.save(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"endpoint": "h:1"}', "\udcff"])
+def test_a_file_that_is_no_credentials_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=r"bad\.json is not a credentials file"):
+        Credentials.load(path)
+
+
+# --- admin, health, reflection ----------------------------------------------------------------------------------
+
+
+async def test_clients_are_kept_through_the_admin_service(served: Served) -> None:
+    async with served.local() as node:
+        credentials = await node.add_client("app", "signer", ["ops"])
+        assert credentials == Credentials(
+            endpoint="node:7200", client_id="app", secret="secret of app", ca_pem="PEM"
+        )
+        await node.add_client("everything", "admin", ())
+        assert list(await node.clients()) == list(served.book.clients())
+        await node.revoke_client("app")
+        assert [client.id for client in await node.clients()] == ["everything"]
+        assert (await refusal(node.revoke_client("app"))).code == "INVALID_REQUEST"
+
+
+async def test_a_card_that_does_not_read_is_refused_by_the_node(served: Served) -> None:
+    async with served.local() as node:
+        assert (await refusal(node.add_peer("nonsense"))).code == "INVALID_CARD"
+
+
+async def test_health_is_told_to_anyone_and_changes(served: Served) -> None:
+    assert served.server is not None
+    async with secure_channel(served) as channel:
+        check = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "quorate.v1.SigningService"):
+            answer = await check.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        await served.server.set_serving("vault/ops", False)
+        answer = await check.Check(health_pb2.HealthCheckRequest(service="vault/ops"))
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await check.Watch(health_pb2.HealthCheckRequest()).read()
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_reflection_is_on_the_socket_only(served: Served) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+
+    async def listed(channel: grpc.aio.Channel) -> set[str]:
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+        answer = await call.read()
+        return {service.name for service in answer.list_services_response.service}
+
+    async with grpc.aio.insecure_channel(f"unix:{served.home}/quorate.sock") as channel:
+        assert {service.full_name for service in SERVICES.values()} < await listed(channel)
+    async with secure_channel(served) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await listed(channel)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_the_error_info_of_another_domain_is_not_ours() -> None:
+    theirs = failures.metadata_of(grpc.StatusCode.ABORTED, "X", "x")
+    assert theirs[0][0] == failures.DETAILS_KEY
+    foreign = theirs[0][1].replace(b"quorate", b"another")
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.ABORTED,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata((failures.DETAILS_KEY, foreign)),
+        None,
+        None,
+    )
+    assert failures.info_of(error) is None
