@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 import subprocess
@@ -173,20 +174,27 @@ def test_a_read_only_store_says_so(database: Database) -> None:
 
 
 @breaks("ST-1.4")
-def test_after_a_failed_disk_write_nothing_more_is_written(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(connection: sqlite3.Connection) -> int:
-        error = sqlite3.OperationalError("disk I/O error")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        connection.execute("ROLLBACK")  # as SQLite may by itself
-        raise error
+def test_after_a_failed_disk_write_nothing_more_is_written(database: Database) -> None:
+    database.write("insert", insert(1))
 
-    with pytest.raises(StoreError, match="the disk is failing"):
-        database.write("fail", fail)
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO numbers VALUES (2, randomblob(1 << 20))")
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="the disk is failing"):
+            database.write("fill", fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with pytest.raises(StoreError, match="restart the node"):
-        database.write("insert", insert(1))
-    assert numbers(database) == []
+        database.write("insert", insert(3))
+    assert numbers(database) == [1]
+    database.close()
+    again = Database(database.path)
+    assert again.write("insert", insert(3)) == 3
+    assert numbers(again) == [1, 3]
+    again.close()
 
 
 @breaks("ST-1.3")

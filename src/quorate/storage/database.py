@@ -212,7 +212,7 @@ class Database:
         application, version = (
             ask(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
-        empty = ask("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        empty = ask("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if application != APPLICATION_ID and not (application == 0 and empty):
             raise StoreError(f"{self.path} is a database, but not a Quorate store")
         if version > len(_migrations()):

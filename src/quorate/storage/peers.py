@@ -83,7 +83,8 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
         if other.certificate_pin == peer.certificate_pin:
             raise UsageError(f"{peer.name}: its certificate is {other.name}'s")
     connection.execute(
-        "INSERT OR REPLACE INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device)"
+        " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card",
         (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms),
     )
 
