@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from quorate.curves import Scalar
 from quorate.identifiers import Curve, DeviceId, VaultId
@@ -14,8 +14,11 @@ from quorate.protocols.eddsa import frost
 from quorate.protocols.keygen import create
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, sharing_of
 from quorate.protocols.trial import Trial, trial
+from quorate.wire.codec import Message
 from quorate.wire.net import Net
 from quorate.wire.simulator import Outcome, Simulator, Tamper, devices, identity_key, randomness, signer
+
+T = TypeVar("T")
 
 VAULT = VaultId("vault".ljust(24, "2"))
 
@@ -97,6 +100,22 @@ def generate(
         for device in roster.devices
     }
     return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run(), shelves
+
+
+def believing(
+    lies: Callable[[DeviceId, str, Message], Message], protocol: Callable[[Net], Coroutine[Any, None, T]]
+) -> Callable[[Net], Coroutine[Any, None, T]]:
+    """The protocol as run by a party that changes what it says before its own machine hears it: unlike with a tamper
+    hook, the views it signs later are those of what it sent. ``lies(recipient, slot, message)``."""
+
+    def run(net: Net) -> Coroutine[Any, None, T]:
+        post = net.box.post
+        net.box.post = lambda draft: post(
+            replace(draft, message=lies(draft.recipient, draft.slot, draft.message))
+        )
+        return protocol(net)
+
+    return run
 
 
 def vault_of(weights: Sequence[int], threshold: int, *, seed: int = 0) -> Vault:
