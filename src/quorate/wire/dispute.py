@@ -17,7 +17,7 @@ from quorate.errors import EncodingError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import Message, decode, encode
 from quorate.wire.envelope import ALL, SignedHeader, Slot, conflict
-from quorate.wire.net import Mailbox, Split, below, view_of
+from quorate.wire.mailbox import Mailbox, Split, below, view_of
 
 DISPUTE_SLOT = "!dispute"
 """No path begins with an exclamation mark."""

@@ -13,7 +13,8 @@ from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
 from quorate.wire.dispute import DISPUTE_SLOT, Dispute, Inquiry
 from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedHeader, pack, unpack
-from quorate.wire.net import Draft, Letter, Mailbox, Net, step
+from quorate.wire.mailbox import Draft, Letter, Mailbox, step
+from quorate.wire.net import Net
 
 T = TypeVar("T")
 

@@ -1,40 +1,29 @@
 """The verbs a protocol is written in.
 
-A protocol is an ``async def`` that awaits nothing but these; the bare ``yield`` in ``_park`` is its only suspension
+A protocol is an ``async def`` that awaits nothing but these; the ``yield`` in ``mailbox.park`` is its only suspension
 point. A message's slot is the path it travels on and its type, so early and reordered messages simply wait.
 """
 
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from quorate.curves import Group
 from quorate.errors import Bug, Diverged, EncodingError, ProtocolAbort, require
 from quorate.identifiers import DeviceId, SessionId
-from quorate.native.memory import SecretBytes
-from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message, decode
-from quorate.wire.courier import Courier, exchange_public, open_with
-from quorate.wire.envelope import ALL, MAX_SLOT, Envelope, SignedHeader, unpack
+from quorate.wire.disclosure import open_disclosed
+from quorate.wire.envelope import ALL, Envelope
+from quorate.wire.mailbox import NOTHING, Draft, Mailbox, Split, View, below, park, step, view_of
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 U = TypeVar("U")
 
-PARKED: Final = object()
-"""What a protocol yields, and nothing else does: a coroutine that awaits anything else is found out."""
-
 LABEL = re.compile("[a-z0-9-]+")
-
-
-@types.coroutine
-def _park() -> Generator[object, None, None]:
-    yield PARKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,86 +31,6 @@ class Unreadable:
     """In a lenient scatter, what stands for a private body that does not open or does not decode."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A message about to be sent. ``recipient`` is ``ALL`` for a broadcast; anything else is sealed."""
-
-    recipient: DeviceId
-    slot: str
-    view: bytes
-    message: Message
-
-    @property
-    def sealed(self) -> bool:
-        return self.recipient != ALL
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What we saw of an echoed round: its slot and the hash of it."""
-
-    slot: str
-    hash: bytes
-
-
-NOTHING: Final = View("", b"")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """Where a differing view came to light: the slot, whose messages were read there, and the hash we expected."""
-
-    slot: str
-    parties: tuple[DeviceId, ...]
-    view: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """An authenticated envelope and the frame it came in; of our own, the last in its slot."""
-
-    envelope: Envelope
-    signed: SignedHeader
-    frame: bytes
-
-
-@dataclass(slots=True, kw_only=True)
-class Mailbox:
-    """What one machine holds of its session, shared by all its nets."""
-
-    courier: Courier
-    post: Callable[[Draft], None]
-    early: dict[DeviceId, dict[str, int]]  # by sender: the slots we have not come to, with sizes
-    letters: dict[tuple[str, DeviceId], Letter] = field(default_factory=dict)
-    read: set[tuple[str, DeviceId]] = field(default_factory=set)
-    awaited: dict[str, frozenset[DeviceId]] = field(default_factory=dict)
-    sent: set[tuple[str, DeviceId]] = field(default_factory=set)
-    views: dict[str, View] = field(default_factory=dict)  # by path: the round echoed there last
-    verbs: list[str] = field(default_factory=list)  # the paths of the verbs in flight
-    split: Split | None = None
-
-    def send(self, draft: Draft) -> None:
-        """Post once: a second message to a reader of the same slot would be our own equivocation."""
-        if len(draft.slot) > MAX_SLOT:
-            raise Bug(f"the slot {draft.slot} is too long")
-        if {(draft.slot, draft.recipient), (draft.slot, ALL)} & self.sent:
-            raise Bug(
-                f"a second message for {draft.recipient or 'all'} in {draft.slot}; use at() to tell them apart"
-            )
-        self.sent.add((draft.slot, draft.recipient))
-        self.post(draft)
-
-    async def receive(self, slot: str, senders: tuple[DeviceId, ...]) -> dict[DeviceId, Letter]:
-        """The letters of all ``senders`` in ``slot``, once the last of them is here."""
-        while missing := frozenset(p for p in senders if (slot, p) not in self.letters):
-            self.awaited[slot] = self.awaited.get(slot, frozenset()) | missing
-            await _park()
-        for sender in senders:
-            self.read.add((slot, sender))
-            self.early[sender].pop(slot, None)
-        return {p: self.letters[slot, p] for p in senders}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,9 +136,19 @@ class Net:
         """What ``dealer`` sent ``complainer`` in the slot of ``kind`` here, opened with the session private key the
         complainer published. ``Unreadable`` is the dealer's doing; ``ProtocolAbort`` blames the complainer, whose key
         or envelope is not the one it was bound to."""
-        return open_disclosed(
-            self, frame, dealer=dealer, complainer=complainer, kind=kind, private_key=private_key
-        )
+        try:
+            body = open_disclosed(
+                frame,
+                courier=self.box.courier,
+                session=self.sid,
+                slot=self.slot(kind),
+                dealer=dealer,
+                complainer=complainer,
+                private_key=private_key,
+            )
+            return decode(kind, body, self.curve_group, private=True)
+        except EncodingError as error:
+            return Unreadable(str(error))
 
     async def _broadcast(self, message: M, *, echoed: bool) -> dict[DeviceId, M]:
         kind, view = type(message), self.view
@@ -345,43 +264,6 @@ class _Verb:
         return ("!" if self._alone else "") + self._net.path
 
 
-def below(path: str, above: str) -> bool:
-    """Whether ``path`` is ``above`` or branches off it."""
-    return path == above or path.startswith((f"{above}/", f"{above}["))
-
-
-def view_of(session: SessionId, slot: str, round_: Sequence[SignedHeader]) -> bytes:
-    """The hash of one broadcast round as one party saw it: who said what, in order of id."""
-    return digest(Domain.VIEW, session, slot, [(s.header.sender, s.header.body_hash) for s in round_])
-
-
-def open_disclosed(
-    net: Net, frame: bytes, *, dealer: DeviceId, complainer: DeviceId, kind: type[M], private_key: bytes
-) -> M | Unreadable:
-    """See ``Net.open_disclosed``."""
-    courier, slot = net.box.courier, net.slot(kind)
-    joined = courier.exchange_key(complainer)
-    key = SecretBytes.of(private_key)
-    require(len(private_key) == 32 and exchange_public(key) == joined, "W-3.2 disclosed key", complainer)
-    try:
-        signed = unpack(frame)
-    except EncodingError:
-        raise ProtocolAbort("W-3.3 disclosed envelope", complainer) from None
-    envelope = signed.envelope
-    place = (envelope.session, envelope.sender, envelope.recipient, envelope.slot, envelope.sealed)
-    genuine = place == (net.sid, dealer, complainer, slot, True)
-    genuine = genuine and courier.verify(dealer, envelope.header.digest, signed.signature)
-    require(genuine, "W-3.3 disclosed envelope", complainer)
-    try:
-        body = open_with(
-            key, courier.exchange_key(dealer), session=net.sid, slot=slot, sender=dealer, recipient=complainer,
-            sealed=envelope.body,
-        )  # fmt: skip
-        return decode(kind, body, net.curve_group, private=True)
-    except EncodingError as error:
-        return Unreadable(str(error))
-
-
 @overload
 async def gather(first: Coroutine[Any, None, T], second: Coroutine[Any, None, U], /) -> tuple[T, U]: ...
 
@@ -404,14 +286,7 @@ async def gather(*protocols: Coroutine[Any, None, Any]) -> tuple[Any, ...]:
                         results[place] = stop.value
             if len(results) == len(protocols):
                 return tuple(results[place] for place in range(len(protocols)))
-            await _park()
+            await park()
     finally:
         for protocol in protocols:
             protocol.close()
-
-
-def step(protocol: Coroutine[Any, None, object]) -> None:
-    """Run a protocol up to where it parks; ``StopIteration`` carries its result."""
-    if protocol.send(None) is not PARKED:
-        protocol.close()
-        raise Bug("a protocol awaited something that is not a verb of its net")

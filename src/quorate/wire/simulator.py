@@ -25,7 +25,8 @@ from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message, encode
 from quorate.wire.courier import SessionCourier, exchange_public
 from quorate.wire.machine import Machine, Passage
-from quorate.wire.net import Draft, Letter, Net
+from quorate.wire.mailbox import Draft, Letter
+from quorate.wire.net import Net
 
 T = TypeVar("T")
 
