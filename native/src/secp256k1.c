@@ -72,7 +72,7 @@ const char *quorate_secp256k1_load(void *library)
 
 static int decode(quorate_point *out, const uint8_t *encoded)
 {
-    return (encoded[0] == 2 || encoded[0] == 3) && succeeded(secp.parse(shared, out, encoded, COMPRESSED_SIZE));
+    return succeeded(secp.parse(shared, out, encoded, COMPRESSED_SIZE)); /* the size admits no other form */
 }
 
 static int encode(uint8_t *out, const quorate_point *point)
