@@ -78,10 +78,9 @@ def name_of(requirement: str) -> str:
 
 
 def test_every_command_of_the_readme_is_in_a_block_that_is_run() -> None:
-    shell = [
-        name for language, name, _ in blocks(README.read_text()) if language in ("sh", "console", "bash")
-    ]
+    shell = [name for language, name, _ in blocks(README.read_text()) if language in ("sh", "console", "bash")]
+    assert sorted(shell) == ["demo", "test", "walkthrough"]
     ci = (ROOT / ".ci" / "run").read_text()
-    assert {"demo", "test"} <= set(shell)
-    for name in shell:
-        assert f"readme {name}\n" in ci
+    assert "readme demo\n" in ci
+    assert "readme test\n" in ci
+    assert 'commands("walkthrough"' in (ROOT / "tests/docs/test_walkthrough.py").read_text()
