@@ -78,7 +78,9 @@ def name_of(requirement: str) -> str:
 
 
 def test_every_command_of_the_readme_is_in_a_block_that_is_run() -> None:
-    shell = [name for language, name, _ in blocks(README.read_text()) if language in ("sh", "console", "bash")]
+    shell = [
+        name for language, name, _ in blocks(README.read_text()) if language in ("sh", "console", "bash")
+    ]
     assert sorted(shell) == ["demo", "test", "walkthrough"]
     ci = (ROOT / ".ci" / "run").read_text()
     assert "readme demo\n" in ci

@@ -15,7 +15,7 @@ from tests.docs.readme_commands import README, commands
 
 ROOT = README.parent
 PORT = re.compile(r"\b7[123]0[0-3]\b")
-PATIENCE = 120
+PATIENCE = 300
 
 
 def test_three_nodes_by_hand_go_as_the_readme_says(tmp_path: Path) -> None:

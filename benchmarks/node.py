@@ -1,0 +1,127 @@
+"""Whole operations through three daemons on loopback: client call, approval, votes, rounds, fsync, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.harness import Figure, Traffic, figure, measure
+from quorate.ceremony.ports import OperationView, State
+from quorate.cli.cluster import Cluster
+
+NAMES = ("alice", "bob", "carol")
+APPROVER = '[approver]\ntype = "always"\n'
+PATIENCE = 60.0
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Bench:
+    """A running cluster and the clock of its processes."""
+
+    def __init__(self, cluster: Cluster, runner: asyncio.Runner) -> None:
+        self.cluster, self.run = cluster, runner.run
+        self.node = cluster[NAMES[0]].node
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the three daemons and of this process, the client."""
+        pids = [member.running.pid for member in self.cluster.members.values() if member.running]
+        return time.process_time() + sum(cpu_of(pid) for pid in pids)
+
+    async def create(self, weights: Mapping[str, int], threshold: int) -> str:
+        key = uuid.uuid4().hex
+        view = await self.node.create_vault(
+            name=key, weights=weights, threshold=threshold, idempotency_key=key
+        )
+        vault = (await self.completed(view)).vault
+        assert vault is not None
+        while True:
+            if (await self.node.vault(vault)).state == "ready":
+                return vault
+            await asyncio.sleep(0.002)
+
+    async def sign(self, vault: str, messages: int = 1) -> None:
+        view = await self.node.sign(
+            vault=vault,
+            data=[f"message {number}" for number in range(messages)],
+            batch=messages > 1,
+            content_type="text/plain",
+            algorithm="EDDSA",
+            idempotency_key=uuid.uuid4().hex,
+        )
+        view = await self.completed(view)
+        assert len(view.signatures) == messages
+
+    async def sign_side_by_side(self, vault: str, in_flight: int, total: int) -> None:
+        waiting = iter(range(total))
+
+        async def caller() -> None:
+            for _ in waiting:
+                await self.sign(vault)
+
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+
+    async def completed(self, view: OperationView) -> OperationView:
+        view = await self.node.wait(view.id, PATIENCE)
+        if view.state is not State.COMPLETED:
+            raise SystemExit(f"{view.kind} ended as {view.state}: {view.reason} {view.detail}")
+        return view
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds a process has computed; 0 where the system does not tell."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def figures() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as root, asyncio.Runner() as runner:
+        cluster = Cluster(Path(root), dict.fromkeys(NAMES, APPROVER))
+        runner.run(cluster.__aenter__())
+        try:
+            runner.run(cluster.linked())
+            yield from figures_of(Bench(cluster, runner))
+        finally:
+            runner.run(cluster.__aexit__(*sys.exc_info()))
+
+
+def figures_of(bench: Bench) -> Iterator[Figure]:
+    equal = dict.fromkeys(NAMES, 1)
+
+    def timed(
+        name: str, runs: int, work: Callable[[], Coroutine[None, None, object]], **parameters: object
+    ) -> Figure:
+        return measure(
+            f"node/{name}", parameters, lambda: bench.run(work()), runs, cpu_seconds=bench.cpu_seconds
+        )
+
+    yield timed("create vault", 10, lambda: bench.create(equal, 2), weights=[1, 1, 1], threshold=2)
+    vault = bench.run(bench.create(equal, 2))
+    yield timed("sign", 50, lambda: bench.sign(vault), algorithm="EDDSA", weights=[1, 1, 1], threshold=2)
+    yield timed("batch sign", 10, lambda: bench.sign(vault, 100), algorithm="EDDSA", messages=100)
+    yield throughput(bench, vault, in_flight=32, total=320)
+    heavy = bench.run(bench.create(dict(zip(NAMES, (499, 307, 194), strict=True)), 501))
+    yield timed(
+        "sign", 50, lambda: bench.sign(heavy), algorithm="EDDSA", weights=[499, 307, 194], threshold=501
+    )
+
+
+def throughput(bench: Bench, vault: str, *, in_flight: int, total: int) -> Figure:
+    """Milliseconds for each of ``total`` signatures while ``in_flight`` are asked for at once."""
+    times = []
+    before = bench.cpu_seconds()
+    for _ in range(3):
+        started = time.perf_counter()
+        bench.run(bench.sign_side_by_side(vault, in_flight, total))
+        times.append((time.perf_counter() - started) * 1000 / total)
+    cpu = (bench.cpu_seconds() - before) * 1000 / (3 * total)
+    parameters = {"algorithm": "EDDSA", "in_flight": in_flight, "total": total}
+    return figure("node/sign throughput", parameters, times, cpu=cpu, traffic=Traffic())
