@@ -149,7 +149,7 @@ def card_of(
 
 
 def read_card(text: str) -> Peer:
-    """The device a card describes, every claim in it checked (ST-5.1); ``UsageError`` naming the one that fails.
+    """The device a card describes, every claim in it checked; ``UsageError`` naming the one that fails.
 
     White space and the order of fields are free, for people format JSON; ``Peer.card`` has them our way.
     """
@@ -218,7 +218,7 @@ def fingerprint(peer: Peer | Identity) -> str:
 
 
 def _refusal(why: str) -> UsageError:
-    return UsageError(f"device card refused: {why}", code="INVALID_CARD")
+    return UsageError(f"ST-5.1 card refused: {why}", code="INVALID_CARD")
 
 
 def _verify(key: Ed25519PublicKey, signature: bytes, message: bytes, otherwise: str) -> None:

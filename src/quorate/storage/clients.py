@@ -43,7 +43,7 @@ class Client:
 
 
 class ClientBook:
-    """The part of the ledger that knows the callers (ST-5.5)."""
+    """The part of the ledger that knows the callers."""
 
     _database: Database
     _now_ms: Callable[[], int]
@@ -88,7 +88,7 @@ class ClientBook:
         return self._database.read(lambda connection: [_client(row) for row in connection.execute(query)])
 
     def authenticate(self, client: str, secret: str) -> Client | None:
-        """The live client whose secret this is, or None, without saying which of the two was wrong.
+        """ST-5.5 caller: the live client whose secret this is, or None, without saying which of the two was wrong.
 
         The first success costs a memory-hard hash; later ones compare with a proof kept in memory under a key of this
         process, so that a busy caller does not pay it for each call. Blocking: call it from a worker thread.

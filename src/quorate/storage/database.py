@@ -69,7 +69,7 @@ class Database:
         self._writer.start()
 
     def write(self, name: str, change: Change[T]) -> T:
-        """Run ``change`` in the writer; its value once the commit that holds it is durable (ST-1.1, ST-1.2).
+        """ST-1.1 durable: run ``change`` in the writer; its value once the commit that holds it is on disk.
 
         What ``change`` raises reaches the caller and undoes only that change. Raises ``StoreError`` when the disk is
         full, read-only or failing, ``Corrupt`` when the file is damaged.
@@ -150,7 +150,7 @@ class Database:
             try:
                 if self._broken:
                     raise StoreError(
-                        f"{self.path}: the disk failed earlier; restart the node once it is sound"
+                        f"ST-1.4 disk: {self.path} failed earlier; restart the node once it is sound"
                     )
                 self._writes.execute("BEGIN IMMEDIATE")
                 for job in group:
@@ -167,6 +167,7 @@ class Database:
             job.settle()
 
     def _apply(self, job: _Job) -> None:
+        """ST-1.2 whole: a change that fails goes back to its savepoint, alone."""
         self._writes.execute("SAVEPOINT change")
         try:
             job.value = job.change(self._writes)
@@ -178,7 +179,7 @@ class Database:
         self._writes.execute("RELEASE change")
 
     def _abandon(self, group: list[_Job], error: BaseException) -> None:
-        # ST-1.4: after a failed fsync nobody knows what is on disk, and asking again would be told all is well
+        # after a failed fsync nobody knows what is on disk, and asking again would be told all is well
         self._broken |= _code(error) == sqlite3.SQLITE_IOERR
         if self._writes.in_transaction:
             with contextlib.suppress(sqlite3.Error):
@@ -207,18 +208,20 @@ class Database:
             raise self._explain(error, "open") from error
 
     def _check_file(self) -> None:
-        """Refuse what is not a sound store of a version we know, before anything in it is changed (ST-1.6)."""
+        """Refuse what is not a sound store of a version we know, before anything in it is changed."""
         ask = self._writes.execute
         application, version = (
             ask(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
         empty = ask("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if application != APPLICATION_ID and not (application == 0 and empty):
-            raise StoreError(f"{self.path} is a database, but not a Quorate store")
+            raise StoreError(f"ST-1.6 sound: {self.path} is a database, but not a Quorate store")
         if version > len(_migrations()):
-            raise StoreError(f"{self.path} was written by a newer release (schema {version}); use that one")
+            raise StoreError(
+                f"ST-1.6 sound: {self.path} was written by a newer release (schema {version}); use that one"
+            )
         if (fault := ask("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise Corrupt(f"{self.path}: the database is damaged ({fault}); restore a backup")
+            raise Corrupt(f"ST-1.6 sound: {self.path} is damaged ({fault}); restore a backup")
         if (mode := ask("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
             raise StoreError(
                 f"{self.path}: this file system cannot hold the store (journal mode {mode}, WAL needed)"
@@ -242,13 +245,17 @@ class Database:
         text = f"{self.path}: {name}: {error}"
         match _code(error):
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                return Corrupt(f"{text}; the file is damaged or no store: restore a backup")
+                return Corrupt(f"ST-1.6 sound: {text}; the file is damaged or no store: restore a backup")
             case sqlite3.SQLITE_FULL:
-                return StoreError(f"{text}; nothing was changed: make room on the disk")
+                return StoreError(f"ST-1.4 disk: {text}; nothing was changed: make room on the disk")
             case sqlite3.SQLITE_READONLY:
-                return StoreError(f"{text}; nothing was changed: the file or its disk is read-only")
+                return StoreError(
+                    f"ST-1.4 disk: {text}; nothing was changed: the file or its disk is read-only"
+                )
             case sqlite3.SQLITE_IOERR:
-                return StoreError(f"{text}; the disk is failing: check it, then restart the node")
+                return StoreError(
+                    f"ST-1.4 disk: {text}; the disk is failing: check it, then restart the node"
+                )
             case sqlite3.SQLITE_CANTOPEN:
                 return StoreError(f"{text}; the directory must exist and be ours to write")
             case _:

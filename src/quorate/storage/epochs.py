@@ -37,7 +37,7 @@ class EpochShelf:
     _device: DeviceId
 
     def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
-        """ST-4.1. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
+        """Seal and keep. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
         attempts are taken part in in strictly rising order."""
         key = _Key(row.vault, row.epoch, row.attempt)
         if row.state is not EpochState.PENDING or row.certificate or row.acknowledgements:
@@ -55,7 +55,9 @@ class EpochShelf:
                 (row.vault,),
             ).fetchone()
             if highest is not None and tuple(highest) >= (row.epoch, row.attempt):
-                raise StaleEpoch(f"{key}: epoch {highest[0]}, attempt {highest[1]} is already held")
+                raise StaleEpoch(
+                    f"ST-4.1 rising: {key}: epoch {highest[0]}, attempt {highest[1]} is already held"
+                )
             connection.execute(
                 f"INSERT INTO epochs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (*key, row.record_hash, row.record, row.state.value, row.operation, b""),
@@ -65,21 +67,23 @@ class EpochShelf:
         self._database.write("store_pending", change)
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
-        """ST-4.2. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
+        """PENDING → SIGNED. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
         one is not PENDING."""
         key = _Key(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> None:
             row = _existing(connection, key)
             if row.state is not EpochState.PENDING:
-                raise StoreError(f"{key} is {row.state}: only a PENDING sharing is signed")
-            _refuse_behind(connection, key, EpochState.SIGNED, EpochState.ACTIVE, EpochState.RETIRED)
+                raise StoreError(f"ST-4.2 signed: {key} is {row.state}: only a PENDING sharing is signed")
+            _refuse_behind(
+                connection, key, "ST-4.2 signed", EpochState.SIGNED, EpochState.ACTIVE, EpochState.RETIRED
+            )
             _set_state(connection, key, EpochState.SIGNED)
 
         self._database.write("mark_signed", change)
 
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
-        """ST-4.3; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
+        """SIGNED → ACTIVE; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
         when a later sharing lives or lived, ``StoreError`` when this one was never signed by us."""
         key = _Key(vault, epoch, attempt)
         if not certificate:
@@ -89,9 +93,11 @@ class EpochShelf:
             row = _existing(connection, key)
             if row.state is EpochState.ACTIVE:
                 return
-            _refuse_behind(connection, key, EpochState.ACTIVE, EpochState.RETIRED, EpochState.ERASED)
+            _refuse_behind(
+                connection, key, "ST-4.3 active", EpochState.ACTIVE, EpochState.RETIRED, EpochState.ERASED
+            )
             if row.state is not EpochState.SIGNED:
-                raise StoreError(f"{key} is {row.state}: only a SIGNED sharing becomes ACTIVE")
+                raise StoreError(f"ST-4.3 active: {key} is {row.state}: only a SIGNED sharing becomes ACTIVE")
             connection.execute(
                 "UPDATE epochs SET state = 'RETIRED' WHERE vault = ? AND state = 'ACTIVE'", (vault,)
             )
@@ -103,7 +109,7 @@ class EpochShelf:
         self._database.write("activate", change)
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
-        """ST-4.4."""
+        """ST-4.4 drop: a PENDING sharing and its shares, out of the file and its log."""
         key = _Key(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> bool:
@@ -118,7 +124,7 @@ class EpochShelf:
     def record_acknowledgement(
         self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes
     ) -> None:
-        """Keep a signed acknowledgement of a sharing we hold; the first one of each device stands (ST-4.5)."""
+        """ST-4.5 acknowledged: the first one of each device stands, for a sharing we hold."""
         key = _Key(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> None:
@@ -192,7 +198,7 @@ def _set_state(connection: sqlite3.Connection, key: _Key, state: EpochState) -> 
     connection.execute(f"UPDATE epochs SET state = ? {_HERE}", (state.value, *key))  # noqa: S608
 
 
-def _refuse_behind(connection: sqlite3.Connection, key: _Key, *states: EpochState) -> None:
+def _refuse_behind(connection: sqlite3.Connection, key: _Key, rule: str, *states: EpochState) -> None:
     """Raise ``StaleEpoch`` if a later sharing of the vault is in one of ``states``."""
     later = connection.execute(
         "SELECT epoch, attempt, state FROM epochs WHERE vault = ? AND (epoch, attempt) > (?, ?)"
@@ -201,7 +207,7 @@ def _refuse_behind(connection: sqlite3.Connection, key: _Key, *states: EpochStat
     )
     for epoch, attempt, state in later:
         if state in states:
-            raise StaleEpoch(f"{key}: epoch {epoch}, attempt {attempt} is {state}")
+            raise StaleEpoch(f"{rule}: {key}: epoch {epoch}, attempt {attempt} is {state}")
 
 
 def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:

@@ -112,7 +112,7 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
         now_ms: Callable[[], int] | None = None,
     ) -> SqliteLedger:
         """The store at ``path``; ``Locked``, with nothing in it touched, if the key is not the one it was
-        made with (ST-2.1)."""
+        made with."""
         if not path.exists():
             raise StoreError(f"there is no store at {path}: quorate init makes one")
         with contextlib.ExitStack() as undo:
@@ -122,13 +122,13 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
                 raise StoreError(f"{path} was never finished: quorate init makes the store")
             device, scheme, parameters, check = row
             if scheme != key.scheme:
-                raise Locked(f"{path} opens with a {scheme}, and a {key.scheme} was given")
+                raise Locked(f"ST-2.1 key: {path} opens with a {scheme}, and a {key.scheme} was given")
             sealer = Sealer(key.unlock(parameters))
             try:
                 sealer.open(_node_place(device, "check"), check)
             except Corrupt:
                 raise Locked(
-                    f"{path} does not open with this {scheme}: not the one it was made with"
+                    f"ST-2.1 key: {path} does not open with this {scheme}: not the one it was made with"
                 ) from None
             database.migrate()
             ledger = cls(database, sealer, device, now_ms or _wall_clock_ms)
@@ -150,7 +150,7 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
     # --- the node itself
 
     def boot(self) -> Boot:
-        """Count one more start (ST-5.6)."""
+        """ST-5.6 boot: count one more start."""
         identifier = os.urandom(32)
 
         def change(connection: sqlite3.Connection) -> Boot:
@@ -193,12 +193,12 @@ class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
         return renewed
 
     def check(self, room: int = ROOM) -> None:
-        """``StoreError`` unless the store can be written and its disk has ``room`` bytes left (ST-1.7): asked before a
+        """``StoreError`` unless the store can be written and its disk has ``room`` bytes left: asked before a
         ceremony starts, so that none fails for want of either."""
         disk = os.statvfs(self._database.path)
         if (free := disk.f_bavail * disk.f_frsize) < room:
             raise StoreError(
-                f"{self._database.path}: {free >> 20} MiB left on the disk, {room >> 20} MiB needed"
+                f"ST-1.7 room: {self._database.path}: {free >> 20} MiB left on the disk, {room >> 20} MiB needed"
             )
 
         def change(connection: sqlite3.Connection) -> None:

@@ -30,7 +30,7 @@ class OperationJournal:
     _now_ms: Callable[[], int]
 
     def add_operation(self, row: OperationRow) -> OperationRow:
-        """ST-3.1."""
+        """ST-3.1 first: insert, or return the row already there under this id."""
 
         def change(connection: sqlite3.Connection) -> OperationRow:
             if (known := _find(connection, row.id)) is not None:
@@ -68,7 +68,10 @@ class OperationJournal:
         culprits: Sequence[DeviceId] = (),
         result: bytes = b"",
     ) -> bool:
-        """ST-3.2. The reason, detail and culprits are those of this move; a result, once there, stays."""
+        """ST-3.2 move: only from one of ``frm``.
+
+        The reason, detail and culprits are those of this move; a result, once there, stays.
+        """
 
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
@@ -92,7 +95,7 @@ class OperationJournal:
         return self._database.write("move_operation", change)
 
     def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
-        """ST-3.3."""
+        """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
         if len(session) != 32:
             raise ValueError("a session id is 32 bytes")
 
@@ -119,7 +122,7 @@ class OperationJournal:
         return self._database.write("begin_attempt", change)
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
-        """ST-3.4."""
+        """ST-3.4 release: of the running attempt, begun by ``begin_attempt``, of what our approver last approved."""
 
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
@@ -149,12 +152,12 @@ class OperationJournal:
     # --- decisions and votes
 
     def record_decision(self, row: DecisionRow) -> None:
-        """Keep what our approver said of a journalled operation. All are kept; the last one counts (ST-3.5)."""
+        """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
 
         def change(connection: sqlite3.Connection) -> None:
             if _existing(connection, row.operation).digest != row.digest:
                 raise StoreError(
-                    f"operation {row.operation}: the decision is about another digest than the journal's"
+                    f"ST-3.5 decision: operation {row.operation}: it is about another digest than the journal's"
                 )
             said = row.decision
             connection.execute(
@@ -177,7 +180,7 @@ class OperationJournal:
         return self._database.read(lambda connection: _decision(connection, operation))
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
-        """ST-3.6; ``StoreError`` for an operation that is not journalled."""
+        """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""
 
         def change(connection: sqlite3.Connection) -> bytes:
             _existing(connection, operation)

@@ -1,4 +1,4 @@
-"""Whose the store's file is: this user's alone (ST-1.5), and one process's at a time (ST-1.3)."""
+"""Whose the store's file is: this user's alone, and one process's at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def prepare_directory(directory: Path) -> None:
         raise StoreError(f"{directory}: cannot hold the store: {error.strerror}") from error
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreError(
-            f"{directory}: others may write here, and could replace the store: chmod 700 {directory}"
+            f"ST-1.5 private: {directory}: others may write here, and could replace the store: chmod 700 {directory}"
         )
 
 
@@ -38,7 +38,8 @@ def owned(path: Path) -> Iterator[None]:
         except OSError:
             owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
             raise StoreError(
-                f"{path}: already open in another process (pid {owner}); a store has one node: ask that one, or stop it"
+                f"ST-1.3 owner: {path} is already open in another process (pid {owner});"
+                " a store has one node: ask that one, or stop it"
             ) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -48,8 +48,8 @@ class PeerBook:
         return peer
 
     def remove_peer(self, device: DeviceId) -> None:
-        if device == self._device:  # ST-5.4
-            raise UsageError("a node cannot forget itself")
+        if device == self._device:
+            raise UsageError("ST-5.4 ourselves: a node cannot forget itself")
 
         def change(connection: sqlite3.Connection) -> None:
             if connection.execute("DELETE FROM peers WHERE device = ?", (device,)).rowcount != 1:
@@ -70,18 +70,22 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
         if held.card == peer.card:
             return
         if fingerprint(held) != fingerprint(peer):
-            raise UsageError(f"{peer.name}: this card has other keys than the one held under {peer.device}")
-        if peer.rev <= held.rev:  # ST-5.2
-            raise UsageError(f"{peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held")
-    for other in known.values():  # ST-5.3
+            raise UsageError(
+                f"ST-5.2 rev: {peer.name}: this card has other keys than the one held under {peer.device}"
+            )
+        if peer.rev <= held.rev:
+            raise UsageError(
+                f"ST-5.2 rev: {peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held"
+            )
+    for other in known.values():
         if other.device == peer.device:
             continue
         if other.name == peer.name:
             raise UsageError(
-                f"the name {peer.name!r} is {other.device}'s already; rename one of the two devices"
+                f"ST-5.3 one device: the name {peer.name!r} is {other.device}'s already; rename one of the two devices"
             )
         if other.certificate_pin == peer.certificate_pin:
-            raise UsageError(f"{peer.name}: its certificate is {other.name}'s")
+            raise UsageError(f"ST-5.3 one device: {peer.name}: its certificate is {other.name}'s")
     connection.execute(
         "INSERT INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device)"
         " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card",

@@ -1,8 +1,7 @@
 """Sealing: AES-256-GCM under a data key of its own for every value, the data key wrapped by the node key.
 
-The file holds no secret in the clear (ST-2.4). Both layers are bound to the value's place, so that it opens in its own
-row of its own node's store and nowhere else (ST-2.3). A blob is version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext,
-nonces random.
+Both layers are bound to the value's place, so that it opens in its own row of its own node's store and nowhere else. A
+blob is version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext, nonces random.
 """
 
 from __future__ import annotations
@@ -60,6 +59,7 @@ class Sealer:
         self._node_key = node_key
 
     def seal(self, place: Place, secret: SecretBytes) -> bytes:
+        """ST-2.4 clear: the only form in which a secret goes to the file."""
         with SecretBytes.random(32) as data_key:
             outer, inner = os.urandom(_NONCE), os.urandom(_NONCE)
             wrapped = self._wrapping().encrypt(outer, data_key.reveal(), place.binding("key"))
@@ -77,7 +77,7 @@ class Sealer:
                 return SecretBytes.of(AESGCM(data_key.reveal()).decrypt(inner, value, place.binding("value")))
         except InvalidTag:
             raise Corrupt(
-                f"{place} does not open in its own place: changed, cut, or moved here from elsewhere"
+                f"ST-2.3 place: {place} does not open in its own place: changed, cut, or moved here from elsewhere"
             ) from None
 
     def wipe(self) -> None:

@@ -18,7 +18,7 @@ class KeySource(Protocol):
         ...
 
     def unlock(self, parameters: str) -> SecretBytes:
-        """The 32-byte node key; ``Locked`` where its source cannot be read or is unfit (ST-2.2).
+        """The 32-byte node key; ``Locked`` where its source cannot be read or is unfit.
 
         Whether it is the *right* key shows when the store's check value opens.
         """

@@ -44,10 +44,10 @@ class KeyFile:
         key = data if len(data) == 32 else _decoded(data.strip())
         if len(key) != 32:
             raise Locked(
-                f"the key file {self.path} is not 32 bytes, raw, hex or base64: openssl rand -hex 32"
+                f"ST-2.2 source: the key file {self.path} is not 32 bytes, raw, hex or base64: openssl rand -hex 32"
             )
         if len(set(key)) < 8:
-            raise Locked(f"the key file {self.path} is not random: openssl rand -hex 32")
+            raise Locked(f"ST-2.2 source: the key file {self.path} is not random: openssl rand -hex 32")
         return key
 
 

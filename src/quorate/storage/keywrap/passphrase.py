@@ -71,6 +71,7 @@ class PassphraseFile:
         text = read_secret(self.path, "the passphrase file").removesuffix(b"\n").removesuffix(b"\r")
         if len(text.strip()) < MIN_LENGTH:
             raise Locked(
-                f"the passphrase in {self.path} is under {MIN_LENGTH} characters: openssl rand -base64 32"
+                f"ST-2.2 source: the passphrase in {self.path} is under {MIN_LENGTH} characters:"
+                " openssl rand -base64 32"
             )
         return text

@@ -1,4 +1,4 @@
-"""Reading a file that holds a secret (ST-2.2)."""
+"""Reading a file that holds a secret."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def read_secret(path: Path, what: str) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_SIZE + 1)
     except OSError as error:
-        raise Locked(f"{what} {path}: {error.strerror}") from error
+        raise Locked(f"ST-2.2 source: {what} {path}: {error.strerror}") from error
     if stat.S_ISREG(mode) and mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise Locked(f"{what} {path}: others may change it: chmod 600 {path}")
+        raise Locked(f"ST-2.2 source: {what} {path}: others may change it: chmod 600 {path}")
     if not data:
-        raise Locked(f"{what} {path} is empty")
+        raise Locked(f"ST-2.2 source: {what} {path} is empty")
     if len(data) > MAX_SIZE:
-        raise Locked(f"{what} {path} is over {MAX_SIZE} bytes: not a secret")
+        raise Locked(f"ST-2.2 source: {what} {path} is over {MAX_SIZE} bytes: not a secret")
     return data
