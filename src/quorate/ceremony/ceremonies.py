@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -320,10 +321,9 @@ class Ceremonies:
             left = ends - clock.monotonic()
             if row.state in FINAL or left <= 0:
                 return facts.operation_view(self._context, row)
-            try:
-                await asyncio.wait_for(bell.wait(), min(left, 5.0))
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, 5.0)):
+                    await bell.wait()
 
     async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
         return tuple(

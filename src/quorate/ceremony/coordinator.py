@@ -7,6 +7,7 @@ The proposer coordinates and is trusted for nothing: whatever it says is checked
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 import structlog
@@ -180,9 +181,11 @@ class Coordinator:
                     await self.on_ballot(peer, operation, decode(Ballot, answer))
                     return
             except PeerError as error:
-                if error.code != "UNREACHABLE":
-                    self._record(operation).refusals[peer] = f"refused the proposal: {error.code}"
+                refusals, told = self._record(operation).refusals, f"refused the proposal: {error.code}"
+                if error.code != "UNREACHABLE" and refusals.get(peer) != told:
+                    refusals[peer] = told
                     context.board.announce(operation.id)
+                    bell = context.board.bell(operation.id)  # not the one just rung: that would ask again at once
             except (UsageError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await _rings(bell, context.limits.repeat)
@@ -382,8 +385,11 @@ class Coordinator:
 
 
 async def _rings(bell: asyncio.Event, seconds: float) -> None:
-    """Wait for a bell, or for the time to pass."""
-    try:
-        await asyncio.wait_for(bell.wait(), seconds)
-    except TimeoutError:
-        return
+    """Wait for a bell, or for the time to pass.
+
+    Not by ``wait_for``: before Python 3.12 that loses a cancellation that comes just as the bell rings, which is when
+    an operation ends and its helpers are cancelled.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await bell.wait()

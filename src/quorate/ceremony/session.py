@@ -116,7 +116,8 @@ class Session(Generic[T]):
         if not self._inbox:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), TICK)
+                async with asyncio.timeout(TICK):
+                    await self._arrived.wait()
             except TimeoutError:
                 return False
         frames = tuple(self._inbox)
