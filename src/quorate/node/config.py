@@ -1,0 +1,202 @@
+"""``quorate.toml`` and its environment overrides, checked before anything opens.
+
+Every key can be set by ``QUORATE_SECTION__KEY``. A key nobody reads is an error with its file and line: a
+typing mistake in a limit or an approver must not quietly become a default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from quorate.approval.configure import ApproverOptions
+from quorate.errors import UsageError
+
+FILE = "quorate.toml"
+DEFAULT_HOME = Path("~/.quorate")
+HOME_VARIABLE = "QUORATE_HOME"
+
+DAY = 24 * 3600
+Seconds = Annotated[float, Field(gt=0, le=30 * DAY, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PeerPort(Section):
+    """Where peers reach this node. ``bind`` is local; the address others dial stands on the device card."""
+
+    bind: str = "0.0.0.0"  # noqa: S104 - peers are elsewhere; mutual TLS with pinned identities guards the port
+    port: int = Field(default=7100, ge=1, le=65535)
+
+
+class ClientPort(Section):
+    """Where applications reach this node. ``endpoint`` (HOST:PORT, if not bind:port) goes into credentials."""
+
+    bind: str = "127.0.0.1"
+    port: int = Field(default=7200, ge=1, le=65535)
+    endpoint: str = ""
+
+    @property
+    def address(self) -> str:
+        return self.endpoint or f"{self.bind}:{self.port}"
+
+
+class Key(Section):
+    """What opens the store: the file that holds the passphrase, or one that holds 32 random bytes. What a guess at a
+    passphrase costs (Argon2id: memory, passes) is fixed when the store is made."""
+
+    passphrase_file: Path | None = None
+    key_file: Path | None = None
+    memory_kib: int = Field(default=64 << 10, ge=8, le=4 << 20)
+    passes: int = Field(default=3, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def one_source(self) -> Key:
+        if self.passphrase_file and self.key_file:
+            raise ValueError("set passphrase_file or key_file, not both")
+        return self
+
+
+class Limits(Section):
+    """Seconds, and counts. ``silence``: how long a session waits on one message; ``unlinked``: the same while there is
+    no connection to the peer it waits on; ``deadline``: one session; ``carry_out``: from approval to the end."""
+
+    expiry: Seconds = DAY
+    longest_expiry: Seconds = 7 * DAY
+    clock_tolerance: Seconds = 30
+    silence: Seconds = 10
+    unlinked: Seconds = 2
+    deadline: Seconds = 60
+    carry_out: Seconds = 300
+    repeat: Seconds = 2
+    attempts: int = Field(default=8, ge=1, le=64)
+    unfinished: int = Field(default=1000, ge=1)
+    drain: Seconds = 20
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="QUORATE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+    peer: PeerPort = PeerPort()
+    client: ClientPort = ClientPort()
+    key: Key = Key()
+    approver: ApproverOptions = ApproverOptions()
+    limits: Limits = Limits()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment above the file; nothing else."""
+        return env_settings, init_settings
+
+
+def home_of(given: Path | None) -> Path:
+    """The node's directory: the option, else ``QUORATE_HOME``, else ``~/.quorate``."""
+    return (given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().absolute()
+
+
+def load(home: Path) -> Settings:
+    """The settings of the node in ``home``. ``UsageError`` says in which line or variable each mistake is."""
+    file = home / FILE
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        raise UsageError(f"no node in {home}: {FILE} is missing; run `quorate init` first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    return parse(text, file)
+
+
+def parse(text: str, file: Path) -> Settings:
+    """Settings out of TOML text; ``file`` is for the error messages and is what relative paths start from."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: not TOML: {error}") from error
+    try:
+        settings = Settings(**data)
+    except ValidationError as error:
+        raise UsageError("\n".join(explain(error, text, file))) from None
+    return anchored(settings, file.parent)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def anchored(section: S, home: Path) -> S:
+    """The settings with every relative file path taken from the home, wherever the command was started."""
+    changes: dict[str, object] = {}
+    for name, value in section:
+        if isinstance(value, Path):
+            changes[name] = home / value.expanduser()
+        elif isinstance(value, BaseModel):
+            changes[name] = anchored(value, home)
+    return section.model_copy(update=changes)
+
+
+def explain(error: ValidationError, text: str, file: Path, under: Sequence[str] = ()) -> list[str]:
+    """One line per mistake: where it stands, which key, what is wrong. ``under`` is the section checked."""
+    lines = line_numbers(text)
+    said = []
+    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
+        path = (*under, *(str(part) for part in mistake["loc"]))
+        why = (
+            "no such key"
+            if mistake["type"] == "extra_forbidden"
+            else mistake["msg"].removeprefix("Value error, ")
+        )
+        said.append(f"{place(path, lines, file)}: {'.'.join(path) or 'settings'}: {why}")
+    return said
+
+
+def place(path: Sequence[str], lines: Mapping[tuple[str, ...], int], file: Path) -> str:
+    variable = "QUORATE_" + "__".join(path).upper()
+    if variable in os.environ:
+        return variable
+    for size in range(len(path), 0, -1):
+        if found := lines.get(tuple(path[:size])):
+            return f"{file}:{found}"
+    return str(file)
+
+
+def line_numbers(text: str) -> dict[tuple[str, ...], int]:
+    """The line of every table header and key of a TOML text, by dotted path. Inside multi-line values it may
+    be wrong: it only ever decorates an error."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\[?([^\]]+)\]", line):
+            table = dotted(header[1])
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            found.setdefault((*table, *dotted(key[1])), number)
+    return found
+
+
+def dotted(name: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in name.split("."))

@@ -1,0 +1,83 @@
+"""``quorate run``: open the store, serve until told to stop, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from quorate.identifiers import DeviceId
+from quorate.node import logs
+from quorate.node.config import Settings, load
+from quorate.node.founding import opened
+from quorate.node.wiring import build
+from quorate.rpc.mesh import Observer
+
+log = structlog.get_logger()
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What a node says once it serves. ``boot`` counts its starts."""
+
+    name: str
+    device: DeviceId
+    peer_address: str
+    client_address: str
+    boot: int
+    approver: str
+    peers: int
+
+
+async def run(
+    home: Path,
+    *,
+    ready: Callable[[Ready], None],
+    on_commit: Callable[[str], None] | None = None,
+    observer: Observer | None = None,
+) -> None:
+    """Run the node in ``home`` until SIGTERM or SIGINT. ``ready`` hears once that it serves."""
+    settings = load(home)
+    with opened(home, settings, on_commit=on_commit) as ledger:
+        logs.configure(settings.log.level, ledger.me.name)
+        node = build(home, settings, ledger, observer=observer)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await node.start()
+            warn(settings)
+            ready(
+                Ready(
+                    name=ledger.me.name,
+                    device=ledger.me.device,
+                    peer_address=node.peer_address,
+                    client_address=node.client_address,
+                    boot=node.boot.counter,
+                    approver=settings.approver.type,
+                    peers=len(ledger.peers()) - 1,
+                )
+            )
+            log.info("serving", peers=node.peer_address, clients=node.client_address, boot=node.boot.counter)
+            await stop.wait()
+            log.info("stopping", running=node.ceremonies.sessions_running)
+        finally:
+            await node.stop(settings.limits.drain)
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+        log.info("stopped")
+
+
+def warn(settings: Settings) -> None:
+    match settings.approver.type:
+        case "none":
+            log.warning("no approver is configured: this node refuses every operation")
+        case "always":
+            log.warning("the approver is `always`: this node approves everything it is asked")

@@ -1,0 +1,145 @@
+"""A node's home before it runs: its identity and store, the cards it trusts, the callers it serves."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quorate.ceremony.identity import Identity
+from quorate.ceremony.ports import Peer
+from quorate.errors import UsageError
+from quorate.native.memory import SecretBytes
+from quorate.node.config import FILE, Settings, load
+from quorate.node.entropy import SystemEntropy
+from quorate.node.registry import Registry
+from quorate.rpc.tls import create_identity
+from quorate.storage import Argon2, KeyFile, KeySource, PassphraseFile, SqliteLedger
+
+STORE = "node.db"
+CARDS = "cards"
+TEMPLATE = """\
+# This node's settings. Each can be set by an environment variable too: QUORATE_PEER__PORT, for one.
+
+[peer]                      # other nodes, over mutual TLS
+bind = "0.0.0.0"
+port = {port}
+
+[client]                    # applications; `quorate client add` writes their credentials
+bind = "127.0.0.1"
+port = 7200
+# endpoint = "signer.example:7200"   # how applications reach it, if not at bind:port
+
+[key]                       # what opens the store
+{key}
+
+[approver]                  # who says yes before this node joins anything
+type = "none"               # refuses everything; "webhook" asks your server; "always" asks nobody
+# [approver.webhook]
+# transaction_url = "https://approver.example/transaction"
+# reshare_url = "https://approver.example/reshare"
+# public_key = '''
+# -----BEGIN PUBLIC KEY-----
+# ...
+# -----END PUBLIC KEY-----
+# '''
+"""
+
+
+def write_settings(home: Path, *, port: int, passphrase_file: Path | None, key_file: Path | None) -> bool:
+    """A first ``quorate.toml``, if there is none. With no key given, a new key file in the home opens the store."""
+    if (home / FILE).exists():
+        return False
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if passphrase_file is not None:
+        key = f"passphrase_file = {quoted(passphrase_file.absolute())}"
+    else:
+        path = (key_file or home / "node.key").absolute()
+        if key_file is None:
+            write_key(path)
+        key = f"key_file = {quoted(path)}"
+    write_new(home / FILE, TEMPLATE.format(port=port, key=key).encode(), mode=0o644)
+    return True
+
+
+def found(home: Path, *, name: str, advertise: str) -> Peer:
+    """Make the device identity, its certificate and the store, and write the device card to ``cards/NAME.json``.
+
+    ``UsageError``, and nothing changed, if the home holds a device already.
+    """
+    settings = load(home)
+    if (home / STORE).exists():
+        raise UsageError(
+            f"{home} already holds a device; its card is in {home / CARDS}", code="ALREADY_INITIALISED"
+        )
+    if settings.key.key_file is not None and not settings.key.key_file.exists():
+        write_key(settings.key.key_file)
+    identity = Identity.generate(SystemEntropy(), name)
+    tls = create_identity(identity.device)
+    with SqliteLedger.create(
+        home / STORE,
+        key_source(settings),
+        identity=identity,
+        address=advertise,
+        hardware_id=hardware_id(),
+        certificate_pem=tls.certificate_pem,
+        tls_key=SecretBytes.of(tls.private_key_pem),
+    ) as ledger:
+        me = ledger.me
+    cards = home / CARDS
+    cards.mkdir(exist_ok=True)
+    write_new(cards / f"{name}.json", me.card.encode() + b"\n", mode=0o644)
+    return me
+
+
+@contextmanager
+def opened(
+    home: Path, settings: Settings | None = None, *, on_commit: Callable[[str], None] | None = None
+) -> Iterator[SqliteLedger]:
+    """The store in ``home``, held by this process until the block ends."""
+    with SqliteLedger.open(home / STORE, key_source(settings or load(home)), on_commit=on_commit) as ledger:
+        yield ledger
+
+
+@contextmanager
+def at_rest(home: Path) -> Iterator[Registry]:
+    """The registry of a node that is not running."""
+    settings = load(home)
+    with opened(home, settings) as ledger:
+        yield Registry(ledger, settings)
+
+
+def key_source(settings: Settings) -> KeySource:
+    key = settings.key
+    if key.passphrase_file is not None:
+        return PassphraseFile(key.passphrase_file, Argon2(memory_kib=key.memory_kib, passes=key.passes))
+    if key.key_file is not None:
+        return KeyFile(key.key_file)
+    raise UsageError("[key] has neither passphrase_file nor key_file: nothing opens the store")
+
+
+def write_key(path: Path) -> None:
+    write_new(path, os.urandom(32).hex().encode() + b"\n", mode=0o600)
+
+
+def write_new(path: Path, data: bytes, *, mode: int) -> None:
+    """A new file with its bytes on disk; never over one that is there."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def hardware_id() -> str:
+    """What this machine calls itself for good, or else its host name."""
+    try:
+        return Path("/etc/machine-id").read_text().strip() or socket.gethostname()
+    except OSError:
+        return socket.gethostname()
+
+
+def quoted(path: Path) -> str:
+    """A path as a TOML basic string."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

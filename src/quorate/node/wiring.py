@@ -1,0 +1,126 @@
+"""The composition root: one store, one approver, one mesh, two servers, and the ceremonies between them."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from quorate.approval.configure import build_approver
+from quorate.ceremony.ceremonies import Ceremonies
+from quorate.ceremony.context import Boot, Limits
+from quorate.ceremony.session import Patience
+from quorate.node import config
+from quorate.node.entropy import SystemClock, SystemEntropy
+from quorate.node.registry import Registry
+from quorate.rpc.client import SOCKET_NAME
+from quorate.rpc.mesh import GrpcMesh, Observer
+from quorate.rpc.node_server import NodeServer
+from quorate.rpc.peer_server import PeerServer
+from quorate.rpc.tls import TlsIdentity
+from quorate.rpc.trust import Trust
+from quorate.storage import SqliteLedger
+
+WORKERS = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One running node. ``start`` and ``stop`` belong to one event loop."""
+
+    ledger: SqliteLedger
+    boot: Boot
+    mesh: GrpcMesh
+    ceremonies: Ceremonies
+    peer_server: PeerServer
+    node_server: NodeServer
+    pool: ThreadPoolExecutor
+    peer_address: str
+    client_address: str
+
+    async def start(self) -> None:
+        """Serve peers, then take up what the journal holds, then serve clients."""
+        await self.peer_server.start()
+        await self.mesh.start()
+        await self.ceremonies.start()
+        await self.node_server.start()
+
+    async def stop(self, drain: float) -> None:
+        """Take nothing new, give running sessions ``drain`` seconds, then end what is left. Nothing is lost: the
+        journal says what to take up again."""
+        await self.node_server.stop(grace=0.5)
+        ends = asyncio.get_running_loop().time() + drain
+        while self.ceremonies.sessions_running and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await self.ceremonies.stop()
+        await self.peer_server.stop(grace=0.2)
+        await self.mesh.stop()
+        self.pool.shutdown(cancel_futures=True)
+
+
+def build(
+    home: Path, settings: config.Settings, ledger: SqliteLedger, *, observer: Observer | None = None
+) -> Node:
+    """Wire a node on an open store, counting one more boot. On the event loop it is to run on."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    certificate, tls_key = ledger.tls()
+    tls = TlsIdentity(certificate, tls_key.reveal())
+    trust = Trust(ledger.identity.device, tls, ledger.peers())
+    mesh = GrpcMesh(trust, observer=observer)
+    counted = ledger.boot()
+    boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="ceremony")
+    ceremonies = Ceremonies(
+        identity=ledger.identity,
+        ledger=ledger,
+        mesh=mesh,
+        approver=build_approver(settings.approver, sign=ledger.identity.sign, device=ledger.identity.device),
+        clock=clock,
+        entropy=entropy,
+        boot=boot,
+        pool=pool,
+        version=program_version(),
+        limits=limits_of(settings.limits),
+    )
+    peer_address = f"{settings.peer.bind}:{settings.peer.port}"
+    client_address = f"{settings.client.bind}:{settings.client.port}"
+    return Node(
+        ledger=ledger,
+        boot=boot,
+        mesh=mesh,
+        ceremonies=ceremonies,
+        peer_server=PeerServer(trust, ceremonies, peer_address, observer=observer),
+        node_server=NodeServer(
+            ceremonies,
+            tls,
+            client_address,
+            socket=home / SOCKET_NAME,
+            authenticate=ledger.authenticate,
+            registry=Registry(ledger, settings, changed=mesh.update),
+        ),
+        pool=pool,
+        peer_address=peer_address,
+        client_address=client_address,
+    )
+
+
+def program_version() -> str:
+    try:
+        return version("quorate")
+    except PackageNotFoundError:
+        return "source"  # run from a source tree that is not installed
+
+
+def limits_of(limits: config.Limits) -> Limits:
+    return Limits(
+        expiry_ms=round(limits.expiry * 1000),
+        longest_expiry_ms=round(limits.longest_expiry * 1000),
+        clock_tolerance_ms=round(limits.clock_tolerance * 1000),
+        repeat=limits.repeat,
+        carry_out=limits.carry_out,
+        attempts=limits.attempts,
+        unfinished=limits.unfinished,
+        patience=Patience(silence=limits.silence, unlinked=limits.unlinked, deadline=limits.deadline),
+    )

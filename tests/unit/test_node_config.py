@@ -1,0 +1,85 @@
+"""The configuration: defaults, overrides, and mistakes named by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quorate.errors import UsageError
+from quorate.node.config import home_of, load, parse
+
+FILE = Path("/home/node/quorate.toml")
+
+
+def test_an_empty_file_gives_the_documented_ports() -> None:
+    settings = parse("", FILE)
+    assert (settings.peer.port, settings.client.port) == (7100, 7200)
+    assert settings.client.bind == "127.0.0.1"
+
+
+def test_without_an_approver_section_nothing_is_approved() -> None:
+    assert parse("", FILE).approver.type == "none"
+
+
+def test_an_environment_variable_goes_above_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_PEER__PORT", "7300")
+    settings = parse('[peer]\nport = 7101\nbind = "127.0.0.1"', FILE)
+    assert (settings.peer.port, settings.peer.bind) == (7300, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[peer]\nport = 7100\nprot = 1", "quorate.toml:3: peer.prot: no such key"),
+        ("\n[pear]\nport = 1", "quorate.toml:2: pear: no such key"),
+        ("surplus = 1", "quorate.toml:1: surplus: no such key"),
+        ('[approver]\ntype = "always"\nverbose = true', "quorate.toml:3: approver.verbose: no such key"),
+        ("[peer]\nport = 70000", "quorate.toml:2: peer.port: "),
+        ("[limits]\nsilence = -1", "quorate.toml:2: limits.silence: "),
+        ("limits.silence = -1", "quorate.toml:1: limits.silence: "),
+        (
+            '[key]\nkey_file = "a"\npassphrase_file = "b"',
+            "quorate.toml:1: key: set passphrase_file or key_file",
+        ),
+        ("[peer\nport = 1", "quorate.toml: not TOML: "),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match="quorate.toml") as refused:
+        parse(text, FILE)
+    assert said in str(refused.value)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(UsageError) as refused:
+        parse("[peer]\nprot = 1\n[client]\nprot = 2", FILE)
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_mistake_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_CLIENT__PORT", "many")
+    with pytest.raises(UsageError, match=r"^QUORATE_CLIENT__PORT: client\.port: "):
+        parse("", FILE)
+
+
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_CLIENT__PROT", "1")
+    with pytest.raises(UsageError, match=r"^QUORATE_CLIENT__PROT: client\.prot: no such key"):
+        parse("", FILE)
+
+
+def test_relative_files_start_from_the_home() -> None:
+    settings = parse('[key]\nkey_file = "node.key"', FILE)
+    assert settings.key.key_file == FILE.parent / "node.key"
+
+
+def test_a_home_without_a_node_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="quorate init"):
+        load(tmp_path)
+
+
+def test_the_home_is_the_option_or_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_HOME", str(tmp_path / "variable"))
+    assert home_of(tmp_path / "option") == tmp_path / "option"
+    assert home_of(None) == tmp_path / "variable"
