@@ -1,0 +1,93 @@
+"""How a command of this program is declared: with ``--home``, ``--credentials`` and ``--json`` on every one.
+
+The three may stand before the noun or after the verb; the later one wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from quorate.cli.output import Output
+from quorate.node.config import home_of
+
+P = ParamSpec("P")
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="The node's directory. [default: $QUORATE_HOME or ~/.quorate]")
+]
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option("--credentials", help="Ask a remote node, with a file written by `quorate client add`."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What every command gets first: whose node it is about, and where its words go."""
+
+    home: Path
+    credentials: Path | None
+    output: Output
+
+
+@dataclass(slots=True)
+class Given:
+    """The common options as they stood before the noun."""
+
+    home: Path | None = None
+    credentials: Path | None = None
+    json: bool = False
+
+
+def common(
+    ctx: typer.Context, home: Home = None, credentials: CredentialsFile = None, json: Json = False
+) -> None:
+    """A virtual signer: weighted-threshold signatures, an approval first, and no key in one place."""
+    ctx.obj = Given(home, credentials, json)
+
+
+Body = Callable[Concatenate[Call, P], Coroutine[Any, Any, None] | None]
+
+
+def command(app: typer.Typer, name: str, text: str | None = None) -> Callable[[Body[P]], Body[P]]:
+    """Register a function ``(call, **options)``, async or not, as the command ``name`` of ``app``. Its help is
+    ``text``, or the function's docstring."""
+
+    def register(body: Body[P]) -> Body[P]:
+        @functools.wraps(body)
+        def run(ctx: typer.Context, **options: Any) -> None:
+            before = ctx.find_root().obj or Given()
+            call = Call(
+                home=home_of(options.pop("home") or before.home),
+                credentials=options.pop("credentials") or before.credentials,
+                output=Output(json=options.pop("json") or before.json),
+            )
+            outcome = body(call, **options)  # type: ignore[call-arg] # the signature below is what typer checks
+            if inspect.iscoroutine(outcome):
+                asyncio.run(outcome)
+
+        declare(run, body)
+        app.command(name, help=text)(run)
+        return body
+
+    return register
+
+
+def declare(run: Callable[..., None], body: Callable[..., Any]) -> None:
+    """Give ``run`` the signature typer reads: the body's own options, then the common ones."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    shared = list(inspect.signature(common, eval_str=True).parameters.values())
+    parameters = [p.replace(kind=keyword) for p in (*own, *shared)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined] # typer would look through it

@@ -1,0 +1,69 @@
+"""The ``quorate`` command: every noun, and the one place where errors become a line and an exit code.
+
+0 done, 1 failed or denied, 2 the command line or the request is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from quorate.cli import client, demo, init, node, operation, peer, sign, vault
+from quorate.cli.command import common
+from quorate.cli.output import Output
+from quorate.errors import QuorateError, UsageError
+
+app = typer.Typer(
+    name="quorate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback()(common)
+for noun in (init, node, demo, sign):
+    noun.register(app)
+for noun, help_text in (
+    (peer, "The other signers this node knows."),
+    (client, "Programs and people that may ask this node."),
+    (vault, "Keys that several signers hold together."),
+    (operation, "What was asked for, who voted how, and what came of it."),
+):
+    group = typer.Typer(no_args_is_help=True, help=help_text)
+    noun.register(group)
+    app.add_typer(group, name=noun.__name__.rsplit(".", 1)[-1])
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    output = Output(json="--json" in arguments)
+    try:
+        app(arguments, prog_name="quorate")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        output.note("stopped")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except QuorateError as error:
+        output.fail(error)
+        return 2 if output.code_of(error) == UsageError.reason or isinstance(error, UsageError) else 1
+    except OSError as error:
+        output.fail(QuorateError(f"{error.filename or 'the system'}: {error.strerror or error}"))
+        return 1
+    except Exception as error:
+        if os.environ.get("QUORATE_DEBUG"):
+            traceback.print_exc()
+        kind = type(error).__name__
+        output.fail(QuorateError(f"a bug in this program: {kind}: {error} (QUORATE_DEBUG=1 shows where)"))
+        return 1
+    return 0

@@ -1,0 +1,86 @@
+"""``quorate run`` and ``quorate status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from quorate.ceremony.ports import NodeStatus
+from quorate.cli.command import Call, command
+from quorate.cli.connection import connect
+from quorate.cli.views import coloured, time_of, vault_record
+from quorate.identifiers import DeviceId
+from quorate.node import daemon
+from quorate.node.daemon import Ready
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "run")
+    async def run(call: Call) -> None:
+        """Run this node until SIGTERM or Ctrl-C. Its log goes to stderr, one JSON object per line."""
+
+        def ready(news: Ready) -> None:
+            again = f", started {news.boot} times" if news.boot > 1 else ""
+            call.output.show(
+                {"ready": True, **asdict(news)},
+                f"[bold]{escape(news.name)}[/] is ready: peers at {news.peer_address}, clients at "
+                f"{news.client_address}, {news.peers} peers known, approver {news.approver}{again}",
+            )
+
+        await daemon.run(call.home, ready=ready)
+
+    @command(app, "status")
+    async def status(call: Call) -> None:
+        """How this node is: since when it runs, its peers, its vaults, what is unfinished."""
+        async with connect(call) as node:
+            view = await node.status()
+        call.output.show(status_record(view), status_text(view))
+
+
+def status_record(view: NodeStatus) -> dict[str, Any]:
+    names = names_of(view)
+    return {
+        "device": view.device,
+        "name": view.name,
+        "version": view.version,
+        "started": time_of(view.started_ms),
+        "boot": view.boot,
+        "restarted": view.boot > 1,
+        "peers": [
+            {"id": device, "name": names.get(device), "connected": up} for device, up in view.peers.items()
+        ],
+        "vaults": [vault_record(vault) for vault in view.vaults],
+        "unfinished": view.unfinished,
+    }
+
+
+def status_text(view: NodeStatus) -> Group:
+    names = names_of(view)
+    table = Table.grid(padding=(0, 2))
+    verb = "restarted" if view.boot > 1 else "started"
+    since = datetime.fromtimestamp(view.started_ms / 1000).astimezone()
+    table.add_row("[bold]node", f"[bold]{escape(view.name)}[/] [dim]{view.device} version {view.version}[/]")
+    table.add_row("running", f"{verb} {since:%Y-%m-%d %H:%M:%S} (start {view.boot})")
+    away = [escape(names.get(device, device)) for device, up in view.peers.items() if not up]
+    missing = f", [yellow]not connected: {', '.join(away)}[/]" if away else ""
+    table.add_row("peers", f"{sum(view.peers.values())}/{len(view.peers)}{missing}")
+    for vault in view.vaults:
+        online = sum(signer.weight for signer in vault.signers if signer.online)
+        table.add_row(
+            "vault",
+            f"{escape(vault.name)} {coloured(vault.state)} [dim]{vault.id}[/], epoch {vault.epoch}, "
+            f"online weight {online}, threshold {vault.threshold}",
+        )
+    table.add_row("unfinished", str(view.unfinished))
+    return Group(table)
+
+
+def names_of(view: NodeStatus) -> dict[DeviceId, str]:
+    """Names by device id, as far as the vaults' rosters tell."""
+    return {signer.device: signer.name for vault in view.vaults for signer in vault.signers}

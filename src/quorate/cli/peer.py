@@ -1,0 +1,107 @@
+"""``quorate peer``: add, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from quorate.ceremony.identity import fingerprint, read_card
+from quorate.ceremony.ports import Peer
+from quorate.cli.command import Call, command
+from quorate.cli.connection import registry
+from quorate.cli.views import rows
+from quorate.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "add")
+    async def add(
+        call: Call,
+        cards: Annotated[
+            list[Path], typer.Argument(metavar="CARD...", help="Device cards of the other signers.")
+        ],
+        yes: Annotated[
+            bool, typer.Option("--yes", "-y", help="The fingerprints have been compared; do not ask.")
+        ] = False,
+    ) -> None:
+        """Trust other signers by their device cards, on a running node too. Compare every fingerprint by another way
+        than the card came."""
+        async with registry(call) as book:
+            known = {peer.device: peer for peer in await book.peers()}
+            me = next(iter(known))
+            for path in cards:
+                peer = read(path)
+                held = known.get(peer.device)
+                if peer.device == me:
+                    call.output.show(
+                        record(peer) | {"added": False}, f"{escape(peer.name)}: this node itself, skipped"
+                    )
+                elif held is not None and held.card == peer.card:
+                    call.output.show(record(peer) | {"added": False}, f"{escape(peer.name)}: known already")
+                else:
+                    if not yes and held is None:
+                        confirm(call, peer)
+                    added = await book.add_peer(peer.card)
+                    text = (
+                        f"[green]✓[/] {escape(added.name)} at {escape(added.address)}  {fingerprint(added)}"
+                    )
+                    call.output.show(record(added) | {"added": True}, text)
+
+    @command(app, "list")
+    async def list_(call: Call) -> None:
+        """The signers this node trusts, and whether they are connected."""
+        async with registry(call) as book:
+            peers = await book.peers()
+            links = await book.links()
+        if call.output.json:
+            for peer in peers:
+                call.output.line(record(peer) | {"connected": links.get(peer.device)})
+            return
+        body = (
+            (
+                escape(peer.name),
+                peer.device,
+                escape(peer.address),
+                "this node" if number == 0 else connection(links.get(peer.device)),
+                fingerprint(peer),
+            )
+            for number, peer in enumerate(peers)
+        )
+        call.output.out.print(rows(("NAME", "DEVICE", "ADDRESS", "LINK", "FINGERPRINT"), body))
+
+
+def connection(connected: bool | None) -> str:
+    return {True: "[green]connected[/]", False: "[yellow]not connected[/]", None: "[dim]node not running[/]"}[
+        connected
+    ]
+
+
+def confirm(call: Call, peer: Peer) -> None:
+    if call.output.json or not call.output.out.is_terminal:
+        raise UsageError(f"{peer.name}: compare fingerprint {fingerprint(peer)} and say --yes")
+    call.output.out.print(
+        f"[bold]{escape(peer.name)}[/] at {escape(peer.address)}\n  fingerprint [bold]{fingerprint(peer)}[/]"
+    )
+    typer.confirm("  Does its operator read out the same?", abort=True)
+
+
+def read(path: Path) -> Peer:
+    try:
+        return read_card(path.read_text())
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}", code=error.code) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a device card") from None
+
+
+def record(peer: Peer) -> dict[str, Any]:
+    return {
+        "device": peer.device,
+        "name": peer.name,
+        "address": peer.address,
+        "rev": peer.rev,
+        "fingerprint": fingerprint(peer),
+    }

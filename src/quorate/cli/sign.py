@@ -1,0 +1,124 @@
+"""``quorate sign``, ``batch-sign`` and ``verify``."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.ceremony.ports import State
+from quorate.cli.command import Body, Call, command
+from quorate.cli.connection import connect, finish
+from quorate.cli.views import operation_record, operation_text
+from quorate.errors import UsageError
+from quorate.operations.kinds import Algorithm, SigningData
+from quorate.operations.payload import messages
+from quorate.primitives.verify import verify_ed25519
+
+TEXT = "text/plain"
+HEX = "application/octet-stream+hex"
+BASE64 = "application/octet-stream+base64"
+
+Texts = Annotated[list[str] | None, typer.Option("--text", help="The message as text.")]
+Hexes = Annotated[list[str] | None, typer.Option("--hex", help="The message in hexadecimal.")]
+Base64s = Annotated[list[str] | None, typer.Option("--base64", help="The message in base64.")]
+Files = Annotated[list[Path] | None, typer.Option("--file", help="A file whose bytes are the message.")]
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "sign", "Sign one message, once enough weight approves.")(asking(batch=False))
+    command(app, "batch-sign", "Sign several messages in one ceremony: all or none.")(asking(batch=True))
+    command(app, "verify")(verify)
+
+
+def asking(*, batch: bool) -> Body[...]:
+    async def ask(
+        call: Call,
+        vault: Annotated[str, typer.Option("--vault", help="Name or id.")],
+        text: Texts = None,
+        hex_: Hexes = None,
+        base64_: Base64s = None,
+        file: Files = None,
+        alg: Annotated[str, typer.Option("--alg", help="EDDSA.")] = Algorithm.EDDSA.value,
+        path: Annotated[str, typer.Option("--path", help="Derivation path, such as m/0/5.")] = "",
+        wait: Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")] = False,
+        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
+        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
+        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+    ) -> None:
+        content_type, data = payload_of(text, hex_, base64_, file)
+        async with connect(call) as node:
+            with call.output.progress("asking for a signature") as tell:
+                view = await node.sign(
+                    vault=vault,
+                    data=data,
+                    batch=batch,
+                    content_type=content_type,
+                    algorithm=alg,
+                    derivation_path=path,
+                    idempotency_key=idempotency_key or uuid.uuid4().hex,
+                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                )
+                if wait:
+                    view = await finish(node, view, timeout=timeout, tell=tell)
+        call.output.show(operation_record(view), operation_text(view))
+        if wait and view.state is not State.COMPLETED:
+            raise typer.Exit(1)
+
+    return ask
+
+
+def verify(
+    call: Call,
+    public_key: Annotated[str, typer.Option("--public-key", metavar="HEX", help="32 bytes.")],
+    signature: Annotated[str, typer.Option("--signature", metavar="HEX", help="64 bytes.")],
+    text: Texts = None,
+    hex_: Hexes = None,
+    base64_: Base64s = None,
+    file: Files = None,
+) -> None:
+    """Check an Ed25519 signature, offline. Exit code 1 if it does not hold."""
+    content_type, data = payload_of(text, hex_, base64_, file)
+    signing = SigningData(
+        data=tuple(data), content_type=content_type, algorithm=Algorithm.EDDSA, derivation_path=""
+    )
+    read = messages(signing)
+    if len(read) != 1:
+        raise UsageError(f"verify takes one message, not {len(read)}")
+    holds = verify_ed25519(
+        key_bytes("--public-key", public_key), read[0], key_bytes("--signature", signature)
+    )
+    call.output.show({"valid": holds}, "[green]valid[/]" if holds else "[red]not valid[/]")
+    if not holds:
+        raise typer.Exit(1)
+
+
+def payload_of(
+    text: Sequence[str] | None,
+    hex_: Sequence[str] | None,
+    base64_: Sequence[str] | None,
+    file: Sequence[Path] | None,
+) -> tuple[str, list[str]]:
+    """The content type and the payloads of the one form that was used."""
+    forms = {
+        "--text": (TEXT, list(text or ())),
+        "--hex": (HEX, list(hex_ or ())),
+        "--base64": (BASE64, list(base64_ or ())),
+        "--file": (BASE64, [base64.b64encode(path.read_bytes()).decode() for path in file or ()]),
+    }
+    used = [form for form, (_, data) in forms.items() if data]
+    if len(used) != 1:
+        given = " and ".join(used) or "none"
+        raise UsageError(f"give the message as one of {', '.join(forms)}; given: {given}")
+    return forms[used[0]]
+
+
+def key_bytes(option: str, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise UsageError(f"{option}: not hexadecimal") from None

@@ -1,0 +1,159 @@
+"""Operations and vaults as records for programs and as short text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
+from quorate.identifiers import DeviceId
+
+COLOURS = {
+    "COMPLETED": "green",
+    "REJECTED": "red",
+    "FAILED": "red",
+    "EXPIRED": "yellow",
+    "CANCELLED": "yellow",
+    "approve": "green",
+    "reject": "red",
+    "abstain": "yellow",
+    "ready": "green",
+}
+FINAL = frozenset({State.COMPLETED, State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED})
+
+
+def coloured(word: str) -> str:
+    return f"[{COLOURS.get(word, 'cyan')}]{word}[/]"
+
+
+def time_of(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def vault_record(vault: VaultView) -> dict[str, Any]:
+    return {
+        "vault": vault.id,
+        "name": vault.name,
+        "state": vault.state,
+        "epoch": vault.epoch,
+        "threshold": vault.threshold,
+        "certificate": vault.certificate_hash.hex(),
+        "signers": [
+            {"id": signer.device, "name": signer.name, "weight": signer.weight, "online": signer.online}
+            for signer in vault.signers
+        ],
+        "public_keys": {str(curve): key.hex() for curve, key in vault.public_keys.items()},
+        "chain_codes": {str(curve): code.hex() for curve, code in vault.chain_codes.items()},
+        "xpubs": {str(curve): xpub for curve, xpub in vault.xpubs.items()},
+    }
+
+
+def vault_text(vault: VaultView) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]vault", f"[bold]{escape(vault.name)}[/] [dim]{vault.id}[/]")
+    table.add_row("state", f"{coloured(vault.state)}, epoch {vault.epoch}")
+    members = ", ".join(f"{escape(signer.name)} {signer.weight}" for signer in vault.signers)
+    table.add_row("signers", f"{members}; threshold {vault.threshold}")
+    if away := [escape(signer.name) for signer in vault.signers if not signer.online]:
+        table.add_row("offline", f"[yellow]{', '.join(away)}")
+    for curve, key in vault.public_keys.items():
+        table.add_row(str(curve), key.hex())
+    for curve, xpub in vault.xpubs.items():
+        table.add_row(f"[dim]xpub {curve}", f"[dim]{xpub}")
+    return table
+
+
+def signature_record(signature: SignatureView) -> dict[str, Any]:
+    return {
+        "algorithm": signature.algorithm,
+        "message_hex": signature.message.hex(),
+        "signature_hex": signature.signature.hex(),
+        "public_key_hex": signature.public_key.hex(),
+    }
+
+
+def operation_record(view: OperationView) -> dict[str, Any]:
+    return {
+        "operation": view.id,
+        "kind": view.kind,
+        "vault": view.vault,
+        "state": str(view.state),
+        "created": time_of(view.created_ms),
+        "expires": time_of(view.expires_ms),
+        "proposer": view.proposer,
+        **ballot_record(view),
+        "attempt": view.attempt,
+        "reason": view.reason,
+        "detail": view.detail,
+        "culprits": list(view.culprits),
+        "signature_may_exist": view.signature_may_exist,
+        "signers": list(view.signers),
+        "signatures": [signature_record(signature) for signature in view.signatures],
+    }
+
+
+def ballot_record(view: OperationView) -> dict[str, Any]:
+    return {
+        "votes": [
+            {"id": vote.device, "name": vote.name, "weight": vote.weight, "verdict": vote.verdict}
+            for vote in view.votes
+        ],
+        "approved_weight": view.approved_weight,
+        "threshold": view.threshold,
+    }
+
+
+def operation_text(view: OperationView) -> RenderableType:
+    names = names_of(view)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]operation", f"[bold]{view.id}[/] [dim]{view.kind}[/]")
+    table.add_row("state", coloured(str(view.state)))
+    table.add_row("votes", ballot_text(view))
+    if view.reason or view.detail:
+        table.add_row("why", escape(reason_of(view)))
+    if view.culprits:
+        table.add_row("because of", f"[red]{', '.join(names.get(each, each) for each in view.culprits)}")
+    if view.signature_may_exist and view.state is not State.COMPLETED:
+        table.add_row("[yellow]beware", "a signature share left this node: a signature may exist")
+    if view.signers:
+        table.add_row("signers", ", ".join(names.get(each, each) for each in view.signers))
+    return Group(table, *(Text(signature.signature.hex()) for signature in view.signatures))
+
+
+def ballot_text(view: OperationView) -> str:
+    said = (
+        f"{escape(vote.name)} ({vote.weight}) {coloured(vote.verdict or 'no answer yet')}"
+        for vote in view.votes
+    )
+    return f"{', '.join(said)}; approved {view.approved_weight} of {view.threshold} needed"
+
+
+def reason_of(view: OperationView) -> str:
+    """Why an operation ended as it did, with names in place of device ids."""
+    said = ": ".join(part for part in (view.reason, view.detail) if part)
+    return named(said, names_of(view))
+
+
+def names_of(view: OperationView) -> dict[DeviceId, str]:
+    return {vote.device: vote.name for vote in view.votes}
+
+
+def named(text: str, names: Mapping[DeviceId, str]) -> str:
+    for device, name in names.items():
+        text = text.replace(device, f"{name} ({device})")
+    return text
+
+
+def rows(headings: Iterable[str], body: Iterable[Iterable[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading)
+    for row in body:
+        table.add_row(*row)
+    return table
