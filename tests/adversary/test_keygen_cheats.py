@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from quorate.curves import ED25519, SECP256K1, Group, Point, SecretVector, group_of
 from quorate.errors import ProtocolAbort
-from quorate.identifiers import Curve, DeviceId, SessionId
+from quorate.identifiers import Curve, DeviceId, Epoch, SessionId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.certificate import CURVES
 from quorate.protocols.complaint import Complaint, Verdict, complain
 from quorate.protocols.dealing import Shares
 from quorate.protocols.keygen import Commit, Dealing, Opening, Proof, combine, create, keygen
-from quorate.protocols.quorum import Sharing
+from quorate.protocols.quorum import KeyShare, Sharing, quorum_of
 from quorate.wire.codec import Message, encode
 from quorate.wire.envelope import ALL
 from quorate.wire.net import Net, gather
@@ -269,11 +269,11 @@ FALSE_EVIDENCE: dict[str, Callable[[Net], Complaint]] = {
 }
 
 
-@breaks("W-3.3", "W-3.4")
+@breaks("W-3.2", "W-3.3")
 @pytest.mark.parametrize("name", FALSE_EVIDENCE)
 def test_a_complaint_with_false_evidence_names_the_complainer(name: str) -> None:
     outcome = complaining(FALSE_EVIDENCE[name])
-    assert_all_name(outcome, CHEAT, "W-3.3" if name == "another session key" else "W-3.4")
+    assert_all_name(outcome, CHEAT, "W-3.2" if name == "another session key" else "W-3.3")
 
 
 @pytest.mark.parametrize("lied_to", [VICTIM, OTHER])
@@ -485,4 +485,22 @@ def test_a_share_that_comes_to_zero_is_refused(group: Group) -> None:
     ]
     with pytest.raises(ProtocolAbort, match=r"KG-5\.2") as raised:
         combine(group.curve, seat, dealing_of([(g, g, g)] * 2, parts))
+    assert not raised.value.culprits
+
+
+@breaks("KG-5.3")
+@pytest.mark.parametrize("group", [SECP256K1, ED25519], ids=lambda group: group.curve)
+def test_a_signer_whose_image_is_the_identity_is_refused(group: Group) -> None:
+    """f(x) = 1 - x: zero at the first signer's index."""
+    g, roster = group.generator, sharing([1, 1], 2)
+    share = KeyShare(
+        curve=group.curve,
+        device=roster.devices[1],
+        indices=range(2, 3),
+        secret=group.secret_vector(bytes(group.scalar_of(-1))),
+        commitment=(g, -g),
+        chain_code=bytes(32),
+    )
+    with pytest.raises(ProtocolAbort, match=r"KG-5\.3") as raised:
+        quorum_of(share, roster, roster.devices, vault=VAULT, epoch=Epoch(0), certificate=bytes(32))
     assert not raised.value.culprits

@@ -19,7 +19,16 @@ from quorate.protocols.eddsa import frost
 from tests.oracle import frost as oracle
 from tests.protocols.vaults import Vault, sign, vault_of
 
-SMALL = [([1], 1), ([2], 2), ([1, 1], 2), ([2, 1, 1], 3), ([1, 1, 1], 2), ([3, 2, 2, 1], 5), ([4, 6, 10], 11)]
+SMALL = [
+    ([1], 1),
+    ([2], 2),
+    ([1, 1], 2),
+    ([2, 1, 1], 3),
+    ([2, 1], 1),
+    ([1, 1, 1], 2),
+    ([3, 2, 2, 1], 5),
+    ([4, 6, 10], 11),
+]
 
 EXAMPLES = settings(
     derandomize=True, max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]

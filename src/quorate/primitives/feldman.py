@@ -13,12 +13,6 @@ from quorate.curves import Group, Point, Randomness, Scalar, SecretVector
 _COEFFICIENT_BYTES = 16
 
 
-def image(commitment: Sequence[Point], indices: Sequence[int], weights: Sequence[Scalar]) -> Point:
-    """Σ_x weight_x·f(x)·G = Σ_k (Σ_x weight_x·x^k)·F_k. Everything here is public."""
-    group = commitment[0].group
-    return group.combination(power_sums(group, indices, weights, len(commitment)), commitment)
-
-
 def power_sums(
     group: Group, indices: Sequence[int], weights: Sequence[Scalar], terms: int
 ) -> tuple[Scalar, ...]:

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from quorate.curves import Point, SecretScalar, SecretVector, group_of, lagrange_at_zero
-from quorate.errors import Bug, Corrupt, UsageError
+from quorate.curves import Point, Scalar, SecretScalar, SecretVector, group_of, lagrange_at_zero
+from quorate.errors import Bug, Corrupt, UsageError, require
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.primitives import feldman
@@ -98,7 +98,7 @@ def quorum_of(
     group = group_of(share.curve)
     coefficients = iter(lagrange_at_zero(group, [x for seat in seats for x in seat.indices]))
     weights = {seat.device: tuple(next(coefficients) for _ in seat.indices) for seat in seats}
-    images = {s.device: feldman.image(share.commitment, s.indices, weights[s.device]) for s in seats}
+    images = {seat.device: _image(share.commitment, seat.indices, weights[seat.device]) for seat in seats}
     if group.sum(list(images.values())) != share.public_key:
         raise Bug("the images of a quorum do not add up to the public key")
     secret = share.secret.inner(weights[share.device])
@@ -111,10 +111,24 @@ def quorum_of(
         seats=seats, secret=secret, images=images, public_key=share.public_key, chain_code=share.chain_code,
         hedge=_hedge(share.secret),
     )  # fmt: skip
-    while len(share.quorums) >= _CACHED_QUORUMS:
-        share.quorums.pop(list(share.quorums)[0], None)
+    if len(share.quorums) >= _CACHED_QUORUMS:
+        share.quorums.clear()
     share.quorums[chosen] = quorum
     return quorum
+
+
+def _image(commitment: tuple[Point, ...], indices: range, weights: tuple[Scalar, ...]) -> Point:
+    """P_{i,S} = Σ_k (Σ_x λ_x·x^k)·F_k: as many points as the polynomial has coefficients, whatever the weight.
+
+    Where those sums all vanish a party adds nothing to this set, whatever the key. That takes more indices than the
+    threshold, and is no reason to refuse.
+    """
+    group = commitment[0].group
+    sums = feldman.power_sums(group, indices, weights, len(commitment))
+    image = group.combination(sums, commitment)
+    idle = all(total.is_zero() for total in sums)
+    require(idle or not image.is_identity, "KG-5.3 image")
+    return image
 
 
 def _hedge(shares: SecretVector) -> SecretBytes:

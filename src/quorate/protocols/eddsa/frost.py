@@ -78,7 +78,6 @@ async def sign(
         raise UsageError("a signing session has the parties of its quorum, on Ed25519")
     if not 1 <= len(messages) <= MAX_MESSAGES:
         raise UsageError(f"one session signs 1 to {MAX_MESSAGES} messages, not {len(messages)}")
-    require(not any(image.is_identity for image in quorum.images.values()), "ED-1.1 image")
     public_key = tweaked(quorum.public_key, tweak)
     net = net.over(ED25519)
     nonces = [make_nonces(quorum.hedge, net.sid, m, item, rng) for item, m in enumerate(messages)]
@@ -86,7 +85,7 @@ async def sign(
         mine = Commitments(pairs=tuple(Pair(hiding=n.hiding, binding=n.binding) for n in nonces))
         commitments = await net.echo(mine)
         for device, heard in commitments.items():
-            require(len(heard.pairs) == len(messages), "ED-1.2 count", device)
+            require(len(heard.pairs) == len(messages), "ED-1.1 count", device)
         assignment = hashes.assignment_of(quorum)
         signings = []
         for item, message in enumerate(messages):

@@ -70,7 +70,7 @@ def group_commitment(pairs: Pairs, factors: Mapping[int, Scalar]) -> Point:
     hiding = ED25519.sum([d for d, _ in pairs.values()])
     binding = ED25519.combination([factors[i] for i in pairs], [e for _, e in pairs.values()])
     commitment = hiding + binding
-    require(not commitment.is_identity, "ED-1.3 group commitment")
+    require(not commitment.is_identity, "ED-1.2 group commitment")
     return commitment
 
 
