@@ -113,7 +113,8 @@ class Database:
 
     def scrub(self) -> None:
         """Fold the log into the file and empty it, so that what was deleted is overwritten in both. Best effort."""
-        self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(StoreError):
+            self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Finish the changes that wait, and let go of the file. A second call does nothing."""

@@ -28,6 +28,7 @@ from quorate.storage.keywrap import KeySource
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
 from quorate.storage.sealed import NodeSecret, Place, Sealer
+from quorate.storage.votes import VoteBook
 
 ROOM = 64 << 20
 _CHECK = b"quorate/v1/store-check"
@@ -40,7 +41,7 @@ class Boot(NamedTuple):
     id: bytes
 
 
-class SqliteLedger(OperationJournal, EpochShelf, PeerBook, ClientBook):
+class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook):
     """``ceremony.ports.Ledger`` on one SQLite file, with what else a node keeps. One process at a time holds it."""
 
     def __init__(

@@ -1,17 +1,19 @@
-"""The operation journal: operations, the sessions they consumed, decisions and votes."""
+"""The operation journal: operations, their attempts, and the sessions these consumed."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
-from quorate.ceremony.ports import Decision, DecisionRow, OperationRow, State, Verdict
-from quorate.errors import Corrupt, StoreError
+from quorate.ceremony.ports import OperationRow, State, Verdict
+from quorate.errors import Corrupt
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
+from quorate.storage.votes import last_decision
 
 _COLUMNS = (
     "id, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason, detail,"
@@ -24,7 +26,7 @@ _UNFINISHED = "state IN ('PROPOSED', 'VOTING', 'APPROVED', 'RUNNING')"
 
 
 class OperationJournal:
-    """The part of the ledger that remembers what was asked for, and what this node did about it."""
+    """The part of the ledger that remembers what was asked for, and how far it got."""
 
     _database: Database
     _now_ms: Callable[[], int]
@@ -35,15 +37,16 @@ class OperationJournal:
         def change(connection: sqlite3.Connection) -> OperationRow:
             if (known := _find(connection, row.id)) is not None:
                 return known
+            kept = replace(row, updated_ms=row.updated_ms or self._now_ms())
             connection.execute(
                 f"INSERT INTO operations ({_COLUMNS}) VALUES ({', '.join('?' * 16)})",  # noqa: S608
                 (
                     row.id, row.digest, row.kind, row.vault, row.proposer, row.proposal, row.state.value,
                     row.created_ms, row.expires_ms, row.attempt, row.released, row.reason, row.detail,
-                    json.dumps(row.culprits), row.result, row.updated_ms or self._now_ms(),
+                    json.dumps(row.culprits), row.result, kept.updated_ms,
                 ),
             )  # fmt: skip
-            return _existing(connection, row.id)
+            return kept
 
         return self._database.write("add_operation", change)
 
@@ -137,7 +140,7 @@ class OperationJournal:
             begun = connection.execute(
                 "SELECT 1 FROM consumed_sessions WHERE operation = ? AND attempt = ?", (operation, attempt)
             ).fetchone()
-            decided = _decision(connection, operation)
+            decided = last_decision(connection, operation)
             if begun is None or decided is None or decided.digest != digest:
                 return False
             if decided.decision.verdict is not Verdict.APPROVE:
@@ -149,69 +152,10 @@ class OperationJournal:
 
         return self._database.write("release", change)
 
-    # --- decisions and votes
-
-    def record_decision(self, row: DecisionRow) -> None:
-        """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
-
-        def change(connection: sqlite3.Connection) -> None:
-            if _existing(connection, row.operation).digest != row.digest:
-                raise StoreError(
-                    f"ST-3.5 decision: operation {row.operation}: it is about another digest than the journal's"
-                )
-            said = row.decision
-            connection.execute(
-                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    row.operation,
-                    row.digest,
-                    said.verdict.name,
-                    said.approver,
-                    said.rule,
-                    said.explanation,
-                    row.at_ms,
-                ),
-            )
-
-        self._database.write("record_decision", change)
-
-    def decision(self, operation: OperationId) -> DecisionRow | None:
-        return self._database.read(lambda connection: _decision(connection, operation))
-
-    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
-        """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""
-
-        def change(connection: sqlite3.Connection) -> bytes:
-            _existing(connection, operation)
-            connection.execute(
-                "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
-                (operation, voter, vote),
-            )
-            standing: bytes
-            (standing,) = connection.execute(
-                "SELECT vote FROM votes WHERE operation = ? AND voter = ?", (operation, voter)
-            ).fetchone()
-            return standing
-
-        return self._database.write("record_vote", change)
-
-    def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]:
-        query = "SELECT voter, vote FROM votes WHERE operation = ? ORDER BY voter"
-        return self._database.read(
-            lambda connection: dict(connection.execute(query, (operation,)).fetchall())
-        )
-
 
 def _find(connection: sqlite3.Connection, operation: OperationId) -> OperationRow | None:
     row = connection.execute(f"{_SELECT} WHERE id = ?", (operation,)).fetchone()
     return None if row is None else _operation(row)
-
-
-def _existing(connection: sqlite3.Connection, operation: OperationId) -> OperationRow:
-    if (row := _find(connection, operation)) is None:
-        raise StoreError(f"operation {operation} is not in the journal")
-    return row
 
 
 def _operation(row: Sequence[object]) -> OperationRow:
@@ -240,22 +184,6 @@ def _operation(row: Sequence[object]) -> OperationRow:
         )
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise Corrupt(f"operations: operation {identifier} does not read: {error}") from None
-
-
-def _decision(connection: sqlite3.Connection, operation: OperationId) -> DecisionRow | None:
-    row = connection.execute(
-        "SELECT digest, verdict, approver, rule, explanation, at_ms FROM decisions"
-        " WHERE operation = ? ORDER BY number DESC LIMIT 1",
-        (operation,),
-    ).fetchone()
-    if row is None:
-        return None
-    digest, verdict, approver, rule, explanation, at_ms = row
-    try:
-        said = Decision(verdict=Verdict[verdict], approver=approver, rule=rule, explanation=explanation)
-        return DecisionRow(operation=operation, digest=_bytes(digest), decision=said, at_ms=_int(at_ms))
-    except (KeyError, TypeError) as error:
-        raise Corrupt(f"decisions: the decision on operation {operation} does not read: {error}") from None
 
 
 def _bytes(value: object) -> bytes:

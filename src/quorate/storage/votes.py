@@ -1,0 +1,91 @@
+"""What approvers decided and signers voted, on operations that are journalled."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from quorate.ceremony.ports import Decision, DecisionRow, Verdict
+from quorate.errors import Corrupt, StoreError
+from quorate.identifiers import DeviceId, OperationId
+from quorate.storage.database import Database
+
+
+class VoteBook:
+    """The part of the ledger that remembers who said yes."""
+
+    _database: Database
+
+    def record_decision(self, row: DecisionRow) -> None:
+        """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            if _digest(connection, row.operation) != row.digest:
+                raise StoreError(
+                    f"ST-3.5 decision: operation {row.operation}: it is about another digest than the journal's"
+                )
+            said = row.decision
+            connection.execute(
+                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    row.operation,
+                    row.digest,
+                    said.verdict.name,
+                    said.approver,
+                    said.rule,
+                    said.explanation,
+                    row.at_ms,
+                ),
+            )
+
+        self._database.write("record_decision", change)
+
+    def decision(self, operation: OperationId) -> DecisionRow | None:
+        return self._database.read(lambda connection: last_decision(connection, operation))
+
+    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
+        """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""
+
+        def change(connection: sqlite3.Connection) -> bytes:
+            _digest(connection, operation)
+            connection.execute(
+                "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
+                (operation, voter, vote),
+            )
+            standing: bytes
+            (standing,) = connection.execute(
+                "SELECT vote FROM votes WHERE operation = ? AND voter = ?", (operation, voter)
+            ).fetchone()
+            return standing
+
+        return self._database.write("record_vote", change)
+
+    def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]:
+        query = "SELECT voter, vote FROM votes WHERE operation = ? ORDER BY voter"
+        return self._database.read(
+            lambda connection: dict(connection.execute(query, (operation,)).fetchall())
+        )
+
+
+def last_decision(connection: sqlite3.Connection, operation: OperationId) -> DecisionRow | None:
+    row = connection.execute(
+        "SELECT digest, verdict, approver, rule, explanation, at_ms FROM decisions"
+        " WHERE operation = ? ORDER BY number DESC LIMIT 1",
+        (operation,),
+    ).fetchone()
+    if row is None:
+        return None
+    digest, verdict, approver, rule, explanation, at_ms = row
+    if not isinstance(digest, bytes) or verdict not in Verdict.__members__ or not isinstance(at_ms, int):
+        raise Corrupt(f"decisions: the decision on operation {operation} does not read")
+    said = Decision(verdict=Verdict[verdict], approver=approver, rule=rule, explanation=explanation)
+    return DecisionRow(operation=operation, digest=digest, decision=said, at_ms=at_ms)
+
+
+def _digest(connection: sqlite3.Connection, operation: OperationId) -> object:
+    """The digest of a journalled operation."""
+    row = connection.execute("SELECT digest FROM operations WHERE id = ?", (operation,)).fetchone()
+    if row is None:
+        raise StoreError(f"operation {operation} is not in the journal")
+    return row[0]
