@@ -46,7 +46,7 @@ def test_an_environment_variable_goes_above_the_file(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(UsageError, match="quorate.toml") as refused:
+    with pytest.raises(UsageError, match=r"quorate\.toml") as refused:
         parse(text, FILE)
     assert said in str(refused.value)
 
