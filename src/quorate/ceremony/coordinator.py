@@ -185,7 +185,7 @@ class Coordinator:
                 if error.code != "UNREACHABLE" and refusals.get(peer) != told:
                     refusals[peer] = told
                     context.board.announce(operation.id)
-                    bell = context.board.bell(operation.id)  # not the one just rung: that would ask again at once
+                    bell = context.board.bell(operation.id)  # not the one just rung, which would ask at once
             except (UsageError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await _rings(bell, context.limits.repeat)
