@@ -20,7 +20,7 @@ from typing import Literal
 
 from quorate.identifiers import DeviceId
 from quorate.node import daemon
-from quorate.node.config import home_of
+from quorate.node.home import home_of
 
 
 class Failpoint:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import UsageError
-from quorate.node.config import home_of, load, parse
+from quorate.node.config import load, parse
+from quorate.node.home import home_of
 
 FILE = Path("/home/node/quorate.toml")
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from quorate.cli.output import Output
-from quorate.node.config import home_of
+from quorate.node.home import home_of
 
 P = ParamSpec("P")
 

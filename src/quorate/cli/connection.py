@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.markup import escape
 
@@ -14,11 +14,12 @@ from quorate.ceremony.ports import OperationView, Peer, VaultView
 from quorate.cli.command import Call
 from quorate.cli.views import FINAL, coloured
 from quorate.identifiers import DeviceId
-from quorate.node import founding
-from quorate.node.registry import Registry
 from quorate.rpc.client import Credentials, NodeClient
 from quorate.rpc.failures import UNREACHABLE, RemoteError
 from quorate.storage import Client
+
+if TYPE_CHECKING:
+    from quorate.node.registry import Registry
 
 GLANCE = 1.0  # seconds between looks at an operation while its progress is shown
 POLL = 0.05
@@ -65,6 +66,8 @@ async def registry(call: Call) -> AsyncIterator[Registrar]:
     except RemoteError as error:
         if call.credentials is not None or error.code != UNREACHABLE:
             raise
+    from quorate.node import founding  # only here: most commands ask a node and need none of it
+
     with founding.at_rest(call.home) as book:
         yield RestingNode(book)
 

@@ -8,33 +8,50 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib import import_module
 
 import typer
 
-from quorate.cli import client, demo, init, node, operation, peer, sign, vault
 from quorate.cli.command import common
 from quorate.cli.output import Output
 from quorate.errors import QuorateError, UsageError
 
-app = typer.Typer(
-    name="quorate",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.callback()(common)
-for noun in (init, node, demo, sign):
-    noun.register(app)
-for noun, help_text in (
-    (peer, "The other signers this node knows."),
-    (client, "Programs and people that may ask this node."),
-    (vault, "Keys that several signers hold together."),
-    (operation, "What was asked for, who voted how, and what came of it."),
-):
-    group = typer.Typer(no_args_is_help=True, help=help_text)
-    noun.register(group)
-    app.add_typer(group, name=noun.__name__.rsplit(".", 1)[-1])
+ALONE = {
+    "init": "init",
+    "run": "node",
+    "status": "node",
+    "demo": "demo",
+    "sign": "sign",
+    "batch-sign": "sign",
+    "verify": "sign",
+}
+NOUNS = {
+    "peer": "The other signers this node knows.",
+    "client": "Programs and people that may ask this node.",
+    "vault": "Keys that several signers hold together.",
+    "operation": "What was asked for, who voted how, and what came of it.",
+}
+
+
+def program(arguments: list[str]) -> typer.Typer:
+    """The commands whose names occur in ``arguments``; if none does, all, for the help. Importing all of them takes
+    longer than most commands do."""
+    app = typer.Typer(
+        name="quorate",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(common)
+    named = {word for word in (*ALONE, *NOUNS) if word in arguments} or {*ALONE, *NOUNS}
+    for module in dict.fromkeys(ALONE[word] for word in ALONE if word in named):
+        import_module(f"quorate.cli.{module}").register(app)
+    for noun in (noun for noun in NOUNS if noun in named):
+        group = typer.Typer(no_args_is_help=True, help=NOUNS[noun])
+        import_module(f"quorate.cli.{noun}").register(group)
+        app.add_typer(group, name=noun)
+    return app
 
 
 def main() -> None:
@@ -44,7 +61,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     output = Output(json="--json" in arguments)
     try:
-        app(arguments, prog_name="quorate")
+        program(arguments)(arguments, prog_name="quorate")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:

@@ -16,16 +16,15 @@ from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.views import coloured, time_of, vault_record
 from quorate.identifiers import DeviceId
-from quorate.node import daemon
-from quorate.node.daemon import Ready
 
 
 def register(app: typer.Typer) -> None:
     @command(app, "run")
     async def run(call: Call) -> None:
         """Run this node until SIGTERM or Ctrl-C. Its log goes to stderr, one JSON object per line."""
+        from quorate.node import daemon  # only here: `status` needs none of it
 
-        def ready(news: Ready) -> None:
+        def ready(news: daemon.Ready) -> None:
             again = f", started {news.boot} times" if news.boot > 1 else ""
             call.output.show(
                 {"ready": True, **asdict(news)},

@@ -11,17 +11,16 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from quorate.errors import Aborted, Denied, PeerError, QuorateError, UsageError
-from quorate.rpc.failures import RemoteError
 
 REMEDIES = {
     "STORE_LOCKED": "check [key] in quorate.toml: it must name the passphrase or key file of `quorate init`",
     "STORE_CORRUPT": "stop this node and restore its store; the other signers are not affected",
-    "UNREACHABLE": "check that the peer runs and that its address is right: `quorate peer list`",
     "UNAUTHENTICATED": "make new credentials with `quorate client add`",
 }
 
 
 WIDTH = 400
+PEER_REMEDY = "check that the peer runs and that its address is right: `quorate peer list`"
 
 
 class Output:
@@ -65,13 +64,13 @@ class Output:
     def fail(self, error: QuorateError) -> None:
         """One clear line: what, who, what to do."""
         code = self.code_of(error)
-        remedy = REMEDIES.get(code, "")
+        remedy = PEER_REMEDY if isinstance(error, PeerError) else REMEDIES.get(code, "")
         if self.json:
             fields: dict[str, Any] = {"error": code, "message": str(error)}
             if remedy:
                 fields["remedy"] = remedy
-            if isinstance(error, PeerError | RemoteError) and error.peer:
-                fields["peer"] = error.peer
+            if peer := getattr(error, "peer", None):
+                fields["peer"] = peer
             if isinstance(error, Aborted) and error.culprits:
                 fields["culprits"] = sorted(error.culprits)
             if isinstance(error, Denied):

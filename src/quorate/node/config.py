@@ -20,8 +20,6 @@ from quorate.approval.configure import ApproverOptions
 from quorate.errors import UsageError
 
 FILE = "quorate.toml"
-DEFAULT_HOME = Path("~/.quorate")
-HOME_VARIABLE = "QUORATE_HOME"
 
 DAY = 24 * 3600
 Seconds = Annotated[float, Field(gt=0, le=30 * DAY, allow_inf_nan=False)]
@@ -113,11 +111,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment above the file; nothing else."""
         return env_settings, init_settings
-
-
-def home_of(given: Path | None) -> Path:
-    """The node's directory: the option, else ``QUORATE_HOME``, else ``~/.quorate``."""
-    return (given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().absolute()
 
 
 def load(home: Path) -> Settings:

@@ -53,7 +53,8 @@ async def run(
             loop.add_signal_handler(number, stop.set)
         try:
             await node.start()
-            warn(settings)
+            if settings.approver.type == "none":
+                log.warning("no approver is configured: this node refuses every operation")
             ready(
                 Ready(
                     name=ledger.me.name,
@@ -73,11 +74,3 @@ async def run(
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
         log.info("stopped")
-
-
-def warn(settings: Settings) -> None:
-    match settings.approver.type:
-        case "none":
-            log.warning("no approver is configured: this node refuses every operation")
-        case "always":
-            log.warning("the approver is `always`: this node approves everything it is asked")
