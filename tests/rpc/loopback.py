@@ -130,3 +130,44 @@ async def talk_garbage(port: int) -> None:
             writer.write_eof()
             await reader.read()
         writer.close()
+
+
+class Wire:
+    """A TCP line to ``port`` that can be cut: then nothing passes and nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._lines: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for line in self._lines:
+            line.cancel()
+        await asyncio.gather(*self._lines, return_exceptions=True)
+
+    def cut(self) -> None:
+        self._whole.clear()
+
+    def mend(self) -> None:
+        self._whole.set()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        for source, sink in ((reader, back), (there, writer)):
+            self._lines.add(asyncio.create_task(self._carry(source, sink)))
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                await self._whole.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()

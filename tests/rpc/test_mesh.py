@@ -12,7 +12,7 @@ from quorate.rpc import options, peer_link
 from quorate.rpc._pb import peer_pb2
 from quorate.rpc.peer_server import REQUESTS_PER_PEER, SERVICE
 from quorate.rpc.tls import create_identity, server_name_of
-from tests.rpc.loopback import PATIENCE, LoopbackNode, card, eventually, introduce, moved, talk_garbage
+from tests.rpc.loopback import PATIENCE, LoopbackNode, Wire, card, eventually, introduce, moved, talk_garbage
 
 Pair = tuple[LoopbackNode, LoopbackNode]
 
@@ -155,7 +155,7 @@ async def test_links_come_back_after_a_peer_restarts(pair: Pair) -> None:
     alice.mesh.post(bob.device, b"waits")
     await bob.serve()
     await eventually(lambda: (alice.device, b"waits") in bob.handler.envelopes)
-    assert alice.mesh.connected(bob.device)
+    await eventually(lambda: alice.mesh.connected(bob.device))
     assert await alice.mesh.request(bob.device, Method.HELLO, b"", timeout=PATIENCE)
 
 
@@ -176,6 +176,70 @@ async def test_a_peer_that_is_down_is_named_and_posting_to_it_never_blocks(
     await bob.serve()
     await eventually(lambda: len(bob.handler.envelopes) == 8)
     assert bob.handler.envelopes == [(alice.device, bytes([number])) for number in range(8)]
+
+
+async def test_envelopes_wait_unharmed_through_any_number_of_attempts_to_connect(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    monkeypatch.setattr(peer_link, "RETRY_SECONDS", 0.01)
+    await bob.silence()
+    await eventually(lambda: not alice.mesh.connected(bob.device))
+    for number in range(5):
+        alice.mesh.post(bob.device, bytes([number]))
+    link = alice.mesh._remotes[bob.device].link
+    attempts = 0
+    inner = link._open
+
+    def counted() -> peer_link.Call:
+        nonlocal attempts
+        attempts += 1
+        return inner()
+
+    monkeypatch.setattr(link, "_open", counted)
+    await eventually(lambda: attempts > 5)
+    await bob.serve()
+    await eventually(lambda: len(bob.handler.envelopes) == 5)
+    assert bob.handler.envelopes == [(alice.device, bytes([number])) for number in range(5)]
+
+
+async def test_a_peer_that_goes_without_a_word_is_noticed_and_linked_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    monkeypatch.setattr(options, "KEEPALIVE", 300)
+    monkeypatch.setattr(options, "KEEPALIVE_TIMEOUT", 300)
+    await bob.silence()
+    await bob.serve()  # with the shorter times
+    async with Wire(bob.port) as wire:
+        alice.know(moved(bob.card, f"127.0.0.1:{wire.port}"))
+        await eventually(lambda: alice.mesh.connected(bob.device))
+        wire.cut()
+        await eventually(lambda: alice.mesh.status()[bob.device].failure.startswith("cannot reach"))
+        wire.mend()
+        await eventually(lambda: alice.mesh.connected(bob.device))
+        await alice.mesh.request(bob.device, Method.HELLO, b"", timeout=PATIENCE)
+
+
+async def test_a_bug_in_writing_is_not_the_end_of_the_link() -> None:
+    faults = [ZeroDivisionError()]
+
+    def observe(direction: str, _: DeviceId, size: int) -> None:
+        if direction == "send" and size == 3 and faults:
+            raise faults.pop()
+
+    alice, bob = LoopbackNode("a", observer=observe), LoopbackNode("b")
+    try:
+        for node in (alice, bob):
+            await node.start()
+        await introduce((alice, bob))
+        for frame in (b"one", b"two", b"three"):
+            alice.mesh.post(bob.device, frame)
+        await eventually(lambda: len(bob.handler.envelopes) == 2)
+    finally:
+        await alice.stop()
+        await bob.stop()
+    assert [frame for _, frame in bob.handler.envelopes] == [b"two", b"three"]
 
 
 async def test_a_queue_is_also_bounded_in_bytes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

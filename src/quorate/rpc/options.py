@@ -10,16 +10,12 @@ ANSWER_LIMIT: Final = 32 << 20
 OVERHEAD: Final = 1 << 10  # protobuf's own bytes around a body
 
 HANDSHAKE_TIMEOUT: Final = 10_000
+# A peer that is gone without a word is noticed after both of these together.
+KEEPALIVE = 2000
+KEEPALIVE_TIMEOUT = 2000
 
 Arguments = list[tuple[str, int | str]]
 
-# A dead peer is noticed after KEEPALIVE + KEEPALIVE_TIMEOUT without a byte from it.
-_KEEPALIVE: Final[Arguments] = [
-    ("grpc.keepalive_time_ms", 2000),
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-]
 _RECONNECT: Final[Arguments] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5000),  # this one is how long an attempt may take
@@ -32,7 +28,7 @@ _NO_PROXY: Final[Arguments] = [("grpc.enable_http_proxy", 0)]
 
 def peer_channel(server_name: str) -> Arguments:
     return [
-        *_KEEPALIVE,
+        *_keepalive(),
         *_RECONNECT,
         *_OWN_CONNECTION,
         *_NO_PROXY,
@@ -44,9 +40,8 @@ def peer_channel(server_name: str) -> Arguments:
 
 def peer_server() -> Arguments:
     return [
-        *_KEEPALIVE,
-        ("grpc.http2.min_ping_interval_without_data_ms", 1000),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+        *_keepalive(),
+        ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE // 2),
         ("grpc.max_concurrent_streams", 256),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT),
         *message_limits(receive=PEER_BODY_LIMIT, send=PEER_BODY_LIMIT),
@@ -73,6 +68,17 @@ def node_server() -> Arguments:
         ("grpc.max_concurrent_streams", 512),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT),
         ("grpc.so_reuseport", 0),
+    ]
+
+
+def _keepalive() -> Arguments:
+    return [
+        ("grpc.keepalive_time_ms", KEEPALIVE),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT),
+        # Another ping may be under way when the line goes dead, for bandwidth: the keepalive ping then waits for it.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
 
 

@@ -25,6 +25,7 @@ ACK_EVERY = 32  # frames
 PROBE_SECONDS = 1.0
 SILENT_SECONDS = 4.0  # without an acknowledgement: not connected
 RETRY_SECONDS = 0.2
+BROKEN = (grpc.aio.AioRpcError, asyncio.InvalidStateError)  # how a write fails when the stream has ended
 
 log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ class PeerLink:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._probe_due = True
+        self._probe_due = False
         self._number = self._acknowledged = 0
         self._asked: deque[tuple[int, float]] = deque()
         self._heard: float | None = None
@@ -108,25 +109,42 @@ class PeerLink:
                 self._failed("the peer ended the link")
             except grpc.aio.AioRpcError as error:
                 self._failed(self._explain(error))
+            except Exception:
+                log.exception("bug in a link", peer=self._peer)
+                self._failed("a bug of ours")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _stream(self) -> None:
         call = self._open()
         self._number = self._acknowledged = 0
         self._asked.clear()
-        self._probe_due = True
+        reader = asyncio.create_task(self._read(call))
         writer = asyncio.create_task(self._write(call))
         try:
-            while isinstance(ack := await call.read(), peer_pb2.LinkAck):
-                self._on_ack(ack.acknowledged)
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if not reader.done() and not isinstance(writer.exception(), BROKEN):
+                call.cancel()
+                await writer
+            # When a stream breaks, it is the reader that is told why.
+            await reader
         finally:
             self._heard = None
-            writer.cancel()
-            # The reader has the reason; the writer's is the same one, or that we stopped it.
-            await asyncio.gather(writer, return_exceptions=True)
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+    async def _read(self, call: Call) -> None:
+        while isinstance(ack := await call.read(), peer_pb2.LinkAck):
+            self._on_ack(ack.acknowledged)
 
     async def _write(self, call: Call) -> None:
         """The one writer: gRPC refuses concurrent writes on a stream."""
+        self._probe_due = False
+        await self._send(call, b"", acknowledge=True)
+        # Until the peer has answered there may be no stream, and what is written to none is lost.
+        while self._heard is None:
+            self._wake.clear()
+            await self._wake.wait()
         timer = asyncio.create_task(self._probe())
         try:
             while True:
@@ -143,7 +161,7 @@ class PeerLink:
     async def _write_next(self, call: Call) -> None:
         envelope = self._queue.popleft()
         self._queued_bytes -= len(envelope)
-        self._dropping = False
+        self._dropping = self._dropping and bool(self._queue)
         if self._before_send is not None:
             self._before_send(len(envelope))
         await self._send(call, envelope, acknowledge=(self._number + 1) % ACK_EVERY == 0)
