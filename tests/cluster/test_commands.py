@@ -1,0 +1,179 @@
+"""The command line against running nodes: as their owner over the socket, and as an application with credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cli.main import run
+from quorate.identifiers import Curve
+from tests.cluster.conftest import WEIGHTS, Signers
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+def quorate(capsys: pytest.CaptureFixture[str]) -> Command:
+    async def command(*arguments: object) -> Said:
+        code = await asyncio.to_thread(run, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Said(code, said.out, said.err)
+
+    return command
+
+
+async def test_status_names_the_vaults_and_the_peers(signers: Signers, quorate: Command) -> None:
+    [said] = (await quorate("status", "--home", signers["alice"].home, "--json")).lines
+    assert said["name"] == "alice"
+    assert sum(peer["connected"] for peer in said["peers"]) >= 2
+    assert "ready" in [vault["state"] for vault in said["vaults"] if vault["name"] == "ops"]
+    told = await quorate("status", "--home", signers["alice"].home)
+    assert "ops" in told.out
+
+
+async def test_a_vault_is_created_and_shown_the_same_at_another_node(
+    signers: Signers, quorate: Command
+) -> None:
+    seats = [word for name, weight in WEIGHTS.items() for word in ("--set", f"{name}={weight}")]
+    made = await quorate(
+        "vault",
+        "create",
+        "treasury",
+        *seats,
+        "--threshold",
+        3,
+        "--wait",
+        "--json",
+        "--home",
+        signers["alice"].home,
+    )
+    assert made.code == 0, made.err
+    [vault] = made.lines
+    assert vault["state"] == "ready"
+    shown = await quorate("vault", "show", vault["vault"], "--home", signers["carol"].home, "--json")
+    assert shown.lines[0]["public_keys"] == vault["public_keys"]
+    listed = await quorate("vault", "list", "--home", signers["bob"].home)
+    assert vault["vault"] in listed.out
+
+
+async def test_an_application_signs_with_its_credentials_and_anybody_verifies(
+    signers: Signers, quorate: Command, tmp_path: Path
+) -> None:
+    credentials, message = tmp_path / "application.json", tmp_path / "message"
+    message.write_bytes(bytes(range(256)))
+    added = await quorate(
+        "client", "add", "cli-application", "--out", credentials, "--home", signers["bob"].home
+    )
+    assert added.code == 0, added.err
+    signed = await quorate(
+        "--credentials", credentials, "sign", "--vault", "ops", "--file", message, "--wait", "--json"
+    )
+    assert signed.code == 0, signed.err
+    [operation] = signed.lines
+    [signature] = operation["signatures"]
+    key = signers.vault.public_keys[Curve.ED25519].hex()
+    assert (operation["state"], signature["public_key_hex"]) == ("COMPLETED", key)
+    verified = await quorate(
+        "verify", "--public-key", key, "--signature", signature["signature_hex"], "--file", message, "--json"
+    )
+    assert verified.lines == [{"valid": True}]
+    shown = await quorate("operation", "show", operation["operation"], "--credentials", credentials, "--json")
+    assert shown.lines[0]["signatures"] == operation["signatures"]
+
+
+async def test_a_batch_and_its_operation_are_told_in_words(signers: Signers, quorate: Command) -> None:
+    home = signers["alice"].home
+    told = await quorate(
+        "batch-sign", "--vault", "ops", "--text", "one", "--text", "two", "--wait", "--home", home
+    )
+    assert told.code == 0, told.err
+    assert "COMPLETED" in told.out
+    assert "alice (2) approve" in told.out
+    listed = await quorate("operation", "list", "--home", home)
+    assert "batch-sign" in listed.out
+
+
+async def test_what_expires_unsigned_ends_with_exit_code_1_and_says_why(
+    signers: Signers, quorate: Command
+) -> None:
+    await signers["alice"].stop()
+    try:
+        told = await quorate(
+            "sign",
+            "--vault",
+            "ops",
+            "--text",
+            "late",
+            "--wait",
+            "--expires-in",
+            1,
+            "--home",
+            signers["bob"].home,
+        )
+        assert told.code == 1
+        assert "EXPIRED" in told.out
+        assert "no vote from alice" in told.out
+    finally:
+        await signers["alice"].start()
+        await signers.cluster.linked()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("vault", "show", "nowhere"), 1, "nowhere"),
+        (("operation", "show", "nothing"), 1, "nothing"),
+        (("sign", "--vault", "ops", "--text", "a", "--text", "b"), 2, "batch-sign"),
+        (("sign", "--vault", "ops", "--text", "a", "--alg", "ES256K"), 1, "ES256K"),
+        (("sign", "--vault", "ops", "--hex", "xyz"), 1, "not hex"),
+        (
+            ("vault", "create", "x", "--set", "alice=2", "--set", "mallory=1", "--threshold", "3"),
+            1,
+            "mallory",
+        ),
+        (
+            ("vault", "create", "x", "--set", "alice=2", "--set", "bob=1", "--threshold", "9"),
+            2,
+            "threshold 9",
+        ),
+    ],
+)
+async def test_a_refusal_says_what_in_one_line(
+    signers: Signers, quorate: Command, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    refused = await quorate(*arguments, "--home", signers["alice"].home)
+    assert (refused.code, refused.out) == (code, "")
+    assert said in refused.err
+
+
+async def test_a_second_node_in_the_same_home_is_refused(signers: Signers, quorate: Command) -> None:
+    refused = await quorate("run", "--home", signers["alice"].home)
+    assert refused.code == 1
+    assert "already open in another process" in refused.err
+
+
+async def test_peer_list_shows_who_is_connected(signers: Signers, quorate: Command) -> None:
+    lines = (await quorate("peer", "list", "--home", signers["alice"].home, "--json")).lines
+    links = {line["name"]: line["connected"] for line in lines}
+    assert (links["alice"], links["bob"], links["carol"]) == (None, True, True)
