@@ -444,7 +444,7 @@ async def test_another_certificate_than_the_credentials_one_is_not_spoken_to(ser
     impostor = create_identity(ALICE)
     credentials = replace(served.credentials("app", "secret of app"), ca_pem=impostor.certificate_pem)
     async with NodeClient.remote(credentials) as node:
-        assert (await refusal(node.vaults())).code == "UNREACHABLE"
+        assert (await refusal(node.vaults())).code == "WRONG_CERTIFICATE"
     assert served.book.checks == 0
 
 

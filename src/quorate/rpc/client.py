@@ -111,7 +111,7 @@ class NodeClient:
         tls = grpc.ssl_channel_credentials(root_certificates=credentials.ca_pem.encode())
         arguments = options.client_channel(server_name_of(credentials.ca_pem))
         return cls(
-            grpc.aio.secure_channel(credentials.endpoint, tls, options=arguments),
+            grpc.aio.secure_channel(options.target(credentials.endpoint), tls, options=arguments),
             where=credentials.endpoint,
             metadata=((CLIENT_KEY, credentials.client_id), (SECRET_KEY, credentials.secret)),
         )
@@ -263,6 +263,11 @@ class NodeClient:
             return RemoteError(info.reason, error.details() or info.reason, DeviceId(peer) if peer else None)
         details = error.details() or error.code().name
         match error.code():
+            case grpc.StatusCode.UNAVAILABLE if failures.is_stranger(details):
+                return RemoteError(
+                    failures.WRONG_CERTIFICATE,
+                    f"what answers at {self._where} does not hold the certificate in the credentials file",
+                )
             case grpc.StatusCode.UNAVAILABLE:
                 return RemoteError(
                     failures.UNREACHABLE, f"no node answers at {self._where}; is it running? ({details})"

@@ -36,6 +36,7 @@ TOO_LARGE = "TOO_LARGE"
 BUSY = "BUSY"
 INTERNAL = "INTERNAL"
 UNKNOWN_CERTIFICATE = "UNKNOWN_CERTIFICATE"
+WRONG_CERTIFICATE = "WRONG_CERTIFICATE"
 NOT_COMPLETED = "NOT_COMPLETED"
 NOT_ALLOWED = "NOT_ALLOWED"
 
@@ -121,6 +122,11 @@ def metadata_of(
     number: int = status.value[0]
     rich = status_pb2.Status(code=number, message=message, details=[packed])
     return ((DETAILS_KEY, rich.SerializeToString()),)
+
+
+def is_stranger(details: str) -> bool:
+    """Whether a dialled server showed another certificate than ours for it: gRPC says so only in its words."""
+    return "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details
 
 
 def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

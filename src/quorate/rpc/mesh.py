@@ -118,7 +118,7 @@ class _Remote:
     def __init__(self, peer: Peer, trust: Trust, observer: Observer | None) -> None:
         self.peer = peer
         self._channel = grpc.aio.secure_channel(
-            peer.address,
+            options.target(peer.address),
             trust.channel_credentials(peer),
             options=options.peer_channel(trust.server_name(peer)),
         )
@@ -162,9 +162,9 @@ def explain(error: grpc.aio.AioRpcError, peer: Peer, timeout: float | None) -> t
 
 def _explain_unreachable(details: str, peer: Peer) -> tuple[str, str]:
     """gRPC tells kinds of broken handshake apart only in the text of its status."""
-    if "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details:
+    if failures.is_stranger(details):
         stranger = f"what answers at {peer.address} does not hold the certificate on the card of {peer.name}"
-        return "WRONG_CERTIFICATE", f"{stranger}: wrong address, or the card is out of date"
+        return failures.WRONG_CERTIFICATE, f"{stranger}: wrong address, or the card is out of date"
     if "handshake failed" in details:
         return "NOT_A_PEER", f"what answers at {peer.address} does not speak TLS: wrong port?"
     # The dialler's half of a TLS 1.3 handshake is done before the other side looks at its certificate.

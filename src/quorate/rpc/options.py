@@ -26,6 +26,11 @@ _OWN_CONNECTION: Final[Arguments] = [("grpc.use_local_subchannel_pool", 1)]
 _NO_PROXY: Final[Arguments] = [("grpc.enable_http_proxy", 0)]
 
 
+def target(address: str) -> str:
+    """host:port as gRPC takes it, and as nothing else: no other scheme gets in through an address."""
+    return f"dns:///{address}"
+
+
 def peer_channel(server_name: str) -> Arguments:
     return [
         *_keepalive(),
