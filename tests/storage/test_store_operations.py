@@ -241,6 +241,16 @@ def test_nothing_is_released_under_any_verdict_but_approve(ledger: SqliteLedger,
     assert not ledger.release(OPERATION, 1, DIGEST)
 
 
+@breaks("ST-3.4")
+def test_nothing_is_released_for_a_digest_the_journal_does_not_have(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        running(ledger)
+    raw_sql(tmp_path / "store.db", "UPDATE operations SET digest = zeroblob(32)")
+    with reopen(tmp_path) as ledger:
+        assert not ledger.release(OPERATION, 2, DIGEST)
+        assert not ledger.release(OPERATION, 2, bytes(32))
+
+
 @breaks("ST-3.5")
 def test_the_last_decision_counts(ledger: SqliteLedger) -> None:
     ledger.add_operation(operation())

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from quorate.ceremony.identity import Identity
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
+from quorate.native.memory import SecretBytes
 from quorate.storage import Client, SqliteLedger
 from tests.rules import breaks
 from tests.storage.devices import NOW, create, device, make_certificate, reopen
@@ -50,6 +53,17 @@ def test_a_card_is_replaced_only_by_a_later_one(ledger: SqliteLedger) -> None:
     moved = ledger.add_peer(bob.card(rev=10, address="elsewhere:7100", certificate=certificate))
     assert ledger.peers()[BOB] == moved
     assert (moved.address, moved.rev, moved.certificate_pem) == ("elsewhere:7100", 10, certificate)
+
+
+@breaks("ST-5.2")
+def test_a_later_card_with_another_exchange_key_is_refused(ledger: SqliteLedger) -> None:
+    bob, mallory = (device(name).identity.secret().reveal() for name in ("bob", "mallory"))
+    ledger.add_peer(device("bob").card())
+    mixed = Identity.of(SecretBytes.of(bob[:32] + mallory[32:]), "bob")
+    card = replace(device("bob"), identity=mixed).card(rev=2)
+    with pytest.raises(UsageError, match="other keys than the one held"):
+        ledger.add_peer(card)
+    assert ledger.peers()[BOB].exchange_key == device("bob").identity.exchange_key
 
 
 @breaks("ST-5.1")
