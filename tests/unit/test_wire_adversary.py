@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.errors import UsageError
+from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import encode
 from quorate.wire.envelope import ALL, MAX_BODY, MAX_FRAME, pack, unpack
@@ -116,6 +116,12 @@ def reforged(frame: bytes, **fields: Any) -> bytes:
 @pytest.mark.parametrize("frame", [b"", b"\x00", b"\x92\xc0\xc0", bytes(MAX_FRAME + 1)])
 def test_garbage_on_a_link_is_dropped(frame: bytes) -> None:
     assert_dropped(frame, "W-2.1")
+
+
+@breaks("W-2.1")
+def test_the_size_of_a_frame_is_looked_at_first() -> None:
+    with pytest.raises(EncodingError, match="at most"):
+        unpack(bytes(MAX_FRAME + 1))
 
 
 @breaks("W-2.1")
@@ -263,6 +269,14 @@ def test_a_flood_of_early_messages_names_its_sender() -> None:
     assert run(ping_pong, tamper=cheat("/Ping", lambda m: m, *just), lockstep=True).failures == {}
     flood = [early(n) for n in range(MAX_EARLY_MESSAGES + 1)]
     assert_blamed(run(ping_pong, tamper=cheat("/Ping", *flood), lockstep=True), "W-4.3")
+
+
+def test_messages_that_were_early_and_then_read_are_not_held_against_anyone() -> None:
+    async def protocol(net: Net) -> None:
+        for number in range(3 * MAX_EARLY_MESSAGES):
+            await net.at(str(number)).broadcast(Ping(number=number))
+
+    assert run(protocol, parties=2, seed=1).failures == {}
 
 
 @breaks("W-4.3")

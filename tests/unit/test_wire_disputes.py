@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quorate.errors import Diverged, ProtocolAbort
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import Message, decode, encode
-from quorate.wire.dispute import DISPUTE_SLOT, Dispute
+from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute
 from quorate.wire.envelope import ALL, SignedHeader, conflict, unpack
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
@@ -90,9 +90,11 @@ def test_one_slot_used_openly_and_privately_names_its_sender() -> None:
 
 
 def split(slot: str, *, views: bool = False) -> Tamper:
-    """Alice tells Bob one thing and Carol another."""
+    """Alice tells Bob one thing and Carol another, and keeps out of the dispute."""
 
     def tamper(sender: DeviceId, recipient: DeviceId, where: str, message: Message) -> Any:
+        if sender == ALICE and where in (DISPUTE_SLOT, PROOF_SLOT):
+            return DROP
         if (sender, recipient, where) != (ALICE, CAROL, slot):
             return message
         return Rewritten(message, {"view": b"\x07" * 32}) if views else Ping(number=99)
@@ -213,6 +215,23 @@ def test_a_dispute_over_what_was_never_signed_names_its_sender() -> None:
         assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
 
 
+@breaks("W-5.3")
+def test_a_dispute_with_headers_of_another_session_names_its_sender_and_frames_nobody() -> None:
+    foreign = headers_of(run(ping_pong, seed=3), "/Ping")
+    body = encode(Dispute(slot="/Ping", round=(), claims=(), held=foreign))
+    assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+def test_headers_conflict_only_within_one_slot_of_one_sender_in_one_session() -> None:
+    header = headers_of(run(ping_pong), "/Ping")[0].header
+    other = msgspec.structs.replace(header, body_hash=bytes(32))
+    assert conflict(header, other)
+    assert not conflict(header, header)
+    assert conflict(header, msgspec.structs.replace(other, recipient=BOB, view=bytes(32)))
+    for fields in ({"recipient": BOB}, {"session": bytes(32)}, {"sender": BOB}, {"slot": "/Pong"}):
+        assert not conflict(header, msgspec.structs.replace(other, **fields))
+
+
 def test_an_answer_nobody_asked_for_changes_nothing() -> None:
     honest = run(ping_pong)
     body = encode(Dispute(slot="/Ping", round=headers_of(honest, "/Ping"), claims=(), held=()))
@@ -234,7 +253,9 @@ wild_moves = st.one_of(
                 "view": st.sampled_from([b"", b"\x07" * 32, bytes(32)]),
                 "recipient": st.sampled_from([ALL, BOB, CAROL]),
                 "sealed": st.booleans(),
-                "slot": st.sampled_from(["/Ping", "/Pong", "/Whisper", DISPUTE_SLOT, "/left/Ping", "/x"]),
+                "slot": st.sampled_from(
+                    ["/Ping", "/Pong", "/Whisper", DISPUTE_SLOT, PROOF_SLOT, "/left/Ping", "/x"]
+                ),
                 "session": st.just(bytes(32)),
                 "sender": st.sampled_from([BOB, CAROL]),
             },

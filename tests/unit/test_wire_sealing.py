@@ -7,10 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from quorate.errors import Bug, EncodingError, UsageError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest
+from quorate.primitives.transcript import encode as transcribe
 from quorate.wire.codec import Message
 from quorate.wire.courier import SessionCourier, exchange_public
 from quorate.wire.envelope import pack, unpack
@@ -73,6 +78,16 @@ def test_a_sealed_body_opens_for_its_recipient_in_its_slot_only() -> None:
             bob.open(ALICE, slot, body)
     with pytest.raises(EncodingError):
         alice.open(BOB, "/Whisper", sealed)
+
+
+def test_sealing_is_what_the_specification_says() -> None:
+    """Step by step, with the other library calls: X25519, the transcript hash, ChaCha20-Poly1305."""
+    alice, bob = two_couriers()
+    private = X25519PrivateKey.from_private_bytes(bob.disclose())
+    shared = private.exchange(X25519PublicKey.from_public_bytes(bob.exchange_key(ALICE)))
+    place = transcribe((bytes(32), "/Whisper", ALICE, BOB))
+    cipher = ChaCha20Poly1305(digest(Domain.SEAL_KEY, shared, place))
+    assert alice.seal(BOB, "/Whisper", b"x") == cipher.encrypt(bytes(12), b"x", place)
 
 
 def test_an_erased_courier_seals_and_opens_nothing() -> None:

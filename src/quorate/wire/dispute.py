@@ -2,8 +2,9 @@
 
 A party that sees a differing view sends a dispute: the headers of the echoed round as it holds them, and two claims:
 its own header with the hash of that round, and the other's with another hash. Those that hear it stop and answer with
-the headers they hold. Two headers an honest sender never signs both name it, whoever brought them; nothing else does,
-save that a party whose account of the round does not give the hash it signed lied.
+the headers they hold, and show a proof that comes to them later. Two headers an honest sender never signs both name it,
+whoever brought them; nothing else does, save that a party whose account of the round does not give the hash it signed
+lied.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from quorate.wire.envelope import ALL, SignedHeader, Slot, conflict
 from quorate.wire.mailbox import Mailbox, Split, below, view_of
 
 DISPUTE_SLOT = "!dispute"
-"""No path begins with an exclamation mark."""
+PROOF_SLOT = "!proof"
+"""Where a party sends its dispute, and a proof that came to it after that. No path begins with an exclamation mark."""
 
 Headers = Annotated[tuple[SignedHeader, ...], Meta(max_length=100)]
 
@@ -55,7 +57,7 @@ class Inquiry:
     parties: tuple[DeviceId, ...]
     box: Mailbox
     witnessed: dict[tuple[str, DeviceId], SignedHeader] = field(default_factory=dict)
-    heard: set[DeviceId] = field(default_factory=set)
+    heard: set[tuple[str, DeviceId]] = field(default_factory=set)
     owing: dict[DeviceId, SignedHeader] = field(default_factory=dict)  # the claim each is to account for
     owing_slot: str = ""
 
@@ -75,19 +77,21 @@ class Inquiry:
             said = [self.box.letters[split.slot, party].signed for party in split.parties]
             differing = [each for each in said if each.header.view != split.view]
             self.owing = {
-                each.header.sender: each for each in differing if each.header.sender not in self.heard
+                each.header.sender: each
+                for each in differing
+                if (DISPUTE_SLOT, each.header.sender) not in self.heard
             }
             self.owing_slot = slot
             ours = self._own_claim(slot, split.view)
             claims = (ours, *differing) if ours else ()
         return Dispute(slot=slot, round=self._round(slot), claims=claims, held=())
 
-    def hear(self, sender: DeviceId, body: bytes) -> Finding | None:
-        """Weigh a peer's first dispute; ``EncodingError`` if it is not one, or shows what nobody signed. None for a
-        later one."""
-        if sender in self.heard:
+    def hear(self, slot: str, sender: DeviceId, body: bytes) -> Finding | None:
+        """Weigh a peer's first dispute in ``slot``; ``EncodingError`` if it is not one, or shows what nobody signed.
+        None for a later one."""
+        if (slot, sender) in self.heard:
             return None
-        self.heard.add(sender)
+        self.heard.add((slot, sender))
         dispute = decode(Dispute, body)
         shown_us = (*dispute.round, *dispute.claims, *dispute.held)
         for signed in shown_us:
@@ -98,7 +102,7 @@ class Inquiry:
             if pair is not None:
                 found.setdefault(signed.header.sender, pair)
             self.witnessed.setdefault((signed.header.slot, signed.header.sender), signed)
-        claim = self.owing.pop(sender, None)
+        claim = self.owing.pop(sender, None) if slot == DISPUTE_SLOT else None
         if claim is not None and dispute.slot == self.owing_slot and self._view(dispute) != claim.header.view:
             found.setdefault(sender, (claim,))
         shown = self._shows(sender, dispute)

@@ -11,7 +11,7 @@ from quorate.errors import Aborted, Diverged, EncodingError, ProtocolAbort, Quor
 from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
-from quorate.wire.dispute import DISPUTE_SLOT, Dispute, Inquiry
+from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute, Inquiry
 from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedHeader, pack, unpack
 from quorate.wire.mailbox import Draft, Letter, Mailbox, step
 from quorate.wire.net import Net
@@ -72,6 +72,7 @@ class Machine(Generic[T]):
         self._outbox: deque[tuple[DeviceId, bytes]] = deque()
         self._peers = tuple(p for p in self.parties if p != me)
         self.box = Mailbox(courier=courier, post=self._post, early={p: {} for p in self._peers})
+        self._proved = False
         self._inquiry = Inquiry(session=sid, me=me, parties=self.parties, box=self.box)
         self._protocol = protocol(Net(me=me, parties=self.parties, sid=sid, box=self.box))
         self._step()
@@ -107,7 +108,7 @@ class Machine(Generic[T]):
         header = signed.signed_header
         if not self._courier.verify(envelope.sender, header.header.digest, signed.signature):
             return Rejected("W-2.6 signature")
-        if envelope.slot == DISPUTE_SLOT:
+        if envelope.slot in (DISPUTE_SLOT, PROOF_SLOT):
             self._hear(envelope)
         else:
             self._accept(envelope, header, frame)
@@ -156,7 +157,7 @@ class Machine(Generic[T]):
             self.result, self.done = stop.value, True
         except Diverged as failure:
             self._fail(failure)
-            self._tell(self._inquiry.account(failure.slot, self.box.split))
+            self._tell(self._inquiry.account(failure.slot, self.box.split), DISPUTE_SLOT)
         except QuorateError as failure:
             self._fail(failure)
         except BaseException:
@@ -165,15 +166,19 @@ class Machine(Generic[T]):
 
     def _equivocated(self, culprit: DeviceId, pair: tuple[SignedHeader, SignedHeader]) -> None:
         evidence = tuple(encode(each) for each in pair)
-        if isinstance(self.failure, Diverged):
-            self._learn(frozenset({culprit}), evidence)
-        else:
+        proof = Dispute(slot=pair[0].header.slot, round=(), claims=(), held=pair)
+        if not isinstance(self.failure, Diverged):
             self._fail(ProtocolAbort("W-5.1 one envelope per slot", culprit, evidence=evidence))
-            self._tell(Dispute(slot=pair[0].header.slot, round=(), claims=(), held=pair))
+            self._tell(proof, DISPUTE_SLOT)
+        elif culprit not in self.failure.culprits:
+            self._learn(frozenset({culprit}), evidence)
+            if not self._proved:
+                self._proved = True
+                self._tell(proof, PROOF_SLOT)
 
     def _hear(self, envelope: Envelope) -> None:
         try:
-            finding = self._inquiry.hear(envelope.sender, envelope.body)
+            finding = self._inquiry.hear(envelope.slot, envelope.sender, envelope.body)
         except EncodingError:
             if not self.done:
                 self._fail(ProtocolAbort("W-5.3 dispute", envelope.sender))
@@ -184,7 +189,7 @@ class Machine(Generic[T]):
             self._learn(finding.culprits, finding.evidence)
         elif finding.shown:
             self._fail(Diverged(finding.answer.slot, finding.culprits, finding.evidence))
-            self._tell(finding.answer)
+            self._tell(finding.answer, DISPUTE_SLOT)
         elif finding.culprits:
             rule = "W-5.1 one envelope per slot"
             self._fail(ProtocolAbort(rule, *finding.culprits, evidence=finding.evidence))
@@ -195,8 +200,9 @@ class Machine(Generic[T]):
             known = self.failure
             self.failure = Diverged(known.slot, known.culprits | culprits, (*known.evidence, *evidence))
 
-    def _tell(self, dispute: Dispute) -> None:
-        self._post(Draft(recipient=ALL, slot=DISPUTE_SLOT, view=b"", message=dispute))
+    def _tell(self, dispute: Dispute, slot: str) -> None:
+        """Each slot once, as everywhere."""
+        self._post(Draft(recipient=ALL, slot=slot, view=b"", message=dispute))
 
     def _fail(self, failure: QuorateError) -> None:
         self._protocol.close()
