@@ -25,9 +25,9 @@ def blocks(text: str) -> list[tuple[str, str, str]]:
 
 
 def commands(name: str, text: str) -> str:
-    bodies = [body for _, block, body in blocks(text) if block == name]
+    bodies = [body for _, block, body in blocks(text) if block == name and body.strip()]
     if len(bodies) != 1:
-        raise SystemExit(f"the README has {len(bodies)} blocks named {name!r}, not one")
+        raise SystemExit(f"the README has {len(bodies)} blocks of commands named {name!r}, not one")
     return bodies[0]
 
 

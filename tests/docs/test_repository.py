@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.readme_commands import README, blocks
+from tests.docs.readme_commands import README, blocks, commands
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 600
@@ -86,3 +86,11 @@ def test_every_command_of_the_readme_is_in_a_block_that_is_run() -> None:
     assert "readme demo\n" in ci
     assert "readme test\n" in ci
     assert 'commands("walkthrough"' in (ROOT / "tests/docs/test_walkthrough.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "```sh name=demo\n```\n", "```sh name=demo\na\n```\n```sh name=demo\nb\n```\n"]
+)
+def test_a_block_that_is_not_there_once_is_no_command_at_all(text: str) -> None:
+    with pytest.raises(SystemExit, match="not one"):
+        commands("demo", text)
