@@ -1,7 +1,7 @@
 """Round 4 of key generation: who was dealt bad shares says so, and everybody judges. Rules KG-4.
 
-A complaint publishes the complainer's session private key. That gives away what it was dealt in this session, which is
-discarded, and nothing else. A reshare never does this.
+A complaint publishes the complainer's session private key. That gives away what it was dealt and what it dealt in this
+session, all of which is discarded, and nothing else. A reshare never does this.
 """
 
 from __future__ import annotations
