@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from quorate.curves import group_of
 from quorate.errors import Corrupt, EncodingError
 from quorate.identifiers import Curve
+from quorate.protocols import certificate as certificates
 from quorate.protocols.certificate import Certificate, EpochRecord, Key, Place
 from quorate.wire.codec import decode, encode
 from tests.protocols.vaults import Vault, vault_of
@@ -143,3 +144,13 @@ def test_a_share_of_another_epoch_is_seen_at_once(vault: Vault, curve: Curve) ->
     stale = vault.record.share(curve, me, other.secret.secret())
     with pytest.raises(Corrupt, match="does not fit its public commitment"):
         vault.record.quorum(stale, vault.devices[:2])
+
+
+def test_a_quorum_is_made_once_and_few_are_kept(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "MAX_QUORUMS", 1)
+    me, other, third = vault.devices
+    first = vault.quorum(me, [me, other])
+    assert vault.quorum(me, [other, me]) is first
+    vault.quorum(me, [me, third])
+    assert len(vault.shelves[me].shares[Curve.ED25519].quorums) == 1
+    assert vault.quorum(me, [me, other]).images == first.images

@@ -25,6 +25,7 @@ from quorate.wire.net import Net
 Identifier = Annotated[str, Meta(pattern="^[a-z2-7]{24}$")]
 PointBytes = Annotated[bytes, Meta(min_length=32, max_length=33)]
 CURVES = (Curve.SECP256K1, Curve.ED25519)
+MAX_QUORUMS = 32  # kept per share
 
 
 class Place(Message):
@@ -110,9 +111,16 @@ class EpochRecord(Message):
         )  # fmt: skip
 
     def quorum(self, share: KeyShare, signers: Iterable[DeviceId]) -> Quorum:
-        """``quorum_of`` for this epoch: ``UsageError`` unless the signers are of the roster and enough."""
+        """``quorum_of`` for this epoch, made once for each set of signers."""
+        chosen = frozenset(signers)
+        if (known := share.quorums.get(chosen)) is not None:
+            return known
         vault, epoch = VaultId(self.vault), Epoch(self.epoch)
-        return quorum_of(share, self.sharing, signers, vault=vault, epoch=epoch, certificate=self.hash)
+        quorum = quorum_of(share, self.sharing, chosen, vault=vault, epoch=epoch, certificate=self.hash)
+        if len(share.quorums) >= MAX_QUORUMS:
+            share.quorums.clear()
+        share.quorums[chosen] = quorum
+        return quorum
 
 
 class Certificate(Message):

@@ -19,14 +19,13 @@ from quorate.protocols.sharing import Member, Seat, Sharing, sharing_of
 
 __all__ = ["KeyShare", "Member", "Quorum", "Seat", "Sharing", "quorum_of", "sharing_of"]
 
-_CACHED_QUORUMS = 32
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KeyShare:
     """What one party holds of one key in one epoch: a secret scalar per index, and what everybody knows.
 
-    ``commitment`` is F, one point per coefficient of the joint polynomial; the public key is F[0].
+    ``commitment`` is F, one point per coefficient of the joint polynomial; the public key is F[0]. ``quorums`` keeps
+    those it was part of: see ``EpochRecord.quorum``.
     """
 
     curve: Curve
@@ -77,14 +76,12 @@ def quorum_of(
     epoch: Epoch,
     certificate: bytes,
 ) -> Quorum:
-    """The quorum of ``signers``, from the share's cache when they met before.
+    """The quorum of ``signers``: a point multiplication per signer and coefficient, so keep it.
 
     ``UsageError`` when they are not enough, not of the roster, or without us; ``Corrupt`` when our own share does not
     fit the epoch's public commitment.
     """
     chosen = frozenset(signers)
-    if (known := share.quorums.get(chosen)) is not None:
-        return known
     seats = tuple(seat for seat in sharing.seats if seat.device in chosen)
     if strangers := chosen - set(sharing.devices):
         raise UsageError(f"{', '.join(sorted(strangers))}: not in the roster")
@@ -106,15 +103,11 @@ def quorum_of(
         raise Corrupt(
             f"our {share.curve} share of vault {vault}, epoch {epoch}, does not fit its public commitment"
         )
-    quorum = Quorum(
+    return Quorum(
         curve=share.curve, vault=vault, epoch=epoch, certificate=certificate, terms=sharing.terms, me=share.device,
         seats=seats, secret=secret, images=images, public_key=share.public_key, chain_code=share.chain_code,
         hedge=_hedge(share.secret),
     )  # fmt: skip
-    if len(share.quorums) >= _CACHED_QUORUMS:
-        share.quorums.clear()
-    share.quorums[chosen] = quorum
-    return quorum
 
 
 def _image(commitment: tuple[Point, ...], indices: range, weights: tuple[Scalar, ...]) -> Point:
