@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.errors import Diverged, ProtocolAbort
-from quorate.identifiers import DeviceId
+from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import Message, decode, encode
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute
-from quorate.wire.envelope import ALL, SignedHeader, conflict, unpack
+from quorate.wire.envelope import ALL, SignedHeader, conflict, session_of, unpack
+from quorate.wire.mailbox import view_of
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
     DROP,
@@ -25,6 +26,7 @@ from quorate.wire.simulator import (
     Tamper,
     devices,
     identity_key,
+    signer,
 )
 from tests.rules import breaks
 from tests.unit.conversations import (
@@ -151,6 +153,22 @@ def test_one_whose_account_does_not_give_the_view_it_signed_is_named(seed: int) 
     assert {ALICE} in named
 
 
+@breaks("W-5.2")
+def test_an_account_alone_convicts_one_that_lied_about_its_view() -> None:
+    """Alice gives the round as it was, and none of her own headers that would contradict what she sent."""
+    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+
+    def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
+        if sender == ALICE and isinstance(message, Dispute):
+            return Dispute(slot=message.slot, round=message.round, claims=(), held=())
+        return cheat("/Pong", lie)(sender, recipient, slot, message)
+
+    outcomes = [run(ping_pong, tamper=tamper, seed=seed) for seed in range(4)]
+    named = [o.failures[d].culprits for o in outcomes for d in HONEST]  # type: ignore[attr-defined]
+    assert set(named) <= {frozenset(), frozenset({ALICE})}
+    assert frozenset({ALICE}) in named
+
+
 def test_who_has_yet_to_account_for_its_view_is_waited_on() -> None:
     simulator = Simulator(dict.fromkeys(devices(2), ping_pong), tamper=cheat(
         "/Pong", Rewritten(Pong(number=2), {"view": b"\x07" * 32})
@@ -202,6 +220,61 @@ def test_a_dispute_that_shows_no_difference_names_its_sender() -> None:
         Dispute(slot="/Ping", round=headers_of(honest, "/Ping"), claims=headers_of(honest, "/Pong"), held=())
     )
     assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+async def two_echoes(net: Net) -> None:
+    await net.echo(Ping(number=1))
+    await net.at("next").echo(Ping(number=2))
+    await net.at("next").broadcast(Pong(number=3))
+
+
+def claim_of_alice(view: bytes) -> SignedHeader:
+    honest = headers_of(run(two_echoes), "/next/Pong")[0].header
+    header = msgspec.structs.replace(honest, slot="/mine/Pong", view=view)
+    return SignedHeader(header=header, signature=signer(ALICE)(header.digest))
+
+
+@breaks("W-5.3")
+def test_a_dispute_that_passes_a_later_view_off_as_a_difference_names_its_sender() -> None:
+    """Everything in it is genuine but the claim: what Bob said of a later round, held against an earlier one; a round
+    that is not whole; a round of another slot."""
+    honest = run(two_echoes)
+    first, second = headers_of(honest, "/Ping"), headers_of(honest, "/next/Ping")
+    bob = headers_of(honest, "/next/Pong")[1]
+
+    def mine(round_: tuple[SignedHeader, ...]) -> SignedHeader:
+        return claim_of_alice(view_of(honest_session(honest), "/Ping", round_))
+
+    for round_, claims in (
+        (first, (bob,)),
+        (first, (mine(first),)),
+        (first[:2], (mine(first[:2]), bob)),
+        (second, (mine(second), bob)),
+    ):
+        body = encode(Dispute(slot="/Ping", round=round_, claims=claims, held=()))
+        assert_blamed(run(two_echoes, tamper=dispute_with(body), lockstep=True), "W-5.3")
+
+
+def honest_session(outcome: Outcome[Any]) -> SessionId:
+    return session_of(outcome.sent[0].frame)
+
+
+def test_a_party_does_not_name_itself_whatever_it_is_shown() -> None:
+    """Somebody else with Bob's key: Carol has to name the device, Bob knows better."""
+    header = msgspec.structs.replace(headers_of(run(ping_pong), "/Ping")[1].header, body_hash=bytes(32))
+    forged = SignedHeader(header=header, signature=signer(BOB)(header.digest))
+    body = encode(Dispute(slot="/Ping", round=(), claims=(), held=(forged,)))
+    failures = run(ping_pong, tamper=dispute_with(body), lockstep=True).failures
+    of_carol = failures[CAROL]
+    assert isinstance(of_carol, ProtocolAbort)
+    assert of_carol.culprits == {BOB}
+    assert not (isinstance(failures.get(BOB), ProtocolAbort) and failures[BOB].culprits)  # type: ignore[attr-defined]
+
+
+def test_only_the_first_dispute_of_a_party_is_heard() -> None:
+    good = encode(Dispute(slot="/Ping", round=(), claims=(), held=()))
+    moves = [Rewritten(body, {"slot": DISPUTE_SLOT}) for body in (good, b"\xc1")]
+    assert run(ping_pong, tamper=cheat("/Ping", lambda m: m, *moves), lockstep=True).failures == {}
 
 
 @breaks("W-5.3")
