@@ -54,7 +54,7 @@ from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.operations import payload
 from quorate.operations.kinds import BatchSign, CreateVault, Member, Operation, Sign, SigningData
 from quorate.protocols.quorum import sharing_of
-from quorate.wire.codec import decode, encode
+from quorate.wire.codec import decode, encode, prepare
 
 log = structlog.get_logger()
 
@@ -81,6 +81,7 @@ class Ceremonies:
         limits: Limits | None = None,
         organisation: str = "",
     ) -> None:
+        prepare()  # before the pool's threads
         self._version = version
         self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,

@@ -61,6 +61,20 @@ def decode(kind: type[M], data: bytes, group: Group | None = None, *, private: b
     return message
 
 
+def prepare() -> None:
+    """Build what decoding needs to know of every message type that exists. Before threads decode: msgspec builds it
+    when a type is first decoded, and shows it to other threads half-built, which then crash the process."""
+    waiting: list[type[msgspec.Struct]] = [Message]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        msgspec.msgpack.Decoder(kind, dec_hook=_refuse)
+
+
+def _refuse(wanted: type, value: object) -> object:
+    raise EncodingError(f"a {wanted.__name__} is not expected here")
+
+
 def _leave(value: Any) -> bytes:
     if isinstance(value, (Point, Scalar)):
         return bytes(value)
