@@ -30,7 +30,7 @@ def figures() -> Iterator[Figure]:
     yield _sign(light, *LIGHT, signers=2, tweaked=True)
     yield _sign(light, *LIGHT, signers=2, messages=100, runs=5)
     yield _sign(light, *LIGHT, signers=3, messages=100, runs=5)
-    yield measure("protocol/trial", _parameters(*LIGHT), lambda: _traffic(try_out(light)), 20)
+    yield measure("protocol/trial", _parameters(*LIGHT), lambda: _traffic(try_out(light, lockstep=True)), 20)
 
 
 def _keygen(weights: Sequence[int], threshold: int, *, runs: int) -> Iterator[Figure]:

@@ -223,6 +223,19 @@ def test_another_threshold_is_named_even_when_commitment_proof_and_shares_fit_it
     assert_all_name(outcome, CHEAT, "KG-2.1")
 
 
+@breaks("KG-4.2")
+def test_other_weights_than_agreed_name_who_deals_by_them() -> None:
+    """The cheat deals as if it had more weight. (Where a proposal has other weights, it is another session.)"""
+    roster = sharing([1, 2, 1], THRESHOLD)
+    assert_all_name(play(lambda net: deal_by(net, roster)), CHEAT, "KG-4.2")
+
+
+async def deal_by(net: Net, roster: Sharing) -> None:
+    """Deals by another roster and finds nothing wrong, whatever it was dealt."""
+    await first_three_rounds(net, roster)
+    await net.echo(Verdict(complaint=None))
+
+
 def complaining(about: Callable[[Net], Complaint]) -> Outcome[Any]:
     """The cheat deals honestly, was dealt good shares, and complains."""
 

@@ -17,8 +17,9 @@ def vault() -> Vault:
 
 
 def test_all_members_sign_the_trial_message_and_acknowledge(vault: Vault) -> None:
-    outcome = try_out(vault)
+    outcome = try_out(vault, lockstep=True)
     assert not outcome.failures
+    assert outcome.rounds == 3
     message = trial_message(vault.quorum(vault.devices[0], vault.devices))
     for result in outcome.results.values():
         assert verify_ed25519(vault.public_key(Curve.ED25519), message, result.signature)

@@ -156,7 +156,9 @@ def sign(
     return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run()
 
 
-def try_out(vault: Vault, *, seed: int = 0, tamper: Tamper | None = None) -> Outcome[Trial]:
+def try_out(
+    vault: Vault, *, seed: int = 0, tamper: Tamper | None = None, **simulation: Any
+) -> Outcome[Trial]:
     """The trial of a new vault, by all its members."""
 
     def run(device: DeviceId) -> Callable[[Net], Any]:
@@ -164,4 +166,5 @@ def try_out(vault: Vault, *, seed: int = 0, tamper: Tamper | None = None) -> Out
         quorum = vault.quorum(device, vault.devices)
         return lambda net: trial(net, vault.record, quorum, rng, signer(device))
 
-    return Simulator({device: run(device) for device in vault.devices}, seed=seed, tamper=tamper).run()
+    protocols = {device: run(device) for device in vault.devices}
+    return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run()

@@ -137,6 +137,7 @@ async def keygen(net: Net, sharing: Sharing, rng: Randomness) -> Dealing:
     e = {seat.device: challenge(group, sid, rid, seat, openings[seat.device]) for seat in sharing.seats}
     z = schnorr.respond(k, e[net.me], f.constant)
     shares = {seat.device: Shares(values=f.at(seat.indices).secret()) for seat in sharing.seats}
+    f.wipe()
     proofs, dealt = await gather(net.broadcast(Proof(response=z)), net.scatter(shares, lenient=True))
     for device, opening in openings.items():
         proven = schnorr.verify(opening.commitment[0], opening.move, e[device], proofs[device].response)
