@@ -1,4 +1,4 @@
-"""Whole nodes in one process: real ledgers, identities and ceremonies; a mesh of function calls; approvers on strings."""
+"""Whole nodes in one process: real ledgers and ceremonies, a mesh of function calls, approvers that obey."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from pathlib import Path
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.identity import Identity
-from quorate.ceremony.ports import ApprovalRequest, Caller, Decision, Method, OperationView, Verdict
+from quorate.ceremony.ports import (
+    ApprovalRequest,
+    Caller,
+    Decision,
+    Method,
+    OperationView,
+    VaultView,
+    Verdict,
+)
 from quorate.ceremony.session import Patience
 from quorate.errors import PeerError, QuorateError, UsageError
 from quorate.identifiers import DeviceId
@@ -24,7 +32,7 @@ from quorate.storage.ledger import SqliteLedger
 
 CALLER = Caller(client="tester", role="signer")
 QUICK = Limits(
-    ask=2.0, repeat=0.2, carry_out=20.0, patience=Patience(silence=2.0, unlinked=0.5, deadline=20.0)
+    ask=2.0, repeat=0.2, carry_out=8.0, patience=Patience(silence=2.0, unlinked=0.5, deadline=20.0)
 )
 
 
@@ -79,6 +87,7 @@ class World:
         self.cut: Callable[[DeviceId, DeviceId, bytes], bool] = lambda *_: False
         self.intercept: Intercept = lambda *_: None
         self.requests: list[tuple[DeviceId, DeviceId, Method]] = []
+        self.refusals: list[tuple[DeviceId, Method, str]] = []
         for name in names:
             self.nodes[name] = Node(self, name)
         for node in self.nodes.values():
@@ -148,7 +157,7 @@ class Node:
         await self.start()
 
     async def create_vault(
-        self, name: str, weights: dict[str, int], threshold: int, *, seconds: float = 30, sole: bool = False
+        self, name: str, weights: dict[str, int], threshold: int, *, seconds: float = 12, sole: bool = False
     ) -> OperationView:
         view = await self.ceremonies.create_vault(
             CALLER, name=name, weights=weights, threshold=threshold, allow_sole_signer=sole, memo="",
@@ -156,8 +165,16 @@ class Node:
         )  # fmt: skip
         return await self.ceremonies.wait(CALLER, view.id, seconds)
 
+    async def ready(self, name: str, *, seconds: float = 10) -> VaultView:
+        """The vault once this node calls it ready."""
+        ends = time.monotonic() + seconds
+        while (view := await self.ceremonies.vault(CALLER, name)).state != "ready":
+            assert time.monotonic() < ends, f"{self.name} still calls {name} {view.state}"
+            await asyncio.sleep(0.05)
+        return view
+
     async def sign(
-        self, vault: str, *data: str, batch: bool = False, seconds: float = 30, key: str = "",
+        self, vault: str, *data: str, batch: bool = False, seconds: float = 12, key: str = "",
         content: str = "text/plain", life_ms: int | None = None,
     ) -> OperationView:  # fmt: skip
         view = await self.ceremonies.sign(
@@ -180,7 +197,7 @@ class Line:
         method: Method,
         body: bytes,
         *,
-        timeout: float,  # noqa: ASYNC109 - the port's
+        timeout: float,
     ) -> bytes:
         world = self._world
         await asyncio.sleep(0)
@@ -196,6 +213,7 @@ class Line:
         except TimeoutError:
             raise PeerError(peer, "no answer in time") from None
         except QuorateError as error:
+            world.refusals.append((peer, method, code_of(error)))
             raise PeerError(peer, str(error), code=code_of(error)) from None
 
     def post(self, peer: DeviceId, frame: bytes) -> None:

@@ -13,8 +13,9 @@ from quorate.ceremony import results
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.participant import known_operation, known_row
-from quorate.ceremony.ports import EpochState, Method, OperationRow, State
+from quorate.ceremony.ports import Method, OperationRow, State
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
+from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, PeerError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.kinds import CreateVault, Operation
@@ -55,11 +56,13 @@ class CatchUp:
         context = self._context
         operation = known_operation(context, OperationId(outcome.operation))
         if outcome.digest != operation.digest:
-            raise UsageError("CE-5.3: that is another operation under the same id", code="OPERATION_CONFLICT")
+            raise UsageError(
+                "CE-5.3 other ends: another operation under the same id", code="OPERATION_CONFLICT"
+            )
         try:
             told = State(outcome.state)
         except ValueError:
-            raise UsageError(f"CE-5.3: {outcome.state} is no state", code="MALFORMED") from None
+            raise UsageError(f"CE-5.3 other ends: {outcome.state} is no state", code="MALFORMED") from None
         if told is State.COMPLETED:
             if isinstance(operation.request, CreateVault):
                 await self._ask_holdings(operation.id, sender)
@@ -128,9 +131,13 @@ class CatchUp:
             self._asked[row.id] = now
         await asyncio.gather(*(self._ask_outcome(row, row.proposer) for row in due[:A_ROUND]))
         for vault in context.vaults.all():
-            if vault.row.state is EpochState.SIGNED or not vault.ready:
-                others = self._reachable(vault.sharing.devices)
-                await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
+            if not vault.ready:
+                await self.complete(vault)
+
+    async def complete(self, vault: Vault) -> None:
+        """Ask the members for the certificate or the acknowledgements that this node lacks."""
+        others = self._reachable(vault.sharing.devices)
+        await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
 
     async def _expire(self, row: OperationRow) -> None:
         context = self._context

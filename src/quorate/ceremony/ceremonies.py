@@ -12,8 +12,9 @@ import structlog
 
 from quorate.ceremony import facts, intake
 from quorate.ceremony.agreement import PROTOCOL_VERSION
+from quorate.ceremony.bell import Board
 from quorate.ceremony.catchup import CatchUp
-from quorate.ceremony.context import Board, Boot, Context, Limits
+from quorate.ceremony.context import Boot, Context, Limits
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.lifecycle import FINAL
@@ -127,6 +128,7 @@ class Ceremonies:
         """Start nothing new and end what runs; the journal says what to take up again."""
         self._stopping = True
         await self._coordinator.stop()
+        await self._participant.stop()
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -173,14 +175,18 @@ class Ceremonies:
         context = self._context
         operation = self._hear(Proposal, sender, body).operation
         if operation.proposer != sender:
-            raise UsageError(f"CE-1.1: {sender} proposes as {operation.proposer}", code="WRONG_PROPOSER")
+            raise UsageError(
+                f"CE-1.1 speaker: {sender} proposes as {operation.proposer}", code="WRONG_PROPOSER"
+            )
         held = context.ledger.operation(operation.id)
         if held is None:
             self._check_room()
-            intake.admit(context, operation)
+            await self._admit(operation)
             held = await context.aside(lambda: context.ledger.add_operation(_row(operation, body)))
         if held.digest != operation.digest:
-            raise UsageError("CE-1.3: this id belongs to another operation here", code="OPERATION_CONFLICT")
+            raise UsageError(
+                "CE-1.3 one id: this id belongs to another operation here", code="OPERATION_CONFLICT"
+            )
         if held.state in FINAL:
             return b""
         ballot = self._voting.ballot(operation)
@@ -200,10 +206,10 @@ class Ceremonies:
         try:
             ballot = decode(Ballot, body)
         except EncodingError as error:
-            raise UsageError(f"CE-2.1: {error}", code="MALFORMED") from None
+            raise UsageError(f"CE-2.1 own vote: {error}", code="MALFORMED") from None
         operation = known_operation(context, self._coordinator.operation_in(ballot))
         if operation.proposer != context.me:
-            raise UsageError("CE-2.1: votes go to the proposer", code="NOT_THE_PROPOSER")
+            raise UsageError("CE-2.1 own vote: votes go to the proposer", code="NOT_THE_PROPOSER")
         await self._coordinator.on_ballot(sender, operation, ballot)
         return b""
 
@@ -218,16 +224,17 @@ class Ceremonies:
             or row is None
             or row.state in FINAL
         ):
-            raise UsageError("CE-3.1: this is not an operation to join", code="OPERATION_OVER")
+            raise UsageError("CE-3.1 operation: this is not an operation to join", code="OPERATION_OVER")
         self._voting.require_own_approval(operation)
         if not row.attempt < call.attempt <= context.limits.attempts:
-            raise UsageError(f"CE-3.2: attempt {call.attempt} after {row.attempt}", code="ATTEMPT_NOT_RISING")
+            raise UsageError(
+                f"CE-3.2 attempts rise: {call.attempt} after {row.attempt}", code="ATTEMPT_NOT_RISING"
+            )
         return self._voting.join(operation, call.attempt).signed
 
     async def _begin(self, sender: DeviceId, body: bytes) -> bytes:
         begin = self._hear(Begin, sender, body)
-        task = await self._participant.start(sender, begin)
-        task.add_done_callback(_swallow)
+        await self._participant.start(sender, begin)
         return b""
 
     async def _abort(self, sender: DeviceId, body: bytes) -> bytes:
@@ -250,14 +257,16 @@ class Ceremonies:
         query = self._hear(Query, sender, body)
         operation = known_operation(self._context, OperationId(query.operation))
         if sender not in intake.roster(self._context, operation):
-            raise UsageError(f"CE-5.4: {sender} has no part in this operation", code="NOT_IN_ROSTER")
+            raise UsageError(
+                f"CE-5.4 discretion: {sender} has no part in this operation", code="NOT_IN_ROSTER"
+            )
         return query
 
     def _hear(self, kind: type[S], sender: DeviceId, body: bytes) -> S:
         """A statement by the peer at the other end of the channel, nobody else (rule CE-1.1)."""
         signer, statement = hear(kind, body, self._context.key_of)
         if signer != sender:
-            raise UsageError(f"CE-1.1: {sender} sent a statement of {signer}", code="WRONG_SENDER")
+            raise UsageError(f"CE-1.1 speaker: {sender} sent a statement of {signer}", code="WRONG_SENDER")
         return statement
 
     # --- clients --------------------------------------------------------------------------------------------------
@@ -371,12 +380,22 @@ class Ceremonies:
         held = context.ledger.operation(operation.id)
         if held is None:
             self._check_room()
-            intake.admit(context, operation)
+            await self._admit(operation)
             body = state(context.identity, Proposal(operation=operation))
             held = await context.aside(lambda: context.ledger.add_operation(_row(operation, body)))
             if held.digest == operation.digest:
                 self._coordinator.drive(operation)
         return facts.operation_view(context, held)
+
+    async def _admit(self, operation: Operation) -> None:
+        """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""
+        try:
+            intake.admit(self._context, operation)
+        except UsageError as error:
+            if error.code != "VAULT_NOT_READY" or isinstance(operation.request, CreateVault):
+                raise
+            await self._catchup.complete(self._context.vaults.get(VaultId(operation.request.vault)))
+            intake.admit(self._context, operation)
 
     def _check_room(self) -> None:
         unfinished = len(
@@ -424,9 +443,3 @@ def _check_shape(operation: Operation) -> None:
         decode(Operation, encode(operation))
     except EncodingError as error:
         raise UsageError(f"the request is malformed: {error}") from None
-
-
-def _swallow(task: asyncio.Task[object]) -> None:
-    """The end of a session that a peer began was logged and told where it happened."""
-    if not task.cancelled():
-        task.exception()

@@ -8,12 +8,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from quorate.ceremony.bell import Board
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.ports import Approver, Clock, Entropy, Ledger, Mesh, Method, Peer
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.vaults import Vaults
 from quorate.errors import PeerError, UsageError
-from quorate.identifiers import DeviceId, OperationId
+from quorate.identifiers import DeviceId
 
 T = TypeVar("T")
 
@@ -41,22 +42,6 @@ class Boot:
     counter: int
     id: bytes
     at_ms: int
-
-
-class Board:
-    """Where changes of operations are announced within the node."""
-
-    def __init__(self) -> None:
-        self._bells: dict[OperationId, asyncio.Event] = {}
-
-    def bell(self, operation: OperationId) -> asyncio.Event:
-        """Set at the next announcement. Take it before looking at the state, or the change in between is missed."""
-        return self._bells.setdefault(operation, asyncio.Event())
-
-    def announce(self, operation: OperationId) -> None:
-        bell = self._bells.pop(operation, None)
-        if bell is not None:
-            bell.set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

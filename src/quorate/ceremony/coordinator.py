@@ -7,12 +7,12 @@ The proposer coordinates and is trusted for nothing: whatever it says is checked
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 
 import structlog
 
 from quorate.ceremony import intake, results
+from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp, Reported
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate, Standing
@@ -92,10 +92,11 @@ class Coordinator:
         signer, vote = hear(Vote, ballot.vote, context.key_of)
         if signer != voter or (vote.operation, vote.digest) != (operation.id, operation.digest):
             raise UsageError(
-                f"CE-2.1: {voter} sent a vote that is not its own for this operation", code="WRONG_VOTE"
+                f"CE-2.1 own vote: {voter} sent a vote that is not its own for this operation",
+                code="WRONG_VOTE",
             )
         if voter not in intake.electorate(context, operation).weights:
-            raise UsageError(f"CE-2.2: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
+            raise UsageError(f"CE-2.2 franchise: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
         await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
         if ballot.join:
             self._record(operation).joins[voter] = (context.clock.monotonic(), ballot.join)
@@ -167,7 +168,7 @@ class Coordinator:
                     operation, State.EXPIRED, "EXPIRED", f"no vote from {', '.join(silent)} in time"
                 )
                 return False
-            await _rings(bell, min(left, 5.0))
+            await rings(bell, min(left, 5.0))
 
     async def _solicit(self, operation: Operation, peer: DeviceId) -> None:
         """Repeat the proposal to one peer until its vote is in."""
@@ -188,7 +189,7 @@ class Coordinator:
                     bell = context.board.bell(operation.id)  # not the one just rung, which would ask at once
             except (UsageError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
-            await _rings(bell, context.limits.repeat)
+            await rings(bell, context.limits.repeat)
 
     async def _carry_out(self, operation: Operation, electorate: Electorate) -> None:
         context = self._context
@@ -309,7 +310,7 @@ class Coordinator:
             reported = self._catchup.reported(operation.id, attempt)
             if reported is not None:
                 raise reported
-            await _rings(bell, 1.0)
+            await rings(bell, 1.0)
         raise Stalled((), f"the report of attempt {attempt}")
 
     def _stage(self, operation: Operation) -> str:
@@ -382,14 +383,3 @@ class Coordinator:
         if row is None:
             raise Bug(f"operation {operation.id} is not in the journal")
         return row
-
-
-async def _rings(bell: asyncio.Event, seconds: float) -> None:
-    """Wait for a bell, or for the time to pass.
-
-    Not by ``wait_for``: before Python 3.12 that loses a cancellation that comes just as the bell rings, which is when
-    an operation ends and its helpers are cancelled.
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await bell.wait()

@@ -90,9 +90,9 @@ class _ClientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     pub_enc: str
     pub_sign: str
-    rev: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}$")]
+    rev: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}\Z")]
     sig: str
-    updated: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+    updated: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")]
 
 
 class _Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

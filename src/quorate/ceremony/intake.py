@@ -52,12 +52,14 @@ def _check_times(context: Context, operation: Operation) -> None:
     now = context.clock.now_ms()
     if operation.created_ms > now + context.limits.clock_tolerance_ms:
         ahead = (operation.created_ms - now) // 1000
-        raise UsageError(f"CE-1.2: created {ahead} s in the future: check the clocks", code="CLOCK_AHEAD")
+        raise UsageError(
+            f"CE-1.2 times: created {ahead} s in the future: check the clocks", code="CLOCK_AHEAD"
+        )
     if operation.expires_ms <= now:
-        raise UsageError("CE-1.2: the operation has expired", code="EXPIRED")
+        raise UsageError("CE-1.2 times: the operation has expired", code="EXPIRED")
     if not 0 < operation.expires_ms - operation.created_ms <= context.limits.longest_expiry_ms:
         raise UsageError(
-            "CE-1.2: the operation would live longer than this node allows", code="EXPIRY_TOO_LONG"
+            "CE-1.2 times: the operation would live longer than this node allows", code="EXPIRY_TOO_LONG"
         )
 
 
@@ -65,16 +67,18 @@ def _check_new_roster(context: Context, operation: Operation, request: CreateVau
     for member in request.members:
         if device_id(member.identity_key) != member.device:
             raise UsageError(
-                f"CE-1.4: {member.device} is not the id of the key beside it", code="WRONG_IDENTITY"
+                f"CE-1.4 roster: {member.device} is not the id of the key beside it", code="WRONG_IDENTITY"
             )
         if context.peer(DeviceId(member.device)).identity_key != member.identity_key:
             raise UsageError(
-                f"CE-1.4: {member.device} has another identity key on its card", code="WRONG_IDENTITY"
+                f"CE-1.4 roster: {member.device} has another identity key on its card", code="WRONG_IDENTITY"
             )
     roster = {member.device for member in request.members}
     for device, who in ((context.me, "this node"), (operation.proposer, "the proposer")):
         if device not in roster:
-            raise UsageError(f"CE-1.5: {who} ({device}) is not in the roster", code="NOT_IN_ROSTER")
+            raise UsageError(
+                f"CE-1.5 membership: {who} ({device}) is not in the roster", code="NOT_IN_ROSTER"
+            )
     sharing_of(request.members, request.threshold, allow_sole_signer=request.allow_sole_signer)
 
 
@@ -83,15 +87,15 @@ def _check_signing(context: Context, operation: Operation, request: Sign | Batch
     if not vault.ready:
         waiting = ", ".join(context.name_of(device) for device in vault.missing_acknowledgements)
         raise UsageError(
-            f"CE-1.6: vault {vault.name} awaits the acknowledgement of {waiting}",
+            f"CE-1.6 epoch: vault {vault.name} awaits the acknowledgement of {waiting}",
             code="VAULT_NOT_READY",
         )
     if operation.proposer not in vault.sharing.devices:
         raise UsageError(
-            f"CE-1.5: the proposer ({operation.proposer}) is not in the roster", code="NOT_IN_ROSTER"
+            f"CE-1.5 membership: the proposer ({operation.proposer}) is not in the roster",
+            code="NOT_IN_ROSTER",
         )
-    if isinstance(request, Sign) and len(request.signing.data) != 1:
-        raise UsageError(
-            "CE-1.7: a sign request has one message; several are a batch", code="INVALID_PAYLOAD"
-        )
-    payload.messages(request.signing)
+    try:
+        payload.messages(request.signing)
+    except UsageError as error:
+        raise UsageError(f"CE-1.7 payload: {error}", code=error.code) from None

@@ -42,6 +42,7 @@ class Participant:
         self._context = context
         self._voting = voting
         self._running: dict[OperationId, Session[object]] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def start(self, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
         """Check and journal one attempt, and set it going. The task ends with the protocol's result, already durable,
@@ -53,16 +54,31 @@ class Participant:
             (signed for signed in begin.joins if hear(Join, signed, context.key_of)[0] == context.me), None
         )
         if own is None:
-            raise UsageError("CE-3.4: this node has not joined this attempt", code="NOT_A_PARTY")
+            raise UsageError("CE-3.4 own join: this node has not joined this attempt", code="NOT_A_PARTY")
         self._voting.require_own_approval(operation)
         join = self._voting.take_join(operation, begin.attempt, own)
         await self.journal(operation, agreement)
         self.cancel(operation.id, f"attempt {begin.attempt} has begun")
         session = self._session(operation, agreement, join)
         self._running[operation.id] = session
-        return asyncio.create_task(
+        task = asyncio.create_task(
             self._run(operation, agreement, session), name=f"{begin.stage} {operation.id}"
         )
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    async def stop(self) -> None:
+        """End what runs. Nothing of it is resumed."""
+        for session in self._running.values():
+            session.cancel("this node is stopping")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _over(self, task: asyncio.Task[object]) -> None:
+        """How a session ended was logged and told where it happened; here it is only marked as seen."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def cancel(self, operation: OperationId, why: str) -> None:
         """End this node's running session of an operation, if there is one."""
@@ -76,22 +92,22 @@ class Participant:
         row = context.ledger.operation(operation.id)
         if row is None or proposer != operation.proposer or begin.digest != operation.digest:
             raise UsageError(
-                "CE-3.1: this is not the operation that was proposed here", code="UNKNOWN_OPERATION"
+                "CE-3.1 operation: this is not the operation that was proposed here", code="UNKNOWN_OPERATION"
             )
         if row.state in FINAL:
-            raise UsageError(f"CE-3.1: the operation is {row.state}", code="OPERATION_OVER")
+            raise UsageError(f"CE-3.1 operation: the operation is {row.state}", code="OPERATION_OVER")
         if operation.expires_ms <= context.clock.now_ms():
-            raise UsageError("CE-3.1: the operation has expired", code="EXPIRED")
+            raise UsageError("CE-3.1 operation: the operation has expired", code="EXPIRED")
         if not row.attempt < begin.attempt <= context.limits.attempts:
             raise UsageError(
-                f"CE-3.2: attempt {begin.attempt} after attempt {row.attempt}, of {context.limits.attempts} at most",
+                f"CE-3.2 attempts rise: {begin.attempt} after {row.attempt}, at most {context.limits.attempts}",
                 code="ATTEMPT_NOT_RISING",
             )
         joins = self._joins(operation, begin)
         sharing = intake.sharing(context, operation)
         if strangers := set(joins) - set(sharing.devices):
             raise UsageError(
-                f"CE-3.5: {', '.join(sorted(strangers))} not in the roster", code="NOT_IN_ROSTER"
+                f"CE-3.5 weight: {', '.join(sorted(strangers))} not in the roster", code="NOT_IN_ROSTER"
             )
         self._check_approval(operation, begin, frozenset(joins))
         vault, previous, epoch = self._basis(operation, begin.stage)
@@ -108,17 +124,19 @@ class Participant:
         )
         if not begun:
             raise UsageError(
-                "CE-3.7: this attempt or its session id was used before", code="ATTEMPT_NOT_RISING"
+                "CE-3.7 journal: this attempt or its session id was used before", code="ATTEMPT_NOT_RISING"
             )
         self._context.board.announce(operation.id)
 
     def _joins(self, operation: Operation, begin: Begin) -> dict[DeviceId, Join]:
         heard = [hear(Join, signed, self._context.key_of) for signed in begin.joins]
         if not in_order([device for device, _ in heard]):
-            raise UsageError("CE-3.3: joins are sorted by device, one each", code="MALFORMED")
+            raise UsageError("CE-3.3 joins: joins are sorted by device, one each", code="MALFORMED")
         for device, join in heard:
             if join.digest != operation.digest or join.attempt != begin.attempt:
-                raise UsageError(f"CE-3.3: the join of {device} is for another attempt", code="WRONG_JOIN")
+                raise UsageError(
+                    f"CE-3.3 joins: the join of {device} is for another attempt", code="WRONG_JOIN"
+                )
         return dict(heard)
 
     def _check_approval(self, operation: Operation, begin: Begin, parties: frozenset[DeviceId]) -> None:
@@ -128,16 +146,18 @@ class Participant:
         for signed in begin.votes:
             voter, vote = hear(Vote, signed, context.key_of)
             if (vote.operation, vote.digest) != (operation.id, operation.digest):
-                raise UsageError(f"CE-3.6: the vote of {voter} is for another operation", code="WRONG_VOTE")
+                raise UsageError(
+                    f"CE-3.6 approval: the vote of {voter} is for another operation", code="WRONG_VOTE"
+                )
             verdicts[voter] = vote.verdict
         approving = {device for device, verdict in verdicts.items() if verdict == "approve"}
         if not parties <= approving:
             missing = ", ".join(sorted(parties - approving))
-            raise UsageError(f"CE-3.6: no approval from {missing}", code="NOT_APPROVED")
+            raise UsageError(f"CE-3.6 approval: no approval from {missing}", code="NOT_APPROVED")
         electorate = intake.electorate(context, operation)
         if sum(electorate.weights[device] for device in parties) < electorate.needed:
             raise UsageError(
-                f"CE-3.5: the parties' weight is below {electorate.needed}", code="NOT_ENOUGH_WEIGHT"
+                f"CE-3.5 weight: the parties' weight is below {electorate.needed}", code="NOT_ENOUGH_WEIGHT"
             )
 
     def _basis(self, operation: Operation, stage: str) -> tuple[VaultId | None, bytes, int]:
@@ -145,18 +165,20 @@ class Participant:
         context, request = self._context, operation.request
         if isinstance(request, Sign | BatchSign):
             if stage != "sign":
-                raise UsageError(f"CE-3.8: {stage} is no stage of signing", code="WRONG_STAGE")
+                raise UsageError(f"CE-3.8 stage: {stage} is no stage of signing", code="WRONG_STAGE")
             vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
             return vault.id, vault.certificate_hash, vault.epoch
         made = [vault for vault in context.vaults.made_by(operation.id) if vault.active]
         if stage == "keygen":
             if made:
-                raise UsageError("CE-3.8: this operation has made its vault", code="ALREADY_CERTIFIED")
+                raise UsageError("CE-3.8 stage: this operation has made its vault", code="ALREADY_CERTIFIED")
             return None, b"", 0
         if stage != "trial" or not made:
-            raise UsageError(f"CE-3.8: {stage} is not what comes next here", code="WRONG_STAGE")
+            raise UsageError(f"CE-3.8 stage: {stage} is not what comes next here", code="WRONG_STAGE")
         if made[-1].ready:
-            raise UsageError("CE-3.8: all acknowledgements are in; no more trials", code="ALREADY_READY")
+            raise UsageError(
+                "CE-3.8 stage: all acknowledgements are in; no more trials", code="ALREADY_READY"
+            )
         return made[-1].id, made[-1].certificate_hash, made[-1].epoch
 
     def _session(self, operation: Operation, agreement: Agreement, join: OwnJoin) -> Session[object]:

@@ -16,11 +16,11 @@ from quorate.ceremony.vaults import Vault
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
 from quorate.operations import payload
-from quorate.operations.kinds import BatchSign, Identifier, Operation, Sign
+from quorate.operations.kinds import BatchSign, Operation, Sign
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate, EpochRecord, acknowledgement
 from quorate.protocols.trial import Trial
-from quorate.wire.codec import Bytes32, Bytes64, Count, Message, decode, encode
+from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, decode, encode
 
 
 class Signatures(Message):
@@ -74,11 +74,11 @@ def believe_signatures(context: Context, operation: Operation, result: bytes) ->
     """Complete a signing operation with signatures from anywhere, if they verify (rule CE-5.1)."""
     request = operation.request
     if not isinstance(request, Sign | BatchSign):
-        raise UsageError("CE-5.1: only signing ends in signatures", code="WRONG_OUTCOME")
+        raise UsageError("CE-5.1 signatures: only signing ends in signatures", code="WRONG_OUTCOME")
     try:
         shown = decode(Signatures, result)
     except EncodingError as error:
-        raise UsageError(f"CE-5.1: {error}", code="MALFORMED") from None
+        raise UsageError(f"CE-5.1 signatures: {error}", code="MALFORMED") from None
     messages = payload.messages(request.signing)
     key = context.vaults.get(VaultId(request.vault)).record.key(Curve.ED25519).public_key
     good = len(messages) == len(shown.signatures) and all(
@@ -86,7 +86,7 @@ def believe_signatures(context: Context, operation: Operation, result: bytes) ->
         for message, signature in zip(messages, shown.signatures, strict=True)
     )
     if not good:
-        raise UsageError("CE-5.1: a signature shown does not verify", code="BAD_SIGNATURE")
+        raise UsageError("CE-5.1 signatures: a signature shown does not verify", code="BAD_SIGNATURE")
     complete(context, operation.id, result)
 
 
@@ -98,7 +98,9 @@ def believe_certificate(context: Context, operation: OperationId, shown: bytes) 
         same = (vault.id, vault.epoch, vault.certificate_hash) == (record.vault, record.epoch, record.hash)
         if same and not vault.active:
             if not certificate.verify():
-                raise UsageError("CE-5.2: a certificate lacks a member's signature", code="BAD_CERTIFICATE")
+                raise UsageError(
+                    "CE-5.2 certificates: a member's signature is missing", code="BAD_CERTIFICATE"
+                )
             context.ledger.activate(VaultId(record.vault), Epoch(record.epoch), record.attempt, shown)
 
 

@@ -11,10 +11,10 @@ from msgspec import Meta
 
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
-from quorate.operations.kinds import Identifier, Operation
+from quorate.operations.kinds import Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
-from quorate.wire.codec import Bytes32, Bytes64, Count, Message, Millis, decode, encode
+from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
 
 MAX_STATEMENT = 4 << 20
 
@@ -43,7 +43,7 @@ class Vote(Statement):
     purpose = "vote"
     operation: Identifier
     digest: Bytes32
-    verdict: Annotated[str, Meta(pattern="^(approve|reject|abstain)$")]
+    verdict: Annotated[str, Meta(pattern=r"^(approve|reject|abstain)\Z")]
     boot: Bytes32
     at_ms: Millis
 
@@ -66,7 +66,7 @@ class Begin(Statement):
     operation: Identifier
     digest: Bytes32
     attempt: Annotated[int, Meta(ge=1, le=64)]
-    stage: Annotated[str, Meta(pattern="^(keygen|trial|sign)$")]
+    stage: Annotated[str, Meta(pattern=r"^(keygen|trial|sign)\Z")]
     joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
     votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
 

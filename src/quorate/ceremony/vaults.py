@@ -107,7 +107,7 @@ class Vaults:
         """The vault, if its live epoch is exactly this one."""
         held = self.get(vault)
         if (held.epoch, held.certificate_hash) != (epoch, certificate):
-            raise StaleEpoch(f"vault {vault} is at epoch {held.epoch} here, the request is for epoch {epoch}")
+            raise StaleEpoch(f"CE-1.6 epoch: vault {vault} is at epoch {held.epoch} here, not {epoch}")
         return held
 
     def quorum(self, vault: Vault, curve: Curve, signers: Sequence[DeviceId]) -> Quorum:

@@ -93,7 +93,7 @@ class Voting:
         """``UsageError`` unless our approver's recorded word on this very operation is yes (rule CE-3.6)."""
         made = self._context.ledger.decision(operation.id)
         if made is None or made.digest != operation.digest or made.decision.verdict is not Verdict.APPROVE:
-            raise UsageError("CE-3.6: this node's approver has not approved", code="NOT_APPROVED")
+            raise UsageError("CE-3.6 approval: this node's approver has not approved", code="NOT_APPROVED")
 
     def join(self, operation: Operation, attempt: int) -> OwnJoin:
         """Our join for one attempt: the one given before while it is fresh, else a new one."""
@@ -118,10 +118,10 @@ class Voting:
         held = self._joins.get((operation.id, attempt))
         if held is None or held.signed != signed:
             raise UsageError(
-                "CE-3.4: the join shown as ours is not one this node stands by", code="JOIN_EXPIRED"
+                "CE-3.4 own join: the join shown as ours is not one this node stands by", code="JOIN_EXPIRED"
             )
         if self._context.clock.monotonic() - held.made_at >= self._context.limits.join_life:
-            raise UsageError("CE-3.4: our join is too old", code="JOIN_EXPIRED")
+            raise UsageError("CE-3.4 own join: our join is too old", code="JOIN_EXPIRED")
         del self._joins[operation.id, attempt]
         return held
 

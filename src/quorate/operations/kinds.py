@@ -11,14 +11,13 @@ from msgspec import Meta
 from quorate.identifiers import DeviceId, OperationId, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
-from quorate.wire.codec import Bytes32, Message, Millis, encode
+from quorate.wire.codec import Bytes32, Identifier, Message, Millis, encode
 
 MAX_MESSAGE = 1 << 20
 MAX_BATCH = 1000
 MAX_PARTIES = 50
 MAX_REDUCED_WEIGHT = 1000
 
-Identifier = Annotated[str, Meta(pattern=r"^[a-z2-7]{24}\Z")]  # $ would let a line end follow
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

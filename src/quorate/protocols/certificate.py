@@ -19,10 +19,9 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import Field, digest
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, quorum_of, sharing_of
-from quorate.wire.codec import Bytes32, Bytes64, Count, Message
+from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message
 from quorate.wire.net import Net
 
-Identifier = Annotated[str, Meta(pattern="^[a-z2-7]{24}$")]
 PointBytes = Annotated[bytes, Meta(min_length=32, max_length=33)]
 CURVES = (Curve.SECP256K1, Curve.ED25519)
 MAX_QUORUMS = 32  # kept per share

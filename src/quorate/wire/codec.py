@@ -16,6 +16,7 @@ from quorate.curves import Group, Point, Scalar
 from quorate.errors import Bug, EncodingError
 from quorate.native.memory import SecretBytes
 
+Identifier = Annotated[str, Meta(pattern=r"^[a-z2-7]{24}\Z")]  # $ would let a line end follow
 Bytes16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Bytes64 = Annotated[bytes, Meta(min_length=64, max_length=64)]

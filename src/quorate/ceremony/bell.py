@@ -1,0 +1,35 @@
+"""Waiting for a change, or for the time to pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from quorate.identifiers import OperationId
+
+
+async def rings(bell: asyncio.Event, seconds: float) -> None:
+    """Wait for a bell, or for the time to pass.
+
+    Not by ``wait_for``: before Python 3.12 that loses a cancellation that comes just as the bell rings, which is when
+    an operation ends and its helpers are cancelled.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+
+
+class Board:
+    """Where changes of operations are announced within the node."""
+
+    def __init__(self) -> None:
+        self._bells: dict[OperationId, asyncio.Event] = {}
+
+    def bell(self, operation: OperationId) -> asyncio.Event:
+        """Set at the next announcement. Take it before looking at the state, or the change in between is missed."""
+        return self._bells.setdefault(operation, asyncio.Event())
+
+    def announce(self, operation: OperationId) -> None:
+        bell = self._bells.pop(operation, None)
+        if bell is not None:
+            bell.set()
