@@ -12,7 +12,7 @@ import structlog
 
 from quorate.identifiers import DeviceId
 from quorate.node import logs
-from quorate.node.config import Settings, load
+from quorate.node.config import load
 from quorate.node.founding import opened
 from quorate.node.wiring import build
 from quorate.rpc.mesh import Observer
