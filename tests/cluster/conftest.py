@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from quorate.ceremony.ports import OperationView, State, VaultView
 from quorate.cli.cluster import Cluster, Member
+from quorate.cli.connection import vault_ready
 from quorate.rpc.client import NodeClient
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
@@ -46,17 +47,22 @@ async def signers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sig
     root: Path = tmp_path_factory.mktemp("cluster")
     async with Cluster(root, dict.fromkeys(WEIGHTS, SETTINGS)) as cluster:
         await cluster.linked()
-        yield Signers(cluster, await new_vault(cluster["alice"].node, "ops"))
+        yield Signers(cluster, await new_vault(cluster, "ops"))
 
 
-async def new_vault(node: NodeClient, name: str) -> VaultView:
+async def new_vault(cluster: Cluster, name: str) -> VaultView:
+    """A vault made at alice's, once it is ready on every node."""
+    node = cluster["alice"].node
     view = await node.create_vault(
         name=name, weights=WEIGHTS, threshold=THRESHOLD, idempotency_key=uuid.uuid4().hex
     )
     view = await node.wait(view.id, PATIENCE)
     assert view.state is State.COMPLETED, view
     assert view.vault is not None
-    return await node.vault(view.vault)
+    for member in cluster.members.values():
+        vault = await vault_ready(member.node, view.vault, patience=PATIENCE)
+        assert vault.state == "ready", member.name
+    return vault
 
 
 async def sign(

@@ -28,7 +28,7 @@ class Failpoint:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the signal may come while its own thread passes a point
         self._armed = False
         self._fatal = 0
         self._passed = 0
@@ -37,8 +37,8 @@ class Failpoint:
         with self._lock:
             self._fatal = int((self._home / "failpoint").read_text())
             self._passed, self._armed = 0, True
-        self._write("points", "0")
-        self._write("armed", str(self._fatal))
+            self._write("points", "0")
+            self._write("armed", str(self._fatal))
 
     def on_commit(self, name: str) -> None:
         self._pass(f"commit {name}")

@@ -126,8 +126,9 @@ async def arm(member: Member, number: int) -> None:
     (member.home / "failpoint").write_text(str(number))
     assert member.running is not None
     member.running.process.send_signal(signal.SIGUSR1)
-    while not armed.exists():  # noqa: ASYNC110 - another process makes it
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(PATIENCE):
+        while not armed.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.005)
 
 
 async def asked(cluster: Cluster, request: Request, key: str) -> OperationView | None:

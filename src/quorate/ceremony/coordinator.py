@@ -196,7 +196,7 @@ class Coordinator:
         ends = context.clock.monotonic() + context.limits.carry_out
         last: QuorateError = Stalled((), "the first attempt")
         pause = 0.1
-        while True:
+        while self._row(operation).state not in FINAL:
             await self._catchup.ask_about(operation)
             row = self._row(operation)
             if row.state in FINAL:

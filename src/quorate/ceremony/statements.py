@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, ClassVar, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +18,7 @@ from quorate.primitives.transcript import digest
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
 
 MAX_STATEMENT = 4 << 20
+SMALL = 4 << 10  # bytes of a statement worth remembering
 
 
 class Signer(Protocol):
@@ -177,15 +179,28 @@ def hear(kind: type[S], data: bytes, key_of: Callable[[DeviceId], bytes | None])
     key = key_of(signer)
     if key is None:
         raise UsageError(f"a {kind.purpose} is signed by {signer}, who is no peer here", code="UNKNOWN_PEER")
+    check = _checked_before if len(data) <= SMALL else _checked
+    return signer, check(kind, signed, key)
+
+
+def _checked(kind: type[S], signed: Signed, key: bytes) -> S:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(
             signed.signature, digest(Domain.STATEMENT, kind.purpose, signed.signer, signed.body)
         )
     except InvalidSignature:
         raise UsageError(
-            f"the signature of {signer} on a {kind.purpose} is wrong", code="BAD_SIGNATURE"
+            f"the signature of {signed.signer} on a {kind.purpose} is wrong", code="BAD_SIGNATURE"
         ) from None
     try:
-        return signer, decode(kind, signed.body)
+        return decode(kind, signed.body)
     except EncodingError as error:
-        raise UsageError(f"a {kind.purpose} of {signer} is malformed: {error}", code="MALFORMED") from None
+        raise UsageError(
+            f"a {kind.purpose} of {signed.signer} is malformed: {error}", code="MALFORMED"
+        ) from None
+
+
+@lru_cache(maxsize=1024)
+def _checked_before(kind: type[S], signed: Signed, key: bytes) -> S:
+    """``_checked``, once: a vote is heard again at every count. What fails is not remembered."""
+    return _checked(kind, signed, key)

@@ -187,9 +187,10 @@ class Story:
         view = await self.ended("creating the vault", view, State.COMPLETED)
         if view.vault is None:
             raise DemoFailed("the vault was created but has no id")
-        vault = await vault_ready(self.node, view.vault, patience=PATIENCE)
-        if vault.state != "ready":
-            raise DemoFailed(f"vault {vault.id} is still {vault.state} after {PATIENCE:.0f} s")
+        for member in self.cluster.members.values():
+            vault = await vault_ready(member.node, view.vault, patience=PATIENCE)
+            if vault.state != "ready":
+                raise DemoFailed(f"at {member.name}, vault {vault.id} is {vault.state} after {PATIENCE:.0f} s")
         keys = {str(curve): key.hex() for curve, key in vault.public_keys.items()}
         self.line(
             "vault.create",
