@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import traceback
@@ -64,7 +65,7 @@ def run(arguments: list[str]) -> int:
         program(arguments)(arguments, prog_name="quorate")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         output.note("stopped")
         return 130
     except BrokenPipeError:
