@@ -6,9 +6,9 @@ from itertools import combinations
 import pytest
 
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest, encode
+from quorate.primitives.transcript import Field, digest, encode
 
-FIELDS = [
+FIELDS: list[tuple[Field, ...]] = [
     (),
     (b"",),
     ("",),
