@@ -173,6 +173,22 @@ def test_every_honest_party_names_the_cheat(cheat: Cheat) -> None:
 
 
 @pytest.mark.parametrize(
+    "fields", [{"recipient": ALL}, {"sealed": False}, {"recipient": OTHER}], ids=lambda fields: str(*fields)
+)
+def test_shares_for_the_wrong_ears_name_the_dealer_or_nobody(fields: dict[str, Any]) -> None:
+    """Only the victim sees it, and no complaint can be made of it: the others wait."""
+    cheat = Cheat(
+        name="wrong ears",
+        rule="W-4.1",
+        slot="/ed25519/Shares",
+        change=lambda m, _: Rewritten(m, fields),
+        one_victim=True,
+    )
+    outcome, _ = generate(WEIGHTS, THRESHOLD, tamper=cheat.played_by(CHEAT, VICTIM))
+    assert_no_honest_party_is_named(outcome, CHEAT)
+
+
+@pytest.mark.parametrize(
     ("group", "flaw"),
     [(group, flaw) for group in (SECP256K1, ED25519) for flaw in bad_points(group)],
     ids=lambda value: value if isinstance(value, str) else str(value.curve),
