@@ -356,7 +356,7 @@ class Ceremonies:
             boot=context.boot.counter,
             peers={d: context.mesh.connected(d) for d in context.ledger.peers() if d != context.me},
             vaults=tuple(facts.vault_view(context, vault) for vault in context.vaults.all()),
-            unfinished=len(context.ledger.operations(unfinished=True)),
+            unfinished=context.ledger.unfinished(),
         )
 
     async def _undertake(
@@ -398,9 +398,7 @@ class Ceremonies:
             intake.admit(self._context, operation)
 
     def _check_room(self) -> None:
-        unfinished = len(
-            self._context.ledger.operations(unfinished=True, limit=self._context.limits.unfinished)
-        )
+        unfinished = self._context.ledger.unfinished()
         if unfinished >= self._context.limits.unfinished:
             raise QuorateError(f"{unfinished} operations are unfinished here; no more until some end")
 

@@ -228,6 +228,10 @@ class Ledger(Protocol):
 
     def operation(self, operation: OperationId) -> OperationRow | None: ...
 
+    def unfinished(self) -> int:
+        """How many operations have not ended."""
+        ...
+
     def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
         """Newest first."""
         ...

@@ -18,6 +18,7 @@ from quorate.primitives.transcript import digest
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
 
 MAX_STATEMENT = 4 << 20
+REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
 SMALL = 4 << 10  # bytes of a statement worth remembering
 
 
@@ -179,11 +180,14 @@ def hear(kind: type[S], data: bytes, key_of: Callable[[DeviceId], bytes | None])
     key = key_of(signer)
     if key is None:
         raise UsageError(f"a {kind.purpose} is signed by {signer}, who is no peer here", code="UNKNOWN_PEER")
-    check = _checked_before if len(data) <= SMALL else _checked
+    check = _check if len(data) <= REMEMBERED else _check.__wrapped__
     return signer, check(kind, signed, key)
 
 
-def _checked(kind: type[S], signed: Signed, key: bytes) -> S:
+@lru_cache(maxsize=2048)
+def _check(kind: type[S], signed: Signed, key: bytes) -> S:
+    """The statement inside, if ``key`` signed it. What passed is remembered: the same vote or proposal is looked at
+    many times in the life of an operation. What did not pass raises, and so is never remembered."""
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(
             signed.signature, digest(Domain.STATEMENT, kind.purpose, signed.signer, signed.body)
@@ -198,9 +202,3 @@ def _checked(kind: type[S], signed: Signed, key: bytes) -> S:
         raise UsageError(
             f"a {kind.purpose} of {signed.signer} is malformed: {error}", code="MALFORMED"
         ) from None
-
-
-@lru_cache(maxsize=1024)
-def _checked_before(kind: type[S], signed: Signed, key: bytes) -> S:
-    """``_checked``, once: a vote is heard again at every count. What fails is not remembered."""
-    return _checked(kind, signed, key)

@@ -190,7 +190,9 @@ class Story:
         for member in self.cluster.members.values():
             vault = await vault_ready(member.node, view.vault, patience=PATIENCE)
             if vault.state != "ready":
-                raise DemoFailed(f"at {member.name}, vault {vault.id} is {vault.state} after {PATIENCE:.0f} s")
+                raise DemoFailed(
+                    f"at {member.name}, vault {vault.id} is {vault.state} after {PATIENCE:.0f} s"
+                )
         keys = {str(curve): key.hex() for curve, key in vault.public_keys.items()}
         self.line(
             "vault.create",

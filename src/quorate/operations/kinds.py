@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
@@ -84,7 +85,7 @@ class BatchSign(Message, tag="batch-sign"):
 Request: TypeAlias = CreateVault | Sign | BatchSign
 
 
-class Operation(Message):
+class Operation(Message, dict=True):
     """A request with its origin and its lifetime. Its digest is what every vote and every session binds."""
 
     request: Request
@@ -99,13 +100,13 @@ class Operation(Message):
     def kind(self) -> Kind:
         return Kind(str(self.request.__struct_config__.tag))
 
-    @property
+    @cached_property
     def id(self) -> OperationId:
         """The same at whatever node the client retries: it leaves out the proposer and the times."""
         fields = (self.client, self.idempotency_key, encode(self.request))
         return OperationId(short_id(digest(Domain.OPERATION_ID, *fields)))
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         return digest(Domain.OPERATION, encode(self))
 

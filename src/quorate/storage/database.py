@@ -11,7 +11,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from quorate.errors import Bug, Corrupt, StoreError
 from quorate.storage.ownership import owned, prepare_directory, prepare_file
+from quorate.storage.recent import Recent
 
 APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
 MAX_GROUP = 128
@@ -65,11 +66,14 @@ class Database:
             with self._explained("open"):
                 self._reads.execute("PRAGMA query_only = ON")
             self._resources = undo.pop_all()
+        self._recent = Recent()
         self._writer = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._writer.start()
 
-    def write(self, name: str, change: Change[T]) -> T:
+    def write(self, name: str, change: Change[T], *, about: Hashable = None) -> T:
         """ST-1.1 durable: run ``change`` in the writer; its value once the commit that holds it is on disk.
+
+        ``about`` is the subject it changes, of which ``glance`` keeps what was read.
 
         What ``change`` raises reaches the caller and undoes only that change. Raises ``StoreError`` when the disk is
         full, read-only or failing, ``Corrupt`` when the file is damaged.
@@ -81,8 +85,15 @@ class Database:
             if self._closed:
                 raise StoreError(f"{self.path}: the store is closed")
             self._queue.put(job)
-        value: T = job.future.result()
+        try:
+            value: T = job.future.result()
+        finally:
+            self._recent.forget(about)
         return value
+
+    def glance(self, about: Hashable, part: str, query: Change[T]) -> T:
+        """``read``, or what the same read gave since the last write about the same subject."""
+        return self._recent.get(about, part, lambda: self.read(query))
 
     def read(self, query: Change[T]) -> T:
         """Run ``query`` against one consistent snapshot of what is committed."""

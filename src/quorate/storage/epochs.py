@@ -17,6 +17,7 @@ from quorate.storage.sealed import Place, Sealer
 
 _COLUMNS = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
 _SELECT = f"SELECT {_COLUMNS} FROM epochs"  # noqa: S608 - the columns are ours
+_EPOCHS = "epochs"
 _HERE = "WHERE vault = ? AND epoch = ? AND attempt = ?"
 
 
@@ -64,7 +65,7 @@ class EpochShelf:
             )
             connection.executemany("INSERT INTO shares VALUES (?, ?, ?, ?, ?, ?)", sealed)
 
-        self._database.write("store_pending", change)
+        self._database.write("store_pending", change, about=_EPOCHS)
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
         """PENDING → SIGNED. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
@@ -80,7 +81,7 @@ class EpochShelf:
             )
             _set_state(connection, key, EpochState.SIGNED)
 
-        self._database.write("mark_signed", change)
+        self._database.write("mark_signed", change, about=_EPOCHS)
 
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
         """SIGNED → ACTIVE; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
@@ -106,7 +107,7 @@ class EpochShelf:
                 (certificate, *key),
             )
 
-        self._database.write("activate", change)
+        self._database.write("activate", change, about=_EPOCHS)
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
         """ST-4.4 drop: a PENDING sharing and its shares, out of the file and its log."""
@@ -116,7 +117,7 @@ class EpochShelf:
             query = f"DELETE FROM epochs {_HERE} AND state = 'PENDING'"  # noqa: S608 - the shares go with it
             return connection.execute(query, key).rowcount == 1
 
-        dropped = self._database.write("drop_pending", change)
+        dropped = self._database.write("drop_pending", change, about=_EPOCHS)
         if dropped:
             self._database.scrub()
         return dropped
@@ -133,24 +134,24 @@ class EpochShelf:
                 "INSERT OR IGNORE INTO acknowledgements VALUES (?, ?, ?, ?, ?)", (*key, device, ack)
             )
 
-        self._database.write("record_acknowledgement", change)
+        self._database.write("record_acknowledgement", change, about=_EPOCHS)
 
     def epochs(self, vault: VaultId | None = None) -> Sequence[EpochRow]:
         """In rising order of (vault, epoch, attempt)."""
 
-        def query(connection: sqlite3.Connection) -> list[EpochRow]:
+        def query(connection: sqlite3.Connection) -> tuple[EpochRow, ...]:
             where, values = ("", ()) if vault is None else ("WHERE vault = ?", (vault,))
             rows = connection.execute(f"{_SELECT} {where} ORDER BY vault, epoch, attempt", values).fetchall()
-            return [_epoch(connection, row) for row in rows]
+            return tuple(_epoch(connection, row) for row in rows)
 
-        return self._database.read(query)
+        return self._database.glance(_EPOCHS, f"of {vault or 'all'}", query)
 
     def active_epoch(self, vault: VaultId) -> EpochRow | None:
         def query(connection: sqlite3.Connection) -> EpochRow | None:
             row = connection.execute(f"{_SELECT} WHERE vault = ? AND state = 'ACTIVE'", (vault,)).fetchone()
             return None if row is None else _epoch(connection, row)
 
-        return self._database.read(query)
+        return self._database.glance(_EPOCHS, f"live of {vault}", query)
 
     def share(self, vault: VaultId, epoch: Epoch, attempt: int, curve: Curve) -> SealedShare:
         key = _Key(vault, epoch, attempt)

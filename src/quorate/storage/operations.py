@@ -48,10 +48,10 @@ class OperationJournal:
             )  # fmt: skip
             return kept
 
-        return self._database.write("add_operation", change)
+        return self._database.write("add_operation", change, about=row.id)
 
     def operation(self, operation: OperationId) -> OperationRow | None:
-        return self._database.read(lambda connection: _find(connection, operation))
+        return self._database.glance(operation, "row", lambda connection: _find(connection, operation))
 
     def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
         wanted = f"WHERE {_UNFINISHED}" if unfinished else ""
@@ -59,6 +59,11 @@ class OperationJournal:
         return self._database.read(
             lambda connection: [_operation(row) for row in connection.execute(query, (limit,))]
         )
+
+    def unfinished(self) -> int:
+        query = f"SELECT count(*) FROM operations WHERE {_UNFINISHED}"  # noqa: S608
+        (count,) = self._database.read(lambda connection: connection.execute(query).fetchone())
+        return int(count)
 
     def move_operation(
         self,
@@ -95,7 +100,7 @@ class OperationJournal:
             )
             return True
 
-        return self._database.write("move_operation", change)
+        return self._database.write("move_operation", change, about=operation)
 
     def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
         """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
@@ -122,7 +127,7 @@ class OperationJournal:
             )
             return True
 
-        return self._database.write("begin_attempt", change)
+        return self._database.write("begin_attempt", change, about=operation)
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
         """ST-3.4 release: of the running attempt, begun by ``begin_attempt``, of what our approver last approved."""
@@ -150,7 +155,7 @@ class OperationJournal:
             )
             return True
 
-        return self._database.write("release", change)
+        return self._database.write("release", change, about=operation)
 
 
 def _find(connection: sqlite3.Connection, operation: OperationId) -> OperationRow | None:

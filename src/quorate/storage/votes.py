@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from quorate.ceremony.ports import Decision, DecisionRow, Verdict
 from quorate.errors import Corrupt, StoreError
@@ -39,10 +40,12 @@ class VoteBook:
                 ),
             )
 
-        self._database.write("record_decision", change)
+        self._database.write("record_decision", change, about=row.operation)
 
     def decision(self, operation: OperationId) -> DecisionRow | None:
-        return self._database.read(lambda connection: last_decision(connection, operation))
+        return self._database.glance(
+            operation, "decision", lambda connection: last_decision(connection, operation)
+        )
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
         """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""
@@ -59,12 +62,14 @@ class VoteBook:
             ).fetchone()
             return standing
 
-        return self._database.write("record_vote", change)
+        return self._database.write("record_vote", change, about=operation)
 
     def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]:
         query = "SELECT voter, vote FROM votes WHERE operation = ? ORDER BY voter"
-        return self._database.read(
-            lambda connection: dict(connection.execute(query, (operation,)).fetchall())
+        return self._database.glance(
+            operation,
+            "votes",
+            lambda connection: MappingProxyType(dict(connection.execute(query, (operation,)).fetchall())),
         )
 
 
