@@ -97,7 +97,7 @@ async def test_a_wrong_passphrase_or_key_is_named_and_the_store_left_alone(
         await signers.cluster.linked()
 
 
-async def test_a_peer_with_an_unknown_certificate_is_refused_and_logged(
+async def test_a_stranger_with_a_certificate_of_her_own_gets_nowhere(
     signers: Signers, tmp_path: Path
 ) -> None:
     """Mallory has alice's card and a certificate of her own, which alice has never seen."""

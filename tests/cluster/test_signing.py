@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import uuid
 
@@ -105,3 +106,15 @@ async def test_a_silent_node_is_left_out_of_the_signature(signers: Signers) -> N
     finally:
         bob.running.process.send_signal(signal.SIGCONT)
         await signers.cluster.linked()
+
+
+async def test_a_log_never_holds_a_message_or_a_secret(signers: Signers) -> None:
+    node, message = signers["alice"].node, "the quick brown fox is worth nine million"
+    credentials = await node.add_client("logged", "signer", ())
+    assert_signed(signers, await sign(node, "ops", message), message.encode())
+    forms = [message, message.encode().hex(), base64.b64encode(message.encode()).decode(), credentials.secret]
+    forms += [member.credentials.secret for member in signers.cluster.members.values()]
+    for member in signers.cluster.members.values():
+        log = member.log.read_text()
+        assert "decided" in log
+        assert not [form for form in forms if form in log]

@@ -72,7 +72,7 @@ def test_init_never_makes_a_second_identity(
     before = (tmp_path / "node.db").read_bytes()
     code, said = refused("init", "--home", tmp_path, "--name", "mallory", "--advertise", "127.0.0.1:7100")
     assert code == 2
-    assert "already holds a device" in said
+    assert "already holds device" in said
     assert (tmp_path / "node.db").read_bytes() == before
     assert Path(first["card"]).exists()
 
@@ -84,6 +84,14 @@ def test_init_keeps_the_settings_that_are_there(tmp_path: Path, quorate: Callabl
     (tmp_path / "quorate.toml").write_text(settings)
     init(quorate, tmp_path, "alice")
     assert (tmp_path / "quorate.toml").read_text() == settings
+
+
+def test_a_name_that_looks_like_a_path_stays_in_the_home(
+    tmp_path: Path, quorate: Callable[..., Lines]
+) -> None:
+    said = init(quorate, tmp_path / "node", "../../elsewhere")
+    assert Path(said["card"]).parent == tmp_path / "node" / "cards"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["node"]
 
 
 def test_peer_add_skips_the_node_itself_and_keeps_the_others(

@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
             )
         with call.output.progress("making the identity and its store"):
             me = founding.found(call.home, name=name, advertise=advertise)
-        written = call.home / founding.CARDS / f"{name}.json"
+        written = founding.write_card(call.home, me)
         if card is not None:
             founding.write_new(card, me.card.encode() + b"\n", mode=0o644)
             written = card

@@ -13,7 +13,7 @@ import structlog
 from quorate.identifiers import DeviceId
 from quorate.node import logs
 from quorate.node.config import load
-from quorate.node.founding import opened
+from quorate.node.founding import opened, write_card
 from quorate.node.wiring import build
 from quorate.rpc.mesh import Observer
 
@@ -46,6 +46,7 @@ async def run(
     settings = load(home)
     with opened(home, settings, on_commit=on_commit) as ledger:
         logs.configure(settings.log.level, ledger.me.name)
+        write_card(home, ledger.me)
         node = build(home, settings, ledger, observer=observer)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,15 +66,11 @@ def write_settings(home: Path, *, port: int, passphrase_file: Path | None, key_f
 
 
 def found(home: Path, *, name: str, advertise: str) -> Peer:
-    """Make the device identity, its certificate and the store, and write the device card to ``cards/NAME.json``.
+    """Make the device identity, its certificate and the store, and write the device card to ``cards``.
 
     ``UsageError``, and nothing changed, if the home holds a device already.
     """
     settings = load(home)
-    if (home / STORE).exists():
-        raise UsageError(
-            f"{home} already holds a device; its card is in {home / CARDS}", code="ALREADY_INITIALISED"
-        )
     if settings.key.key_file is not None and not settings.key.key_file.exists():
         write_key(settings.key.key_file)
     identity = Identity.generate(SystemEntropy(), name)
@@ -88,10 +85,21 @@ def found(home: Path, *, name: str, advertise: str) -> Peer:
         tls_key=SecretBytes.of(tls.private_key_pem),
     ) as ledger:
         me = ledger.me
-    cards = home / CARDS
-    cards.mkdir(exist_ok=True)
-    write_new(cards / f"{name}.json", me.card.encode() + b"\n", mode=0o644)
+    write_card(home, me)
     return me
+
+
+def write_card(home: Path, me: Peer) -> Path:
+    """The node's own card as a file to hand out, made again if it is missing or of an earlier rev."""
+    path = home / CARDS / (re.sub(r"[^\w.-]", "_", me.name) + ".json")
+    text = me.card.encode() + b"\n"
+    if not path.exists() or path.read_bytes() != text:
+        path.parent.mkdir(exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        write_new(fresh, text, mode=0o644)
+        fresh.replace(path)
+    return path
 
 
 @contextmanager
