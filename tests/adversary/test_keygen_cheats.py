@@ -19,7 +19,8 @@ from quorate.protocols.dealing import Shares
 from quorate.protocols.keygen import Commit, Dealing, Opening, Proof, combine, create, keygen
 from quorate.protocols.quorum import KeyShare, Sharing, quorum_of
 from quorate.wire.codec import Message, encode
-from quorate.wire.envelope import ALL
+from quorate.wire.courier import SEAL_OVERHEAD
+from quorate.wire.envelope import ALL, MAX_SEALED
 from quorate.wire.net import Net, gather
 from quorate.wire.simulator import (
     DROP,
@@ -148,6 +149,13 @@ CHEATS = [
         "KG-4.2",
         "Shares",
         lambda m, g: Rewritten(m, {"body": bytes(100)}),
+        one_victim=True,
+    ),
+    *each_curve(
+        "the largest body that can be sealed",
+        "KG-4.2",
+        "Shares",
+        lambda m, g: bytes(MAX_SEALED - SEAL_OVERHEAD),
         one_victim=True,
     ),
     *each_curve(

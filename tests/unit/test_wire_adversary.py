@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import encode
-from quorate.wire.envelope import ALL, MAX_BODY, MAX_FRAME, pack, unpack
+from quorate.wire.envelope import ALL, MAX_BODY, MAX_FRAME, MAX_SEALED, pack, unpack
 from quorate.wire.machine import MAX_EARLY_BYTES, MAX_EARLY_MESSAGES, Machine, Rejected
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
@@ -135,6 +135,7 @@ def test_a_frame_with_something_added_is_dropped() -> None:
 def test_an_oversize_message_is_dropped_before_it_is_parsed() -> None:
     _, frame = pair_of_machines()
     assert_dropped(reforged(frame, body=bytes(MAX_BODY + 1)), "W-2.1")
+    assert_dropped(reforged(frame, sealed=True, body=bytes(MAX_SEALED + 1)), "W-2.1")
     assert_dropped(reforged(frame, slot="/" + "x" * 300), "W-2.1")
     assert_dropped(reforged(frame, view=bytes(33)), "W-2.1")
 

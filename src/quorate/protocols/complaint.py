@@ -17,9 +17,8 @@ from quorate.identifiers import Curve, DeviceId
 from quorate.protocols.dealing import Shares, inspection
 from quorate.protocols.quorum import Sharing
 from quorate.wire.codec import Bytes32, Message
+from quorate.wire.envelope import MAX_SEALED_FRAME
 from quorate.wire.net import Net
-
-MAX_EVIDENCE = 1 << 16  # bytes: an envelope with the most shares one party can have
 
 Commitments = Mapping[DeviceId, tuple[Point, ...]]
 
@@ -30,7 +29,7 @@ class Complaint(Message):
     dealer: Annotated[DeviceId, Meta(max_length=24)]
     curve: Curve
     session_key: Bytes32
-    envelope: Annotated[bytes, Meta(max_length=MAX_EVIDENCE)]
+    envelope: Annotated[bytes, Meta(max_length=MAX_SEALED_FRAME)]
 
 
 class Verdict(Message):

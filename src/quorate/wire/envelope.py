@@ -17,6 +17,8 @@ from quorate.wire.codec import Bytes32, Bytes64, Message, decode, encode
 
 MAX_BODY = 1 << 20  # bytes, sealed or not
 MAX_FRAME = MAX_BODY + 1024
+MAX_SEALED = MAX_BODY // 2  # bytes of a sealed body: a complaint shows its whole envelope in one message
+MAX_SEALED_FRAME = MAX_SEALED + 1024
 MAX_SLOT = 256  # characters
 
 ALL = DeviceId("")
@@ -92,7 +94,10 @@ def unpack(frame: bytes) -> SignedEnvelope:
     """The signed envelope in a frame, its signature not yet checked; ``EncodingError`` if it is not one."""
     if len(frame) > MAX_FRAME:
         raise EncodingError(f"a frame of {len(frame)} bytes; at most {MAX_FRAME} are read")
-    return decode(SignedEnvelope, frame)
+    signed = decode(SignedEnvelope, frame)
+    if signed.envelope.sealed and len(signed.envelope.body) > MAX_SEALED:
+        raise EncodingError(f"a sealed body has at most {MAX_SEALED} bytes")
+    return signed
 
 
 def session_of(frame: bytes) -> SessionId:

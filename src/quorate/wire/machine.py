@@ -12,7 +12,7 @@ from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute, Inquiry
-from quorate.wire.envelope import ALL, MAX_BODY, Envelope, SignedHeader, pack, unpack
+from quorate.wire.envelope import ALL, MAX_BODY, MAX_SEALED, Envelope, SignedHeader, pack, unpack
 from quorate.wire.mailbox import Draft, Letter, Mailbox, step
 from quorate.wire.net import Net
 
@@ -223,8 +223,9 @@ class Machine(Generic[T]):
         """Seal ``body`` if it is private, and sign it with all that places it."""
         if draft.sealed:
             body = self._courier.seal(draft.recipient, draft.slot, body)
-        if len(body) > MAX_BODY:
-            raise UsageError(f"a message of {len(body)} bytes for {draft.slot}; at most {MAX_BODY} travel")
+        limit = MAX_SEALED if draft.sealed else MAX_BODY
+        if len(body) > limit:
+            raise UsageError(f"a message of {len(body)} bytes for {draft.slot}; at most {limit} travel")
         envelope = Envelope(
             session=self.sid, sender=self.me, recipient=draft.recipient, slot=draft.slot, view=draft.view,
             sealed=draft.sealed, body=body,
