@@ -1,4 +1,7 @@
-"""Nonce pairs: made from fresh randomness and the share, held in C memory, used once. Rules ED-0."""
+"""Nonce pairs: made from fresh randomness and the share, held in C memory, used once.
+
+docs/spec/ed25519.md, "Nonces".
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,15 @@ class Nonces:
 
 def make_nonces(hedge: SecretBytes, sid: bytes, message: bytes, item: int, rng: Randomness) -> Nonces:
     """The pair for the ``item``-th message of session ``sid``."""
-    d = h3(folded(rng, sid, message, 2 * item), hedge)
-    e = h3(folded(rng, sid, message, 2 * item + 1), hedge)
+    hashed = digest(Domain.MESSAGES, message)
+    d = h3(folded(rng, sid, hashed, 2 * item), hedge)
+    e = h3(folded(rng, sid, hashed, 2 * item + 1), hedge)
     secret = OneShot((d, e), name=f"nonce pair {item}")
     return Nonces(secret=secret, hiding=d * ED25519.generator, binding=e * ED25519.generator)
 
 
-def folded(rng: Randomness, sid: bytes, message: bytes, counter: int) -> SecretBytes:
+def folded(rng: Randomness, sid: bytes, hashed: bytes, counter: int) -> SecretBytes:
     """32 bytes that repeat only if the randomness and the session and the message and the counter all do: a machine
     restored from a snapshot draws the same randomness again, but is in another session."""
     fresh = rng.secret(32)
-    return SecretBytes.of(
-        digest(Domain.NONCE, fresh.reveal(), sid, digest(Domain.MESSAGES, message), counter)
-    )
+    return SecretBytes.of(digest(Domain.NONCE, fresh.reveal(), sid, hashed, counter))
