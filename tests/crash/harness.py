@@ -29,7 +29,7 @@ SETTINGS = """
 type = "always"
 [limits]
 silence = 2
-unlinked = 0.3
+unlinked = 1
 repeat = 0.3
 drain = 1
 """
