@@ -26,6 +26,8 @@ from quorate.cli.output import Output
 from quorate.cli.sign import HEX, TEXT
 from quorate.cli.views import ballot_record, named, signature_record
 from quorate.errors import QuorateError
+from quorate.identifiers import Curve
+from quorate.primitives.verify import verify_ed25519
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 THRESHOLD = 3
@@ -179,6 +181,7 @@ class Story:
         await self.refused(vault)
         await self.too_light(vault)
         self.line("done", signatures=self.signatures)
+        self.clock.lap(f"{self.signatures} signatures, each accepted by libsodium and by OpenSSL")
 
     async def create(self) -> VaultView:
         view = await self.node.create_vault(
@@ -231,6 +234,9 @@ class Story:
             )
         else:
             self.line(step, operation=view.id, state=str(view.state), **ballot_record(view))
+        key = vault.public_keys[Curve.ED25519]
+        if not all(verify_ed25519(key, each.message, each.signature) for each in view.signatures):
+            raise DemoFailed(f"{what}: a signature does not verify")
         self.signatures += len(view.signatures)
         signers = " + ".join(f"{self.names[each]} ({WEIGHTS[self.names[each]]})" for each in view.signers)
         self.clock.lap(f"{what}: {self.approvals(view)}; signed by {signers}")
@@ -256,7 +262,9 @@ class Story:
     def unsigned(self, step: str, view: OperationView, what: str) -> None:
         self.line(step, operation=view.id, state=str(view.state), reason=view.reason, detail=view.detail,
                   **ballot_record(view))  # fmt: skip
-        self.clock.lap(f"{what}; no signature", "[red]✗[/]")
+        self.clock.lap(
+            f"{what}; weight {view.approved_weight} of {view.threshold}, no signature", "[red]✗[/]"
+        )
         self.clock.detail(
             escape(named(": ".join(part for part in (view.reason, view.detail) if part), self.names))
         )
