@@ -94,6 +94,18 @@ def test_a_name_that_looks_like_a_path_stays_in_the_home(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["node"]
 
 
+def test_init_takes_the_key_that_the_environment_names(
+    tmp_path: Path, quorate: Callable[..., Lines], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "mounted"
+    key.write_text("5b8f0c9d" * 4 + "a1b2c3d4" * 4)
+    key.chmod(0o600)
+    monkeypatch.setenv("QUORATE_KEY__KEY_FILE", str(key))
+    init(quorate, tmp_path / "node", "alice")
+    assert not (tmp_path / "node" / "node.key").exists()
+    assert len(quorate("--home", tmp_path / "node", "peer", "list")) == 1
+
+
 def test_peer_add_skips_the_node_itself_and_keeps_the_others(
     tmp_path: Path, quorate: Callable[..., Lines]
 ) -> None:

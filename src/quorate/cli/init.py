@@ -67,7 +67,7 @@ def register(app: typer.Typer) -> None:
             f"fingerprint [bold]{fingerprint(me)}[/]\n"
             f"card        {escape(str(written))}",
         )
-        if fresh and passphrase_file is None and key_file is None:
+        if (call.home / "node.key").exists():
             call.output.note(
                 "[yellow]The store opens with node.key, which lies beside it: keep the disk safe, or start over "
                 "with --passphrase-file.[/]"

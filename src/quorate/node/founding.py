@@ -21,6 +21,7 @@ from quorate.storage import Argon2, KeyFile, KeySource, PassphraseFile, SqliteLe
 
 STORE = "node.db"
 CARDS = "cards"
+KEY_VARIABLES = ("QUORATE_KEY__PASSPHRASE_FILE", "QUORATE_KEY__KEY_FILE")
 TEMPLATE = """\
 # This node's settings. Each can be set by an environment variable too: QUORATE_PEER__PORT, for one.
 
@@ -50,12 +51,15 @@ type = "none"               # refuses everything; "webhook" asks your server; "a
 
 
 def write_settings(home: Path, *, port: int, passphrase_file: Path | None, key_file: Path | None) -> bool:
-    """A first ``quorate.toml``, if there is none. With no key given, a new key file in the home opens the store."""
+    """A first ``quorate.toml``, if there is none. With no key given, here or in the environment, a new key file in
+    the home opens the store."""
     if (home / FILE).exists():
         return False
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if passphrase_file is not None:
         key = f"passphrase_file = {quoted(passphrase_file.absolute())}"
+    elif key_file is None and any(variable in os.environ for variable in KEY_VARIABLES):
+        key = "# set in the environment"
     else:
         path = (key_file or home / "node.key").absolute()
         if key_file is None:
