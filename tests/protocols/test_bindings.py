@@ -1,0 +1,120 @@
+"""Every hash of the protocols made again from what the specification says goes into it.
+
+Two ends that leave out the same field agree with each other: only a third one notices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from quorate.curves import group_of
+from quorate.identifiers import Curve, DeviceId, SessionId
+from quorate.native.memory import SecretBytes
+from quorate.primitives.domains import Domain
+from quorate.primitives.transcript import digest, encode
+from quorate.protocols import certificate as certificates
+from quorate.protocols.eddsa import hashes, nonces
+from quorate.protocols.trial import trial_message
+from quorate.wire.simulator import identity_key, randomness
+from tests.protocols.vaults import Vault, generate, sign, vault_of
+
+SESSION = SessionId(b"\x5e" * 32)
+CONTEXT = b"FROST-ED25519-SHA512-v1"
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return vault_of([2, 1, 1], 3)
+
+
+def test_key_generation_hashes_what_the_specification_says() -> None:
+    said: dict[tuple[DeviceId, str], Any] = {}
+
+    def listen(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        said[sender, slot] = message
+        return message
+
+    outcome, shelves = generate([2, 1, 1], 3, tamper=listen, session=SESSION)
+    assert not outcome.failures
+    transcript = []
+    for curve in (Curve.SECP256K1, Curve.ED25519):
+        sid = digest(Domain.SESSION, SESSION, curve.value)
+        openings = {device: said[device, f"/{curve}/Opening"] for device in shelves}
+        rid = digest(Domain.KEYGEN_RID, sid, [opening.rid for opening in openings.values()])
+        rows = []
+        for device, opening in openings.items():
+            points = [bytes(point) for point in opening.commitment]
+            fields = [opening.rid, opening.chain_code, points, bytes(opening.move)]
+            v = digest(Domain.KEYGEN_COMMIT, (sid, identity_key(device)), fields, opening.blinder)
+            assert said[device, f"/{curve}/Commit"].digest == v
+            stated = (identity_key(device), points[0], bytes(opening.move))
+            e = group_of(curve).reduce(digest(Domain.SCHNORR, sid, rid, *stated, size=64))
+            z = said[device, f"/{curve}/Proof"].response
+            assert z * group_of(curve).generator == opening.move + e * opening.commitment[0]
+            rows.append([device, v, fields, opening.blinder, bytes(z)])
+        transcript.append([curve.value, rows])
+    (certificate,) = set(outcome.results.values())
+    assert certificate.record.transcript == digest(Domain.TRANSCRIPT, SESSION, transcript)
+
+
+def test_an_epoch_is_hashed_endorsed_and_acknowledged_with_all_that_places_it(vault: Vault) -> None:
+    record, device = vault.record, vault.devices[1]
+    assert record.hash == digest(
+        Domain.EPOCH_RECORD,
+        [record.vault, record.epoch, record.attempt, record.previous],
+        [[p.device, p.identity_key, p.weight, p.reduced] for p in record.roster],
+        [record.threshold, record.terms],
+        [[key.curve.value, key.commitment, key.chain_code] for key in record.keys],
+        record.setups,
+        record.transcript,
+    )
+    endorsed = digest(Domain.EPOCH_SIGNATURE, record.hash, device)
+    assert certificates.endorsement(record.hash, device) == endorsed
+    place = (record.vault, record.epoch, record.attempt, record.hash)
+    acknowledged = digest(Domain.ACKNOWLEDGEMENT, *place, device)
+    assert certificates.acknowledgement(record, device) == acknowledged
+
+
+def test_the_trial_is_of_this_vault_certificate_and_set(vault: Vault) -> None:
+    body = digest(Domain.INTERNAL, vault.record.vault, list(vault.devices))
+    message = b"\xffquorate/internal/v1\x00\x01\x02" + vault.record.hash + body
+    assert trial_message(vault.quorum(vault.devices[0], vault.devices)) == message
+
+
+def test_the_assignment_binds_vault_epoch_certificate_threshold_and_every_index(vault: Vault) -> None:
+    record = vault.record
+    rows = [[1, 2, [1, 2]], [3, 1, [3]], [4, 1, [4]]]
+    fields = (CONTEXT, "widx", record.vault, record.epoch, record.hash, record.terms, rows)
+    bound = hashes.assignment_of(vault.quorum(vault.devices[0], vault.devices))
+    assert bound == hashlib.sha512(encode(fields)).digest()
+
+
+def test_a_nonce_is_hashed_from_fresh_bytes_session_message_place_and_share(vault: Vault) -> None:
+    share = vault.shelves[vault.devices[0]].shares[Curve.ED25519]
+    shares = share.secret.reveal()
+    hedge = hashlib.sha512(CONTEXT + b"hedge" + shares).digest()[:32]
+    quorum = vault.quorum(vault.devices[0], vault.devices)
+    assert quorum.hedge == hedge
+    made = nonces.make_nonces(quorum.hedge, SESSION, b"m", 3, randomness("nonces"))
+    fresh = randomness("nonces")
+    message = digest(Domain.MESSAGES, b"m")
+    for place, nonce in zip((6, 7), made.secret.take(), strict=True):
+        drawn = digest(Domain.NONCE, fresh.secret(32).reveal(), SESSION, message, place)
+        assert nonce == hashes.h3(SecretBytes.of(drawn), SecretBytes.of(hedge))
+
+
+def test_a_response_says_which_messages_epoch_and_key_it_is_for(vault: Vault) -> None:
+    said: list[Any] = []
+
+    def listen(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        if slot.endswith("/Response"):
+            said.append(message)
+        return message
+
+    assert not sign(vault, vault.devices, [b"one", b"two"], tamper=listen).failures
+    assert {(m.messages, m.epoch, m.public_key) for m in said} == {
+        (digest(Domain.MESSAGES, b"one", b"two"), 0, vault.public_key(Curve.ED25519))
+    }
