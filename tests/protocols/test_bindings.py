@@ -14,7 +14,7 @@ from quorate.curves import group_of
 from quorate.identifiers import Curve, DeviceId, SessionId
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest, encode
+from quorate.primitives.transcript import Field, digest, encode
 from quorate.protocols import certificate as certificates
 from quorate.protocols.eddsa import hashes, nonces
 from quorate.protocols.trial import trial_message
@@ -86,7 +86,7 @@ def test_the_trial_is_of_this_vault_certificate_and_set(vault: Vault) -> None:
 
 def test_the_assignment_binds_vault_epoch_certificate_threshold_and_every_index(vault: Vault) -> None:
     record = vault.record
-    rows = [[1, 2, [1, 2]], [3, 1, [3]], [4, 1, [4]]]
+    rows: Field = [[1, 2, [1, 2]], [3, 1, [3]], [4, 1, [4]]]
     fields = (CONTEXT, "widx", record.vault, record.epoch, record.hash, record.terms, rows)
     bound = hashes.assignment_of(vault.quorum(vault.devices[0], vault.devices))
     assert bound == hashlib.sha512(encode(fields)).digest()
