@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -9,16 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorate.curves import ED25519
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import encode
 from quorate.wire.envelope import ALL, MAX_BODY, MAX_FRAME, MAX_SEALED, pack, unpack
 from quorate.wire.machine import MAX_EARLY_BYTES, MAX_EARLY_MESSAGES, Machine, Rejected
+from quorate.wire.mailbox import mark_of
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
     Rewritten,
     Simulator,
     devices,
+    identity_key,
+    randomness,
     signer,
 )
 from tests.rules import breaks
@@ -137,7 +142,7 @@ def test_an_oversize_message_is_dropped_before_it_is_parsed() -> None:
     assert_dropped(reforged(frame, body=bytes(MAX_BODY + 1)), "W-2.1")
     assert_dropped(reforged(frame, sealed=True, body=bytes(MAX_SEALED + 1)), "W-2.1")
     assert_dropped(reforged(frame, slot="/" + "x" * 300), "W-2.1")
-    assert_dropped(reforged(frame, view=bytes(33)), "W-2.1")
+    assert_dropped(reforged(frame, view=bytes(41)), "W-2.1")
 
 
 @breaks("W-2.2")
@@ -233,6 +238,47 @@ def test_a_mutated_frame_is_dropped(data: st.DataObject) -> None:
     assert machines[BOB].deliver(genuine, ALICE) is None
 
 
+class SecondNonce:
+    """Signs as a simulated device does, but with another nonce: what it signed before has a second signature."""
+
+    def __init__(self, seed: bytes) -> None:
+        hashed = hashlib.sha512(seed).digest()
+        secret = bytearray(hashed[:32])
+        secret[0] &= 248
+        secret[31] = secret[31] & 127 | 64
+        self._secret = ED25519.reduce(bytes(secret))
+        self.public = bytes(self._secret * ED25519.generator)
+
+    def sign(self, message: bytes) -> bytes:
+        nonce = ED25519.reduce(hashlib.sha512(b"another nonce" + message).digest())
+        r = bytes(nonce * ED25519.generator)
+        e = ED25519.reduce(hashlib.sha512(r + self.public + message).digest())
+        return r + bytes(nonce + e * self._secret)
+
+
+def test_an_envelope_signed_twice_is_taken_once() -> None:
+    """It is no equivocation, and it takes no second place among what was heard, nor counts as early again."""
+    seen: list[str] = []
+    simulator = Simulator(
+        dict.fromkeys(devices(2), ping_pong),
+        observe=lambda device, p: seen.append(f"{device} {p.sender} {p.slot}"),
+    )
+    machines = simulator.start()
+    [(_, frame)] = machines[ALICE].drain()
+    again = SecondNonce(randomness(f"identity {ALICE}").public(32))
+    assert again.public == identity_key(ALICE)
+    envelope = unpack(frame).envelope
+    twice = pack(envelope, again.sign(envelope.header.digest))
+    assert twice != frame
+    bob = machines[BOB]
+    for copy in (frame, twice, frame, twice):
+        assert bob.deliver(copy, ALICE) is None
+    assert bob.failure is None
+    assert seen.count(f"{BOB} {ALICE} /Ping") == 1
+    assert bob.box.letters["/Ping", ALICE].frame == frame
+    assert bob.box.early == {ALICE: {}}
+
+
 # --- W-4: the engine
 
 
@@ -250,14 +296,14 @@ def test_a_broadcast_said_to_one_alone_names_its_sender() -> None:
 
 
 @breaks("W-4.2")
-@pytest.mark.parametrize("view", [b"", bytes(31)])
-def test_a_view_left_out_names_its_sender(view: bytes) -> None:
+@pytest.mark.parametrize("view", [b"", bytes(31), mark_of("/Ping"), mark_of("/Ping") + bytes(31), bytes(40)])
+def test_a_view_left_out_or_of_another_round_names_its_sender(view: bytes) -> None:
     assert_blamed(run(ping_pong, tamper=cheat("/Pong", Rewritten(Pong(number=2), {"view": view}))), "W-4.2")
 
 
 @breaks("W-4.2")
 def test_a_view_where_there_is_none_names_its_sender() -> None:
-    move = Rewritten(Ping(number=1), {"view": bytes(32)})
+    move = Rewritten(Ping(number=1), {"view": mark_of("/Ping") + bytes(32)})
     assert_blamed(run(ping_pong, tamper=cheat("/Ping", move)), "W-4.2")
 
 

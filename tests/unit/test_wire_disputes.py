@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from quorate.errors import Diverged, ProtocolAbort
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native.memory import SecretBytes
 from quorate.wire.codec import Message, decode, encode
+from quorate.wire.courier import SessionCourier
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute
-from quorate.wire.envelope import ALL, SignedHeader, conflict, session_of, unpack
-from quorate.wire.mailbox import view_of
+from quorate.wire.envelope import ALL, SignedHeader, conflict, pack, session_of, unpack
+from quorate.wire.mailbox import mark_of, view_of
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
     DROP,
@@ -43,6 +45,9 @@ from tests.unit.conversations import (
     ping_pong,
     run,
 )
+
+LIE = mark_of("/Ping") + b"\x07" * 32
+"""A view of the round of Pings that nobody had."""
 
 
 def assert_proven(failure: Any) -> None:
@@ -89,6 +94,74 @@ def test_one_slot_used_openly_and_privately_names_its_sender() -> None:
         failure = run(ping_pong, tamper=tamper, seed=seed).failures[BOB]
         assert isinstance(failure, ProtocolAbort)
         assert failure.culprits == {ALICE}
+    outcome = run(ping_pong, tamper=tamper, lockstep=True)
+    assert_blamed(outcome, "W-5.1")
+    for device in HONEST:
+        assert_proven(outcome.failures[device])
+
+
+@breaks("W-5.1")
+def test_one_who_caught_two_messages_of_a_split_round_still_accounts_for_its_view() -> None:
+    """Alice splits the Pings and sends Carol a second one: Bob, whose view differs from Carol's, hears of that from her
+    and must not take it for a lie about what she saw."""
+    machines = Simulator(
+        dict.fromkeys(devices(3), ping_pong), tamper=cheat("/Ping", Ping(number=99), lambda m: m, to=(CAROL,))
+    ).start()
+    bob, carol = machines[BOB], machines[CAROL]
+    pings = {device: machine.drain() for device, machine in machines.items()}
+    first, second = [frame for recipient, frame in pings[ALICE] if recipient == CAROL]
+    for sender in (ALICE, CAROL):
+        bob.deliver(next(f for recipient, f in pings[sender] if recipient == BOB), sender)
+    carol.deliver(first, ALICE)
+    carol.deliver(next(f for recipient, f in pings[BOB] if recipient == CAROL), BOB)
+    machines[ALICE].deliver(next(f for recipient, f in pings[BOB] if recipient == ALICE), BOB)
+    machines[ALICE].deliver(next(f for recipient, f in pings[CAROL] if recipient == ALICE), CAROL)
+    carol.deliver(second, ALICE)
+    for sender in (ALICE, CAROL):
+        for recipient, frame in machines[sender].drain():
+            if recipient == BOB:
+                bob.deliver(frame, sender)
+    for machine in (bob, carol):
+        assert isinstance(machine.failure, (ProtocolAbort, Diverged))
+        assert machine.failure.culprits == {ALICE}
+
+
+@breaks("W-5.1")
+def test_what_was_shown_before_does_not_hide_two_messages_in_one_slot() -> None:
+    """Alice shows Carol what she says she whispered to a fourth; then Bob shows Carol the two whispers he got."""
+    header = headers_of(run(ping_pong), "/Ping")[0].header
+    whispers = [
+        msgspec.structs.replace(header, slot="/Whisper", sealed=True, recipient=to, body_hash=bytes([n]) * 32)
+        for n, to in enumerate((DeviceId("dave"), BOB, BOB))
+    ]
+    shown = [SignedHeader(header=each, signature=signer(ALICE)(each.digest)) for each in whispers]
+    body = encode(Dispute(slot="/Whisper", round=(), claims=(), held=tuple(shown[:1])))
+    proof = encode(Dispute(slot="/Whisper", round=(), claims=(), held=tuple(shown[1:])))
+    carol = Simulator(dict.fromkeys(devices(3), ping_pong)).start()[CAROL]
+    template = unpack(run(ping_pong).sent[0].frame).envelope
+    for sender, said in ((ALICE, body), (BOB, proof)):
+        envelope = msgspec.structs.replace(
+            template, sender=sender, recipient=ALL, slot=DISPUTE_SLOT, body=said
+        )
+        carol.deliver(pack(envelope, signer(sender)(envelope.header.digest)), sender)
+    assert isinstance(carol.failure, ProtocolAbort)
+    assert carol.failure.culprits == {ALICE}
+
+
+@breaks("W-5.1")
+def test_one_who_is_shown_two_messages_shows_them_to_the_others() -> None:
+    """Alice convicts herself, but to Bob alone, so that he falls silent."""
+    header = headers_of(run(ping_pong), "/Ping")[0].header
+    other = msgspec.structs.replace(header, body_hash=bytes(32), slot="/other/Ping")
+    pair = tuple(
+        SignedHeader(header=each, signature=signer(ALICE)(each.digest))
+        for each in (other, msgspec.structs.replace(other, body_hash=bytes([1]) * 32))
+    )
+    move = Rewritten(
+        encode(Dispute(slot="/other/Ping", round=(), claims=(), held=pair)), {"slot": DISPUTE_SLOT}
+    )
+    outcome = run(ping_pong, tamper=cheat("/Ping", lambda m: m, move, to=(BOB,)), lockstep=True)
+    assert_blamed(outcome, "W-5.1")
 
 
 def split(slot: str, *, views: bool = False) -> Tamper:
@@ -99,7 +172,7 @@ def split(slot: str, *, views: bool = False) -> Tamper:
             return DROP
         if (sender, recipient, where) != (ALICE, CAROL, slot):
             return message
-        return Rewritten(message, {"view": b"\x07" * 32}) if views else Ping(number=99)
+        return Rewritten(message, {"view": LIE}) if views else Ping(number=99)
 
     return tamper
 
@@ -130,7 +203,7 @@ def test_one_who_signs_different_views_for_different_readers_is_named(slot: str,
 
 @breaks("W-5.2")
 def test_one_who_lies_about_its_view_to_all_blames_nobody_else() -> None:
-    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+    lie = Rewritten(Pong(number=2), {"view": LIE})
 
     def silent(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
         if (sender, slot) == (ALICE, DISPUTE_SLOT):
@@ -146,7 +219,7 @@ def test_one_who_lies_about_its_view_to_all_blames_nobody_else() -> None:
 @breaks("W-5.2")
 @pytest.mark.parametrize("seed", range(4))
 def test_one_whose_account_does_not_give_the_view_it_signed_is_named(seed: int) -> None:
-    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+    lie = Rewritten(Pong(number=2), {"view": LIE})
     outcome = run(ping_pong, tamper=cheat("/Pong", lie), seed=seed)
     named = [outcome.failures[d].culprits for d in HONEST]  # type: ignore[attr-defined]
     assert all(culprits <= {ALICE} for culprits in named)
@@ -156,7 +229,7 @@ def test_one_whose_account_does_not_give_the_view_it_signed_is_named(seed: int) 
 @breaks("W-5.2")
 def test_an_account_alone_convicts_one_that_lied_about_its_view() -> None:
     """Alice gives the round as it was, and none of her own headers that would contradict what she sent."""
-    lie = Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+    lie = Rewritten(Pong(number=2), {"view": LIE})
 
     def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
         if sender == ALICE and isinstance(message, Dispute):
@@ -169,9 +242,28 @@ def test_an_account_alone_convicts_one_that_lied_about_its_view() -> None:
     assert frozenset({ALICE}) in named
 
 
+@breaks("W-5.2")
+def test_a_dispute_over_another_round_is_no_account() -> None:
+    lie = Rewritten(Pong(number=2), {"view": LIE})
+
+    def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:
+        if sender == ALICE and isinstance(message, Dispute):
+            return Dispute(slot="/else/Ping", round=(), claims=(), held=())
+        return cheat("/Pong", lie)(sender, recipient, slot, message)
+
+    machines = Simulator(dict.fromkeys(devices(3), ping_pong), tamper=tamper).start()
+    for _ in range(5):
+        batch = [(s, r, f) for s, m in machines.items() for r, f in m.drain()]
+        for sender, recipient, frame in batch:
+            machines[recipient].deliver(frame, sender)
+    for device in HONEST:
+        assert isinstance(machines[device].failure, Diverged)
+        assert machines[device].waiting_on == (frozenset({ALICE}), DISPUTE_SLOT)
+
+
 def test_who_has_yet_to_account_for_its_view_is_waited_on() -> None:
     simulator = Simulator(dict.fromkeys(devices(2), ping_pong), tamper=cheat(
-        "/Pong", Rewritten(Pong(number=2), {"view": b"\x07" * 32})
+        "/Pong", Rewritten(Pong(number=2), {"view": LIE})
     ))  # fmt: skip
     machines = simulator.start()
     for _ in range(2):
@@ -247,6 +339,7 @@ def test_a_dispute_that_passes_a_later_view_off_as_a_difference_names_its_sender
 
     for round_, claims in (
         (first, (bob,)),
+        (first, (mine(first), bob)),
         (first, (mine(first),)),
         (first[:2], (mine(first[:2]), bob)),
         (second, (mine(second), bob)),
@@ -301,8 +394,35 @@ def test_headers_conflict_only_within_one_slot_of_one_sender_in_one_session() ->
     assert conflict(header, other)
     assert not conflict(header, header)
     assert conflict(header, msgspec.structs.replace(other, recipient=BOB, view=bytes(32)))
-    for fields in ({"recipient": BOB}, {"session": bytes(32)}, {"sender": BOB}, {"slot": "/Pong"}):
+    assert conflict(header, msgspec.structs.replace(other, recipient=BOB))
+    assert conflict(msgspec.structs.replace(other, recipient=BOB), header)
+    for fields in ({"session": bytes(32)}, {"sender": BOB}, {"slot": "/Pong"}):
         assert not conflict(header, msgspec.structs.replace(other, **fields))
+    private = msgspec.structs.replace(header, recipient=BOB, sealed=True)
+    assert not conflict(private, msgspec.structs.replace(private, recipient=CAROL, body_hash=bytes(32)))
+
+
+@breaks("W-5.3")
+def test_a_dispute_over_what_a_stranger_signed_names_its_sender() -> None:
+    """Bob knows the stranger's key, as a node knows more devices than take part."""
+    stranger = devices(4)[3]
+    simulator = Simulator(dict.fromkeys(devices(3), ping_pong))
+    bob = simulator.couriers[BOB]
+    simulator.couriers[BOB] = SessionCourier(
+        session=simulator.session, me=BOB, sign=signer(BOB), session_private=SecretBytes.of(bob.disclose()),
+        identity_keys={d: identity_key(d) for d in devices(4)},
+        session_publics={d: bob.exchange_key(d) for d in devices(3)},
+    )  # fmt: skip
+    machine = simulator.start()[BOB]
+    envelope = msgspec.structs.replace(unpack(run(ping_pong).sent[0].frame).envelope, slot=DISPUTE_SLOT)
+    foreign = msgspec.structs.replace(envelope.header, sender=stranger)
+    assert simulator.couriers[BOB].verify(stranger, foreign.digest, signer(stranger)(foreign.digest))
+    held = (SignedHeader(header=foreign, signature=signer(stranger)(foreign.digest)),)
+    body = encode(Dispute(slot="/Ping", round=(), claims=(), held=held))
+    envelope = msgspec.structs.replace(envelope, sender=ALICE, recipient=ALL, body=body)
+    machine.deliver(pack(envelope, signer(ALICE)(envelope.header.digest)), ALICE)
+    assert isinstance(machine.failure, ProtocolAbort)
+    assert (machine.failure.rule, machine.failure.culprits) == ("W-5.3 dispute", frozenset({ALICE}))
 
 
 def test_an_answer_nobody_asked_for_changes_nothing() -> None:
@@ -323,7 +443,7 @@ wild_moves = st.one_of(
         st.fixed_dictionaries(
             {},
             optional={
-                "view": st.sampled_from([b"", b"\x07" * 32, bytes(32)]),
+                "view": st.sampled_from([b"", LIE, bytes(40), bytes(32)]),
                 "recipient": st.sampled_from([ALL, BOB, CAROL]),
                 "sealed": st.booleans(),
                 "slot": st.sampled_from(

@@ -84,7 +84,7 @@ class Session(Generic[T]):
             machine = await self._aside(self._open_machine)
             await self._finish(machine)
             if machine.failure is not None:
-                raise machine.failure
+                raise self._unaccounted(machine) or machine.failure
             if machine.result is None:
                 raise Bug("a session ended with neither result nor failure")
             return machine.result
@@ -146,6 +146,10 @@ class Session(Generic[T]):
             if isinstance(machine.failure, Aborted) and machine.failure.culprits:
                 return
             await self._take(machine)
+
+    def _unaccounted(self, machine: Machine[T]) -> Stalled | None:
+        """Who signed a view that differs and never said what it saw, if that is all there is to say."""
+        return self._silent(machine) if isinstance(machine.failure, Diverged) else None
 
     def _silent(self, machine: Machine[T]) -> Stalled | None:
         awaited, slot = machine.waiting_on

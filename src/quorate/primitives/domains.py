@@ -21,6 +21,7 @@ class Domain(StrEnum):
     ENVELOPE = "quorate/v1/envelope"
     BODY = "quorate/v1/body"
     VIEW = "quorate/v1/view"
+    ROUND = "quorate/v1/round"
     SEAL_KEY = "quorate/v1/seal-key"
     # the store
     STORE_SEAL = "quorate/v1/store-seal"

@@ -1,14 +1,15 @@
 """Who told different parties different things: signed headers, exchanged once views of a round turn out to differ.
 
 A party that sees a differing view sends a dispute: the headers of the echoed round as it holds them, and two claims:
-its own header with the hash of that round, and the other's with another hash. Those that hear it stop and answer with
-the headers they hold, and show a proof that comes to them later. Two headers an honest sender never signs both name it,
-whoever brought them; nothing else does, save that a party whose account of the round does not give the hash it signed
-lied.
+its own header with the view they give, and the other's with another view of that round. Those that hear it stop and
+answer with the headers they hold, and show a proof that comes to them later. Two headers an honest sender never signs
+both name it, whoever brought them; nothing else does, save that a party whose account of the round does not give the
+view it signed lied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -18,23 +19,25 @@ from quorate.errors import EncodingError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import Message, decode, encode
 from quorate.wire.envelope import ALL, SignedHeader, Slot, conflict
-from quorate.wire.mailbox import Mailbox, Split, below, view_of
+from quorate.wire.mailbox import Mailbox, Split, mark_of, view_of
 
 DISPUTE_SLOT = "!dispute"
 PROOF_SLOT = "!proof"
 """Where a party sends its dispute, and a proof that came to it after that. No path begins with an exclamation mark."""
 
 Headers = Annotated[tuple[SignedHeader, ...], Meta(max_length=100)]
+Proofs = Annotated[tuple[SignedHeader, ...], Meta(max_length=200)]
 
 
 class Dispute(Message):
-    """``slot`` is the echoed round's. In an answer to somebody else's dispute ``claims`` is empty, and ``held`` is what
-    the answerer has in the places of the claims it was shown."""
+    """``slot`` is the echoed round's, or that of a proof; ``round`` is what its sender holds there of broadcasts,
+    always. In an answer to somebody else's dispute ``claims`` is empty, and ``held`` is the conflicting headers the
+    answerer found, and what it has in the places of the claims it was shown."""
 
     slot: Slot
     round: Headers
     claims: Headers
-    held: Headers
+    held: Proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Inquiry:
     me: DeviceId
     parties: tuple[DeviceId, ...]
     box: Mailbox
-    witnessed: dict[tuple[str, DeviceId], SignedHeader] = field(default_factory=dict)
+    witnessed: dict[tuple[str, DeviceId], list[SignedHeader]] = field(default_factory=dict)
     heard: set[tuple[str, DeviceId]] = field(default_factory=set)
     owing: dict[DeviceId, SignedHeader] = field(default_factory=dict)  # the claim each is to account for
     owing_slot: str = ""
@@ -64,11 +67,13 @@ class Inquiry:
     def contradiction(self, signed: SignedHeader) -> tuple[SignedHeader, SignedHeader] | None:
         """What we hold or were shown that a peer cannot honestly have signed besides ``signed``."""
         place = (signed.header.slot, signed.header.sender)
-        letter = self.box.letters.get(place)
-        for known in (letter.signed if letter else None, self.witnessed.get(place)):
-            if known is not None and place[1] != self.me and conflict(known.header, signed.header):
-                return known, signed
-        return None
+        if place[1] == self.me:
+            return None
+        held = [self.box.letters[place].signed] if place in self.box.letters else []
+        known = (
+            each for each in (*held, *self.witnessed.get(place, ())) if conflict(each.header, signed.header)
+        )
+        return next(((each, signed) for each in known), None)
 
     def account(self, slot: str, split: Split | None) -> Dispute:
         """What we hold of the round echoed in ``slot``, and where its views ``split`` before us."""
@@ -76,15 +81,15 @@ class Inquiry:
         if split is not None:
             said = [self.box.letters[split.slot, party].signed for party in split.parties]
             differing = [each for each in said if each.header.view != split.view]
-            self.owing = {
-                each.header.sender: each
-                for each in differing
-                if (DISPUTE_SLOT, each.header.sender) not in self.heard
-            }
-            self.owing_slot = slot
-            ours = self._own_claim(slot, split.view)
+            self._owe(slot, differing)
+            ours = self._own_claim(split.view)
             claims = (ours, *differing) if ours else ()
         return Dispute(slot=slot, round=self._round(slot), claims=claims, held=())
+
+    def proof(self, pair: tuple[SignedHeader, SignedHeader]) -> Dispute:
+        """Two conflicting headers, and what we hold of their round: we may owe an account of it."""
+        slot = pair[0].header.slot
+        return Dispute(slot=slot, round=self._round(slot), claims=(), held=pair)
 
     def hear(self, slot: str, sender: DeviceId, body: bytes) -> Finding | None:
         """Weigh a peer's first dispute in ``slot``; ``EncodingError`` if it is not one, or shows what nobody signed.
@@ -101,21 +106,36 @@ class Inquiry:
             pair = self.contradiction(signed)
             if pair is not None:
                 found.setdefault(signed.header.sender, pair)
-            self.witnessed.setdefault((signed.header.slot, signed.header.sender), signed)
-        claim = self.owing.pop(sender, None) if slot == DISPUTE_SLOT else None
-        if claim is not None and dispute.slot == self.owing_slot and self._view(dispute) != claim.header.view:
-            found.setdefault(sender, (claim,))
+            self.witnessed.setdefault((signed.header.slot, signed.header.sender), []).append(signed)
+        proofs = tuple(each for pair in found.values() for each in pair)
+        if slot == DISPUTE_SLOT and dispute.slot == self.owing_slot and sender in self.owing:
+            claim = self.owing.pop(sender)
+            if self._view(dispute) != claim.header.view:
+                found.setdefault(sender, (claim,))
         shown = self._shows(sender, dispute)
         if dispute.claims and not shown and not found:
             raise EncodingError("a dispute that shows no difference")
+        if shown and not self.owing_slot:
+            self._owe(dispute.slot, dispute.claims)
         places = [(claim.header.slot, claim.header.sender) for claim in dispute.claims]
         held = tuple(self.box.letters[place].signed for place in places if place in self.box.letters)
         return Finding(
             culprits=frozenset(found),
             evidence=tuple(encode(each) for headers in found.values() for each in headers),
             shown=shown,
-            answer=Dispute(slot=dispute.slot, round=self._round(dispute.slot), claims=(), held=held),
+            answer=Dispute(
+                slot=dispute.slot, round=self._round(dispute.slot), claims=(), held=(*proofs, *held)
+            ),
         )
+
+    def _owe(self, slot: str, claims: Iterable[SignedHeader]) -> None:
+        """Those who signed ``claims`` are to account for the views of the round in ``slot`` that are in them, unless a
+        dispute of theirs was heard."""
+        self.owing_slot = slot
+        for claim in claims:
+            sender, about = claim.header.sender, claim.header.view.startswith(mark_of(slot))
+            if about and sender != self.me and (DISPUTE_SLOT, sender) not in self.heard:
+                self.owing[sender] = claim
 
     def _round(self, slot: str) -> Headers:
         held = (self.box.letters[slot, p].signed for p in self.parties if (slot, p) in self.box.letters)
@@ -127,12 +147,9 @@ class Inquiry:
         if not known or not self.box.courier.verify(header.sender, header.digest, signed.signature):
             raise EncodingError("a dispute over an envelope that its sender did not sign")
 
-    def _own_claim(self, slot: str, view: bytes) -> SignedHeader | None:
-        path = slot.rpartition("/")[0]
-        for (where, sender), letter in self.box.letters.items():
-            if sender == self.me and letter.envelope.view == view and below(where.rpartition("/")[0], path):
-                return letter.signed
-        return None
+    def _own_claim(self, view: bytes) -> SignedHeader | None:
+        ours = (letter for (_, sender), letter in self.box.letters.items() if sender == self.me)
+        return next((letter.signed for letter in ours if letter.envelope.view == view), None)
 
     def _view(self, dispute: Dispute) -> bytes | None:
         """The hash of the round a dispute accounts for; None if it does not account for a whole one."""
@@ -143,10 +160,10 @@ class Inquiry:
         return view_of(self.session, dispute.slot, dispute.round)
 
     def _shows(self, sender: DeviceId, dispute: Dispute) -> bool:
-        view, path = self._view(dispute), dispute.slot.rpartition("/")[0]
-        claims = [s.header for s in dispute.claims if below(s.header.slot.rpartition("/")[0], path)]
+        view, mark = self._view(dispute), mark_of(dispute.slot)
+        claims = [s.header for s in dispute.claims if s.header.view.startswith(mark)]
         return (
             view is not None
             and any(claim.sender == sender and claim.view == view for claim in claims)
-            and any(claim.sender != sender and claim.view not in (b"", view) for claim in claims)
+            and any(claim.sender != sender and claim.view != view for claim in claims)
         )

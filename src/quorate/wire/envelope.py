@@ -20,17 +20,18 @@ MAX_FRAME = MAX_BODY + 1024
 MAX_SEALED = MAX_BODY // 2  # bytes of a sealed body: a complaint shows its whole envelope in one message
 MAX_SEALED_FRAME = MAX_SEALED + 1024
 MAX_SLOT = 256  # characters
+VIEW_SIZE = 40  # bytes
 
 ALL = DeviceId("")
 """The recipient of a broadcast."""
 
 Device = Annotated[DeviceId, Meta(max_length=64)]
 Slot = Annotated[str, Meta(min_length=1, max_length=MAX_SLOT)]
-View = Annotated[bytes, Meta(max_length=32)]
+View = Annotated[bytes, Meta(max_length=VIEW_SIZE)]
 
 
 class Envelope(Message):
-    """``view`` is empty, or the 32-byte hash of the last echoed round; ``body`` a message, sealed or not."""
+    """``view`` is empty, or that of the last echoed round (see ``view_of``); ``body`` a message, sealed or not."""
 
     session: Bytes32
     sender: Device
@@ -106,8 +107,10 @@ def session_of(frame: bytes) -> SessionId:
 
 
 def conflict(first: Header, second: Header) -> bool:
-    """Whether an honest sender never signs both: one slot of one session, told differently to one reader, or sent with
-    different views to different ones (the view is the same for all by definition, even where bodies are private)."""
+    """Whether an honest sender never signs both: one slot of one session, told differently to one reader (whom what all
+    are told is told too), or sent with different views to different ones (the view is the same for all by definition,
+    even where bodies are private)."""
     if (first.session, first.sender, first.slot) != (second.session, second.sender, second.slot):
         return False
-    return first.view != second.view or (first.recipient == second.recipient and first != second)
+    one_reader = first.recipient == second.recipient or ALL in (first.recipient, second.recipient)
+    return first.view != second.view or (one_reader and first != second)

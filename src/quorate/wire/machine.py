@@ -133,8 +133,6 @@ class Machine(Generic[T]):
         place = (envelope.slot, envelope.sender)
         held = self.box.letters.get(place)
         pair = self._inquiry.contradiction(header)
-        if pair is None and held is not None and held.signed.header != header.header:
-            pair = held.signed, header
         if pair is not None:
             self._equivocated(envelope.sender, pair)
         if self.done or held is not None:
@@ -166,7 +164,7 @@ class Machine(Generic[T]):
 
     def _equivocated(self, culprit: DeviceId, pair: tuple[SignedHeader, SignedHeader]) -> None:
         evidence = tuple(encode(each) for each in pair)
-        proof = Dispute(slot=pair[0].header.slot, round=(), claims=(), held=pair)
+        proof = self._inquiry.proof(pair)
         if not isinstance(self.failure, Diverged):
             self._fail(ProtocolAbort("W-5.1 one envelope per slot", culprit, evidence=evidence))
             self._tell(proof, DISPUTE_SLOT)
@@ -193,6 +191,7 @@ class Machine(Generic[T]):
         elif finding.culprits:
             rule = "W-5.1 one envelope per slot"
             self._fail(ProtocolAbort(rule, *finding.culprits, evidence=finding.evidence))
+            self._tell(finding.answer, DISPUTE_SLOT)
 
     def _learn(self, culprits: frozenset[DeviceId], evidence: tuple[bytes, ...]) -> None:
         """Name those that came to light after the session had diverged."""

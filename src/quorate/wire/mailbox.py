@@ -13,7 +13,7 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message
 from quorate.wire.courier import Courier
-from quorate.wire.envelope import ALL, MAX_SLOT, Envelope, SignedHeader
+from quorate.wire.envelope import ALL, MAX_SLOT, VIEW_SIZE, Envelope, SignedHeader
 
 PARKED: Final = object()
 """What a protocol yields, and nothing else does: a coroutine that awaits anything else is found out."""
@@ -47,13 +47,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What we saw of an echoed round: its slot and the hash of it."""
+    """What we saw of an echoed round: its slot and the view of it, as ``view_of`` gives it."""
 
     slot: str
     hash: bytes
 
 
 NOTHING: Final = View("", b"")
+MARK_SIZE = VIEW_SIZE - 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Mailbox:
     early: dict[DeviceId, dict[str, int]]  # by sender: the slots we have not come to, with sizes
     letters: dict[tuple[str, DeviceId], Letter] = field(default_factory=dict)
     awaited: dict[str, frozenset[DeviceId]] = field(default_factory=dict)
-    sent: set[tuple[str, DeviceId]] = field(default_factory=set)
+    sent: dict[str, set[DeviceId]] = field(default_factory=dict)  # by slot: to whom
     views: dict[str, View] = field(default_factory=dict)  # by path: the round echoed there last
     verbs: list[str] = field(default_factory=list)  # the paths of the verbs in flight
     split: Split | None = None
@@ -92,11 +93,12 @@ class Mailbox:
         """Post once: a second message to a reader of the same slot would be our own equivocation."""
         if len(draft.slot) > MAX_SLOT:
             raise Bug(f"the slot {draft.slot} is too long")
-        if {(draft.slot, draft.recipient), (draft.slot, ALL)} & self.sent:
+        told = self.sent.setdefault(draft.slot, set())
+        if told & {draft.recipient, ALL} or (told and draft.recipient == ALL):
             raise Bug(
                 f"a second message for {draft.recipient or 'all'} in {draft.slot}; use at() to tell them apart"
             )
-        self.sent.add((draft.slot, draft.recipient))
+        told.add(draft.recipient)
         self.post(draft)
 
     async def receive(self, slot: str, senders: tuple[DeviceId, ...]) -> dict[DeviceId, Letter]:
@@ -110,8 +112,15 @@ class Mailbox:
 
 
 def view_of(session: SessionId, slot: str, round_: Sequence[SignedHeader]) -> bytes:
-    """The hash of one broadcast round as one party saw it: who said what, in order of id."""
-    return digest(Domain.VIEW, session, slot, [(s.header.sender, s.header.body_hash) for s in round_])
+    """One broadcast round as one party saw it: which round, and the hash of who said what, in order of id. Which, so
+    that nobody can pass the view of another round off as a different view of this one."""
+    said = digest(Domain.VIEW, session, slot, [(s.header.sender, s.header.body_hash) for s in round_])
+    return mark_of(slot) + said
+
+
+def mark_of(slot: str) -> bytes:
+    """How the views of the round in ``slot`` begin."""
+    return digest(Domain.ROUND, slot, size=MARK_SIZE)
 
 
 def below(path: str, above: str) -> bool:
