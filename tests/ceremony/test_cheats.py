@@ -391,7 +391,8 @@ async def test_an_outcome_is_believed_when_it_proves_itself_or_of_the_proposer(t
     row = world["bob"].ledger.operation(two.id)
     assert row is not None
     done = Outcome(
-        operation=row.id, digest=row.digest, state="COMPLETED", attempt=1, reason="", culprits=(), result=signed.result
+        operation=row.id, digest=row.digest, state="COMPLETED", attempt=1, reason="", culprits=(),
+        result=signed.result, released=False,
     )  # fmt: skip
     carol, dave = world["carol"].ledger.identity, world["dave"].ledger.identity
     assert await refused(world, Method.CONCLUDE, state(carol, done), sender="carol") == "BAD_SIGNATURE"

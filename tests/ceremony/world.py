@@ -49,12 +49,13 @@ class SteadyClock:
     """The real one, that a test can push."""
 
     ahead_ms: int = 0
+    ahead_s: float = 0
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self.ahead_ms
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self.ahead_s
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from weakref import WeakValueDictionary
 
 from quorate.identifiers import OperationId
 
@@ -23,7 +24,8 @@ class Board:
     """Where changes of operations are announced within the node."""
 
     def __init__(self) -> None:
-        self._bells: dict[OperationId, asyncio.Event] = {}
+        # a bell nobody waits for is gone
+        self._bells: WeakValueDictionary[OperationId, asyncio.Event] = WeakValueDictionary()
 
     def bell(self, operation: OperationId) -> asyncio.Event:
         """Set at the next announcement. Take it before looking at the state, or the change in between is missed."""

@@ -6,17 +6,19 @@ docs/spec/ceremony.md, section CE-5.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 
-from quorate.ceremony import results
+from quorate.ceremony import intake, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.participant import known_operation, known_row
 from quorate.ceremony.ports import Method, OperationRow, State
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
-from quorate.errors import Cancelled, EncodingError, PeerError, QuorateError, UsageError
+from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.kinds import CreateVault, Operation
 
@@ -38,7 +40,7 @@ class Reported(Cancelled):
 class CatchUp:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._reports: dict[tuple[OperationId, int], Reported] = {}
+        self._awaited: dict[OperationId, tuple[int, frozenset[DeviceId], list[Reported]]] = {}
         self._asked: dict[OperationId, float] = {}
 
     # --- answering ------------------------------------------------------------------------------------------------
@@ -52,9 +54,11 @@ class CatchUp:
         return results.holdings(self._context, OperationId(query.operation))
 
     async def on_outcome(self, sender: DeviceId, outcome: Outcome) -> None:
-        """What a peer says of an operation's end: proved ends from anybody, others from the proposer (rule CE-5.3)."""
+        """What a member says of an operation's end: proved ends from any, others from the proposer (rule CE-5.3)."""
         context = self._context
-        operation = known_operation(context, OperationId(outcome.operation))
+        row = known_row(context, OperationId(outcome.operation))
+        operation = known_operation(context, row.id)
+        require_member(context, operation, sender)
         if outcome.digest != operation.digest:
             raise UsageError(
                 "CE-5.3 other ends: another operation under the same id", code="OPERATION_CONFLICT"
@@ -63,30 +67,43 @@ class CatchUp:
             told = State(outcome.state)
         except ValueError:
             raise UsageError(f"CE-5.3 other ends: {outcome.state} is no state", code="MALFORMED") from None
+        if row.state is State.COMPLETED:
+            return
         if told is State.COMPLETED:
             if isinstance(operation.request, CreateVault):
                 await self._ask_holdings(operation.id, sender)
             else:
                 await context.aside(lambda: results.believe_signatures(context, operation, outcome.result))
         elif sender == operation.proposer and told in FINAL:
-            reason, culprits = outcome.reason[:100], tuple(map(DeviceId, outcome.culprits))
+            culprits = tuple(map(DeviceId, outcome.culprits))
             await context.aside(
                 lambda: context.ledger.move_operation(
                     operation.id,
                     sources(told),
                     told,
-                    reason=reason,
+                    reason=outcome.reason,
                     detail="as the proposer says",
                     culprits=culprits,
+                    released=outcome.released,
                 )
             )
-        elif operation.proposer == context.me and told is State.RUNNING:
-            suspects = frozenset(map(DeviceId, outcome.culprits))
-            self._reports[operation.id, outcome.attempt] = Reported(sender, outcome.reason[:100], suspects)
+        elif told is State.RUNNING and (awaited := self._awaited.get(operation.id)) is not None:
+            attempt, parties, reports = awaited
+            if outcome.attempt == attempt and sender in parties and not reports:
+                reports.append(Reported(sender, outcome.reason, frozenset(map(DeviceId, outcome.culprits))))
         context.board.announce(operation.id)
 
-    def reported(self, operation: OperationId, attempt: int) -> Reported | None:
-        return self._reports.pop((operation, attempt), None)
+    @contextmanager
+    def awaiting(
+        self, operation: OperationId, attempt: int, parties: Collection[DeviceId]
+    ) -> Iterator[Sequence[Reported]]:
+        """The report of an attempt that we are no party of, once one of its parties sends one. No others are kept."""
+        reports: list[Reported] = []
+        self._awaited[operation] = (attempt, frozenset(parties), reports)
+        try:
+            yield reports
+        finally:
+            del self._awaited[operation]
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -114,6 +131,8 @@ class CatchUp:
                 await self._round()
             except QuorateError as error:
                 log.warning("catching up failed", error=str(error))
+            except Exception:  # whatever one operation has come to, the others go on
+                log.exception("bug in catching up")
             await asyncio.sleep(ROUND)
 
     async def _round(self) -> None:
@@ -163,7 +182,7 @@ class CatchUp:
             sender, outcome = hear(Outcome, answer, context.key_of)
             if sender == peer and outcome.operation == row.id and outcome.state != State.RUNNING.value:
                 await self.on_outcome(peer, outcome)
-        except (PeerError, UsageError) as error:
+        except (QuorateError, EncodingError) as error:
             log.info("no outcome", operation=row.id, peer=peer, why=str(error))
 
     async def _ask_holdings(self, operation: OperationId, peer: DeviceId) -> None:
@@ -173,8 +192,18 @@ class CatchUp:
             answer = await context.mesh.request(
                 peer, Method.GET_CERTIFICATE, body, timeout=context.limits.ask
             )
-            _, shown = hear(Holdings, answer, context.key_of)
+            sender, shown = hear(Holdings, answer, context.key_of)
+            if sender != peer:
+                raise UsageError(
+                    f"CE-1.1 speaker: {peer} shows the holdings of {sender}", code="WRONG_SENDER"
+                )
             await context.aside(lambda: results.absorb(context, operation, shown))
-        except (PeerError, UsageError, EncodingError) as error:
+        except (QuorateError, EncodingError) as error:
             log.info("no certificate", operation=operation, peer=peer, why=str(error))
         context.board.announce(operation)
+
+
+def require_member(context: Context, operation: Operation, sender: DeviceId) -> None:
+    """An operation is the business of those it concerns (rule CE-5.4)."""
+    if sender not in intake.roster(context, operation):
+        raise UsageError(f"CE-5.4 discretion: {sender} has no part in this operation", code="NOT_IN_ROSTER")

@@ -13,7 +13,7 @@ import structlog
 from quorate.ceremony import facts, intake
 from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.bell import Board
-from quorate.ceremony.catchup import CatchUp
+from quorate.ceremony.catchup import CatchUp, require_member
 from quorate.ceremony.context import Boot, Context, Limits
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.identity import Identity
@@ -256,10 +256,7 @@ class Ceremonies:
         """A query of somebody the operation concerns (rule CE-5.4)."""
         query = self._hear(Query, sender, body)
         operation = known_operation(self._context, OperationId(query.operation))
-        if sender not in intake.roster(self._context, operation):
-            raise UsageError(
-                f"CE-5.4 discretion: {sender} has no part in this operation", code="NOT_IN_ROSTER"
-            )
+        require_member(self._context, operation, sender)
         return query
 
     def _hear(self, kind: type[S], sender: DeviceId, body: bytes) -> S:

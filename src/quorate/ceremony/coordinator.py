@@ -7,6 +7,9 @@ The proposer coordinates and is trusted for nothing: whatever it says is checked
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -32,6 +35,7 @@ from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
     Bug,
+    Denied,
     EncodingError,
     PeerError,
     ProtocolAbort,
@@ -53,10 +57,8 @@ class Record:
 
     refusals: dict[DeviceId, str] = field(default_factory=dict)  # why a peer would not take part, in words
     cheats: set[DeviceId] = field(default_factory=set)
-    silent: set[DeviceId] = field(default_factory=set)
-    joins: dict[DeviceId, tuple[float, bytes]] = field(
-        default_factory=dict
-    )  # for attempt 1, as they came with votes
+    trouble: Counter[DeviceId] = field(default_factory=Counter)  # attempts that failed with it, or named it
+    joins: dict[DeviceId, tuple[float, bytes]] = field(default_factory=dict)  # for attempt 1, came with votes
 
 
 class Coordinator:
@@ -97,47 +99,54 @@ class Coordinator:
             )
         if voter not in intake.electorate(context, operation).weights:
             raise UsageError(f"CE-2.2 franchise: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
+        if self._row(operation).state in FINAL:
+            return
         await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
-        if ballot.join:
+        if operation.id in self._drivers and self._is_join(ballot.join, operation, 1, voter):
             self._record(operation).joins[voter] = (context.clock.monotonic(), ballot.join)
         context.board.announce(operation.id)
 
     # --- one operation, from votes to outcome -------------------------------------------------------------------
 
     async def _drive(self, operation: Operation) -> None:
+        """To its end whatever happens here: where not even the end can be journalled, all over again."""
+        while True:
+            try:
+                await self._see_through(operation)
+                await self._tell_outcome(operation)
+            except Exception:
+                log.exception("an operation is stuck; trying again", operation=operation.id)
+                await asyncio.sleep(self._context.limits.repeat)
+            else:
+                return
+
+    async def _see_through(self, operation: Operation) -> None:
         context = self._context
         try:
             electorate = intake.electorate(context, operation)
-            if await self._collect(operation, electorate):
-                await self._carry_out(operation, electorate)
+            async with self._soliciting(operation, electorate):
+                if await self._await_decision(operation, electorate):
+                    await self._carry_out(operation, electorate)
         except QuorateError as error:
             await self._end(operation, State.FAILED, getattr(error, "code", error.reason), str(error))
-        except Bug as bug:
-            log.critical("bug", operation=operation.id, error=str(bug))
-            await self._end(
-                operation, State.FAILED, "INTERNAL", "an internal check failed; see this node's log"
-            )
-            raise
-        await self._tell_outcome(operation)
+        except Exception:
+            log.exception("bug", operation=operation.id)
+            await self._end(operation, State.FAILED, "INTERNAL", "a bug; see this node's log")
 
-    async def _collect(self, operation: Operation, electorate: Electorate) -> bool:
-        """Ask everybody until the votes decide; whether they approved."""
-        context = self._context
-        if context.me in electorate.weights:
-            self._voting.ballot(operation)
-        asking = [
-            asyncio.create_task(self._solicit(operation, peer))
-            for peer in electorate.weights
-            if peer != context.me
-        ]
+    @asynccontextmanager
+    async def _soliciting(self, operation: Operation, electorate: Electorate) -> AsyncIterator[None]:
+        """Everybody is asked to the end, not only until enough have approved: some of these may drop out."""
+        others = [peer for peer in electorate.weights if peer != self._context.me]
+        asking = [asyncio.create_task(self._solicit(operation, peer)) for peer in others]
         try:
-            return await self._await_decision(operation, electorate)
+            yield
         finally:
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
 
     async def _await_decision(self, operation: Operation, electorate: Electorate) -> bool:
+        """Wait until the votes decide; whether they approved."""
         context = self._context
         while True:
             bell = context.board.bell(operation.id)
@@ -147,6 +156,8 @@ class Coordinator:
             if row.state in (State.APPROVED, State.RUNNING):
                 return True
             verdicts = self._voting.verdicts(operation)
+            if context.me in electorate.weights and context.me not in verdicts:
+                self._voting.ballot(operation)  # again, where asking our approver came to nothing
             match electorate.standing(verdicts):
                 case Standing.APPROVED:
                     await self._move(operation, State.APPROVED)
@@ -187,7 +198,7 @@ class Coordinator:
                     refusals[peer] = told
                     context.board.announce(operation.id)
                     bell = context.board.bell(operation.id)  # not the one just rung, which would ask at once
-            except (UsageError, EncodingError) as error:
+            except (QuorateError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await rings(bell, context.limits.repeat)
 
@@ -201,13 +212,19 @@ class Coordinator:
             row = self._row(operation)
             if row.state in FINAL:
                 return
+            if operation.expires_ms <= context.clock.now_ms():
+                await self._end(operation, State.EXPIRED, "EXPIRED", f"its time passed; last: {last}")
+                return
             if row.attempt >= context.limits.attempts or context.clock.monotonic() > ends:
                 await self._fail(operation, last)
                 return
             parties = self._choose(operation, electorate)
             if parties is None:
-                await self._fail(operation, last)
-                return
+                if not self._others_may_approve(operation, electorate):
+                    await self._fail(operation, last)
+                    return
+                await rings(context.board.bell(operation.id), 1.0)
+                continue
             away = [peer for peer in parties if peer != context.me and not context.mesh.connected(peer)]
             if away:
                 last = Stalled(away, "the link")
@@ -215,9 +232,9 @@ class Coordinator:
                 continue
             try:
                 await self._attempt(operation, row.attempt + 1, parties)
-            except (Aborted, PeerError) as failure:
+            except (Aborted, Denied, PeerError, UsageError) as failure:
                 last = failure
-                self._learn(operation, failure)
+                self._learn(operation, parties, failure)
                 log.warning(
                     "attempt failed", operation=operation.id, attempt=row.attempt + 1, why=str(failure)
                 )
@@ -225,27 +242,34 @@ class Coordinator:
                 pause = min(pause * 2, 5.0)
 
     def _choose(self, operation: Operation, electorate: Electorate) -> tuple[DeviceId, ...] | None:
-        """The signers of the next attempt: without cheats ever, without the silent while there are others enough."""
+        """The signers of the next attempt: never a cheat; those who are here before those who are not; of them, those
+        that there was the least trouble with."""
         context, record = self._context, self._record(operation)
         approving = {d for d, verdict in self._voting.verdicts(operation).items() if verdict == "approve"}
         honest = approving - record.cheats
-        for candidates in (honest - record.silent, honest):
-            willing = {d: d == context.me or context.mesh.connected(d) for d in candidates}
-            chosen = electorate.choose(willing, context.me)
-            if chosen is not None:
-                return chosen
+        here = {d for d in honest if d == context.me or context.mesh.connected(d)}
+        for candidates in (here, honest):
+            for most in sorted({record.trouble[d] for d in candidates}):
+                willing = {d: d in here for d in candidates if record.trouble[d] <= most}
+                chosen = electorate.choose(willing, context.me)
+                if chosen is not None:
+                    return chosen
         return None
 
-    def _learn(self, operation: Operation, failure: QuorateError) -> None:
-        record = self._record(operation)
-        if isinstance(failure, Stalled):
-            record.silent = set(failure.waiting_on) - {self._context.me}
-        elif isinstance(failure, Reported):
-            record.silent = set(failure.suspects) - {self._context.me}
-        elif isinstance(failure, Aborted):
-            record.cheats |= failure.culprits - {self._context.me}
-        elif isinstance(failure, PeerError):
-            record.silent = {failure.peer}
+    def _others_may_approve(self, operation: Operation, electorate: Electorate) -> bool:
+        """Whether votes that are still to come could make up for the cheats."""
+        verdicts = self._voting.verdicts(operation) | dict.fromkeys(self._record(operation).cheats, "reject")
+        return electorate.standing(verdicts) is Standing.OPEN
+
+    def _learn(self, operation: Operation, parties: Collection[DeviceId], failure: QuorateError) -> None:
+        """Who was named counts twice: a cheat can have an honest party named, but is itself in every attempt it
+        spoils."""
+        record, others = self._record(operation), set(parties) - {self._context.me}
+        if isinstance(failure, Aborted) and not isinstance(failure, Stalled):
+            record.cheats |= failure.culprits & others
+        named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
+        record.trouble.update(others)
+        record.trouble.update(named & others)
 
     # --- one attempt ----------------------------------------------------------------------------------------------
 
@@ -263,9 +287,11 @@ class Coordinator:
         )
         body = state(context.identity, begin)
         if context.me not in parties:
-            await self._participant.journal(operation, self._participant.agree(operation, context.me, begin))
-            await self._call_out(parties, body)
-            await self._await_report(operation, attempt)
+            agreement = self._participant.agree(operation, context.me, begin)
+            await self._participant.hand_over(operation, agreement)
+            with self._catchup.awaiting(operation.id, attempt, parties) as reports:
+                await self._call_out(parties, body)
+                await self._await_report(operation, attempt, reports)
             return
         running = await self._participant.start(context.me, begin)
         try:
@@ -287,19 +313,26 @@ class Coordinator:
         context = self._context
         if party == context.me:
             return self._voting.join(operation, attempt).signed
-        made_at, join = self._record(operation).joins.pop(party, (0.0, b""))
+        made_at, join = self._record(operation).joins.pop(party, (0.0, b""))  # checked when it came
         if attempt == 1 and join and context.clock.monotonic() - made_at < context.limits.join_life / 2:
             return join
         call = JoinCall(operation=operation.id, digest=operation.digest, attempt=attempt)
         join = await context.mesh.request(
             party, Method.JOIN, state(context.identity, call), timeout=context.limits.ask
         )
-        signer, _ = hear(Join, join, context.key_of)
-        if signer != party:
-            raise PeerError(party, f"sent a join signed by {signer}", code="WRONG_JOIN")
+        if not self._is_join(join, operation, attempt, party):
+            raise PeerError(party, "sent what is no join of its own for this attempt", code="WRONG_JOIN")
         return join
 
-    async def _await_report(self, operation: Operation, attempt: int) -> None:
+    def _is_join(self, join: bytes, operation: Operation, attempt: int, party: DeviceId) -> bool:
+        """Looked at before it goes into a begin: a bad one costs its sender its place, not everybody the attempt."""
+        try:
+            signer, said = hear(Join, join, self._context.key_of)
+        except UsageError:
+            return False
+        return (signer, said.digest, said.attempt) == (party, operation.digest, attempt)
+
+    async def _await_report(self, operation: Operation, attempt: int, reports: Sequence[Reported]) -> None:
         """Wait for the parties of an attempt we are not part of: an outcome, or that one of them gave up."""
         context = self._context
         ends = context.clock.monotonic() + context.limits.patience.deadline
@@ -307,9 +340,8 @@ class Coordinator:
             bell = context.board.bell(operation.id)
             if self._row(operation).state in FINAL:
                 return
-            reported = self._catchup.reported(operation.id, attempt)
-            if reported is not None:
-                raise reported
+            if reports:
+                raise reports[0]
             await rings(bell, 1.0)
         raise Stalled((), f"the report of attempt {attempt}")
 
@@ -361,12 +393,12 @@ class Coordinator:
                 else:
                     return
 
+        self._records.pop(operation.id, None)
         try:
-            roster = intake.electorate(context, operation).weights
+            roster = intake.roster(context, operation)
         except QuorateError:
             return
         await asyncio.gather(*(tell(peer) for peer in roster if peer != context.me))
-        self._records.pop(operation.id, None)
 
     def _tally(self, electorate: Electorate, verdicts: dict[DeviceId, str]) -> str:
         said = ", ".join(

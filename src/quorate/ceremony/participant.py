@@ -57,7 +57,7 @@ class Participant:
             raise UsageError("CE-3.4 own join: this node has not joined this attempt", code="NOT_A_PARTY")
         self._voting.require_own_approval(operation)
         join = self._voting.take_join(operation, begin.attempt, own)
-        await self.journal(operation, agreement)
+        await self._journal(operation, agreement)
         self.cancel(operation.id, f"attempt {begin.attempt} has begun")
         session = self._session(operation, agreement, join)
         self._running[operation.id] = session
@@ -75,10 +75,11 @@ class Participant:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _over(self, task: asyncio.Task[object]) -> None:
-        """How a session ended was logged and told where it happened; here it is only marked as seen."""
+        """How a session ended was logged and told where it happened, unless it was a bug of ours."""
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, QuorateError):
+            log.critical("bug in a session", task=task.get_name(), exc_info=error)
 
     def cancel(self, operation: OperationId, why: str) -> None:
         """End this node's running session of an operation, if there is one."""
@@ -116,11 +117,15 @@ class Participant:
             attempt=begin.attempt, sharing=sharing, joins=joins,
         )  # fmt: skip
 
-    async def journal(self, operation: Operation, agreement: Agreement) -> None:
+    async def hand_over(self, operation: Operation, agreement: Agreement) -> None:
+        """CE-4.3 others: journal an attempt that we are no party of. Nobody asks us before a signature is made."""
+        await self._journal(operation, agreement, released=agreement.stage == "sign")
+
+    async def _journal(self, operation: Operation, agreement: Agreement, *, released: bool = False) -> None:
         """The session id and the attempt, durably, before a single message of the session exists (rule CE-3.7)."""
-        ledger = self._context.ledger
+        ledger, attempt, session = self._context.ledger, agreement.attempt, agreement.ceremony_id
         begun = await self._context.aside(
-            lambda: ledger.begin_attempt(operation.id, agreement.attempt, agreement.ceremony_id)
+            lambda: ledger.begin_attempt(operation.id, attempt, session, released=released)
         )
         if not begun:
             raise UsageError(

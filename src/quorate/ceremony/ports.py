@@ -246,14 +246,17 @@ class Ledger(Protocol):
         detail: str = "",
         culprits: Sequence[DeviceId] = (),
         result: bytes = b"",
+        released: bool = False,
     ) -> bool:
-        """Set the state if it is one of ``frm``; False, and nothing changed, if it is not."""
+        """Set the state if it is one of ``frm``; False, and nothing changed, if it is not. RELEASED stays once set."""
         ...
 
-    def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
+    def begin_attempt(
+        self, operation: OperationId, attempt: int, session: SessionId, *, released: bool = False
+    ) -> bool:
         """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
-        before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING. False, and nothing
-        changed, if any of these fails."""
+        before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING; ``released``: and
+        RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails."""
         ...
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:

@@ -11,7 +11,7 @@ from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import sources
 from quorate.ceremony.ports import OperationRow, State
-from quorate.ceremony.statements import Holding, Holdings, Outcome, state
+from quorate.ceremony.statements import Holding, Holdings, Outcome, Parties, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
@@ -26,7 +26,7 @@ from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, dec
 class Signatures(Message):
     """One per message, in order. ``signers`` is who made them, as this node saw it."""
 
-    signers: tuple[Identifier, ...]
+    signers: Parties
     signatures: Annotated[tuple[Bytes64, ...], Meta(min_length=1, max_length=1000)]
 
 
@@ -113,9 +113,10 @@ def outcome(context: Context, operation: Operation, row: OperationRow) -> bytes:
             digest=operation.digest,
             state=row.state.value,
             attempt=row.attempt,
-            reason=row.reason,
+            reason=row.reason[:100],
             culprits=row.culprits,
             result=row.result,
+            released=row.released,
         ),
     )
 
@@ -134,6 +135,7 @@ def report(
             reason=reason,
             culprits=tuple(sorted(suspects)),
             result=b"",
+            released=False,
         ),
     )
 

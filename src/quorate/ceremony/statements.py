@@ -12,14 +12,17 @@ from msgspec import Meta
 
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
-from quorate.operations.kinds import Operation
+from quorate.operations.kinds import MAX_PARTIES, Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
 
 MAX_STATEMENT = 4 << 20
 REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
-SMALL = 4 << 10  # bytes of a statement worth remembering
+MAX_ATTEMPTS = 64
+
+Attempt = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
+Parties = Annotated[tuple[Identifier, ...], Meta(max_length=MAX_PARTIES)]
 
 
 class Signer(Protocol):
@@ -68,17 +71,17 @@ class Begin(Statement):
     purpose = "begin"
     operation: Identifier
     digest: Bytes32
-    attempt: Annotated[int, Meta(ge=1, le=64)]
+    attempt: Attempt
     stage: Annotated[str, Meta(pattern=r"^(keygen|trial|sign)\Z")]
-    joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
-    votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=50)]
+    joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
+    votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
 
 
 class JoinCall(Statement):
     purpose = "join-call"
     operation: Identifier
     digest: Bytes32
-    attempt: Annotated[int, Meta(ge=1, le=64)]
+    attempt: Attempt
 
 
 class Abort(Statement):
@@ -90,16 +93,17 @@ class Abort(Statement):
 
 class Outcome(Statement):
     """How an operation ended at the signer of this statement. Signatures and certificates inside prove themselves;
-    anything else is believed of the proposer only."""
+    anything else is believed of the proposer only. ``released``: a signature may exist."""
 
     purpose = "outcome"
     operation: Identifier
     digest: Bytes32
-    state: str
+    state: Annotated[str, Meta(max_length=20)]
     attempt: Count
-    reason: str
-    culprits: tuple[Identifier, ...]
+    reason: Annotated[str, Meta(max_length=100)]
+    culprits: Parties
     result: bytes
+    released: bool
 
 
 class Query(Statement):
@@ -115,12 +119,12 @@ class Holding(Statement):
     purpose = "holding"
     record: bytes
     certificate: bytes
-    acknowledgements: tuple[tuple[Identifier, bytes], ...]
+    acknowledgements: Annotated[tuple[tuple[Identifier, Bytes64], ...], Meta(max_length=MAX_PARTIES)]
 
 
 class Holdings(Statement):
     purpose = "holdings"
-    items: tuple[Holding, ...]
+    items: Annotated[tuple[Holding, ...], Meta(max_length=MAX_ATTEMPTS)]
 
 
 class VaultHead(Message):

@@ -96,13 +96,15 @@ class Voting:
             raise UsageError("CE-3.6 approval: this node's approver has not approved", code="NOT_APPROVED")
 
     def join(self, operation: Operation, attempt: int) -> OwnJoin:
-        """Our join for one attempt: the one given before while it is fresh, else a new one."""
+        """Our join for one attempt: the one given before in the first half of its life, so that the other half is left
+        to use it in; else a new one."""
         context, now = self._context, self._context.clock.monotonic()
         self._joins = {
             key: join for key, join in self._joins.items() if now - join.made_at < context.limits.join_life
         }
         key = (operation.id, attempt)
-        if key not in self._joins:
+        held = self._joins.get(key)
+        if held is None or now - held.made_at >= context.limits.join_life / 2:
             self._joins[key] = OwnJoin(
                 digest=operation.digest,
                 attempt=attempt,

@@ -75,10 +75,11 @@ class OperationJournal:
         detail: str = "",
         culprits: Sequence[DeviceId] = (),
         result: bytes = b"",
+        released: bool = False,
     ) -> bool:
         """ST-3.2 move: only from one of ``frm``.
 
-        The reason, detail and culprits are those of this move; a result, once there, stays.
+        The reason, detail and culprits are those of this move; a result, once there, stays, and so does RELEASED.
         """
 
         def change(connection: sqlite3.Connection) -> bool:
@@ -86,14 +87,15 @@ class OperationJournal:
             if row is None or row.state not in frm:
                 return False
             connection.execute(
-                "UPDATE operations SET state = ?, reason = ?, detail = ?, culprits = ?, result = ?, updated_ms = ?"
-                " WHERE id = ?",
+                "UPDATE operations SET state = ?, reason = ?, detail = ?, culprits = ?, result = ?,"
+                " released = ?, updated_ms = ? WHERE id = ?",
                 (
                     to.value,
                     reason,
                     detail,
                     json.dumps(culprits),
                     result or row.result,
+                    released or row.released,
                     self._now_ms(),
                     operation,
                 ),
@@ -102,7 +104,9 @@ class OperationJournal:
 
         return self._database.write("move_operation", change, about=operation)
 
-    def begin_attempt(self, operation: OperationId, attempt: int, session: SessionId) -> bool:
+    def begin_attempt(
+        self, operation: OperationId, attempt: int, session: SessionId, *, released: bool = False
+    ) -> bool:
         """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
         if len(session) != 32:
             raise ValueError("a session id is 32 bytes")
@@ -122,8 +126,8 @@ class OperationJournal:
                 (session, operation, attempt, now),
             )
             connection.execute(
-                "UPDATE operations SET state = 'RUNNING', attempt = ?, updated_ms = ? WHERE id = ?",
-                (attempt, now, operation),
+                "UPDATE operations SET state = 'RUNNING', attempt = ?, released = ?, updated_ms = ? WHERE id = ?",
+                (attempt, released or row.released, now, operation),
             )
             return True
 
