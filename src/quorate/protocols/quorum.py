@@ -83,8 +83,6 @@ def quorum_of(
     """
     chosen = frozenset(signers)
     seats = tuple(seat for seat in sharing.seats if seat.device in chosen)
-    if strangers := chosen - set(sharing.devices):
-        raise UsageError(f"{', '.join(sorted(strangers))}: not in the roster")
     if share.device not in chosen:
         raise UsageError(f"{share.device} is not one of the signers")
     if not sharing.reaches(chosen):
