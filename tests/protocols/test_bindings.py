@@ -18,6 +18,8 @@ from quorate.primitives.transcript import Field, digest, encode
 from quorate.protocols import certificate as certificates
 from quorate.protocols.eddsa import hashes, nonces
 from quorate.protocols.trial import trial_message
+from quorate.wire.envelope import unpack
+from quorate.wire.mailbox import view_of
 from quorate.wire.simulator import identity_key, randomness
 from tests.protocols.vaults import Vault, generate, sign, vault_of
 
@@ -58,6 +60,30 @@ def test_key_generation_hashes_what_the_specification_says() -> None:
         transcript.append([curve.value, rows])
     (certificate,) = set(outcome.results.values())
     assert certificate.record.transcript == digest(Domain.TRANSCRIPT, SESSION, transcript)
+
+
+@pytest.mark.parametrize(
+    ("echoed", "after"),
+    [
+        *[
+            (f"/{curve}/{kind}", f"/{curve}/{after}")
+            for curve in Curve
+            for kind, after in [("Commit", "Opening"), ("Opening", "Proof"), ("Opening", "Shares")]
+        ],
+        ("/Verdict", "/Endorsement"),
+        ("/ed25519/Commitments", "/ed25519/Response"),
+    ],
+)
+def test_a_round_is_signed_on_the_view_of_the_echoed_one_before(
+    echoed: str, after: str, vault: Vault
+) -> None:
+    making, _ = generate([2, 1, 1], 3)
+    signing = sign(vault, vault.devices, [b"m"])
+    sent = (making if echoed in making.slots else signing).sent
+    views = {unpack(each.frame).envelope.view for each in sent if each.slot == after}
+    letters = {each.sender: unpack(each.frame).signed_header for each in sent if each.slot == echoed}
+    session = next(iter(letters.values())).header.session
+    assert views == {view_of(SessionId(session), echoed, [letters[device] for device in vault.devices])}
 
 
 def test_an_epoch_is_hashed_endorsed_and_acknowledged_with_all_that_places_it(vault: Vault) -> None:
