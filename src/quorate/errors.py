@@ -62,14 +62,18 @@ class Aborted(QuorateError):
 
 
 class ProtocolAbort(Aborted):
-    """A check failed. ``rule`` is its id in docs/spec; ``culprits`` is empty where nobody can be blamed."""
+    """A check failed. ``rule`` is its id in docs/spec; ``culprits`` is empty where nobody can be blamed. ``cheat``:
+    the check may have told the culprit something of our pair set-up with it, which must never be used again."""
 
     reason = "PROTOCOL_ABORT"
 
-    def __init__(self, rule: str, *culprits: DeviceId, evidence: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self, rule: str, *culprits: DeviceId, evidence: Iterable[bytes] = (), cheat: bool = False
+    ) -> None:
         blamed = ", ".join(sorted(culprits)) or "nobody to blame"
         super().__init__(f"{rule} ({blamed})")
         self.rule = rule
+        self.cheat = cheat
         self._culprits = frozenset(culprits)
         self.evidence = tuple(evidence)
 
@@ -150,10 +154,11 @@ class Bug(AssertionError):
     """Our own invariant broke."""
 
 
-def require(holds: bool, rule: str, *culprits: DeviceId) -> None:
-    """End the session under ``rule`` (an id of docs/spec) unless the check holds, blaming ``culprits``."""
+def require(holds: bool, rule: str, *culprits: DeviceId, cheat: bool = False) -> None:
+    """End the session under ``rule`` (an id of docs/spec) unless the check holds, blaming ``culprits``. ``cheat``:
+    and the pair set-up with each of them."""
     if not holds:
-        raise ProtocolAbort(rule, *culprits)
+        raise ProtocolAbort(rule, *culprits, cheat=cheat)
 
 
 def suspected(failure: QuorateError) -> frozenset[DeviceId]:

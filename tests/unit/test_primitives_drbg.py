@@ -6,7 +6,8 @@ import pytest
 
 from quorate.errors import Bug
 from quorate.native.memory import SecretBytes
-from quorate.primitives.drbg import Drbg
+from quorate.primitives.drbg import Drbg, hedged
+from quorate.primitives.transcript import Field
 
 
 def seeded(byte: int = 7) -> Drbg:
@@ -80,3 +81,17 @@ def test_a_generator_is_neither_stored_nor_shown() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(seeded())
     assert repr(seeded()) == "<Drbg>"
+
+
+def test_hedged_randomness_repeats_only_where_both_the_randomness_and_the_context_do() -> None:
+    def first(seed: int, *context: Field) -> bytes:
+        return hedged(Drbg(SecretBytes.of(bytes([seed] * 32))), *context).public(32)
+
+    assert first(1, b"session", 2) == first(1, b"session", 2)
+    outputs = [
+        first(1, b"session", 2),
+        first(2, b"session", 2),
+        first(1, b"session", 3),
+        first(1, b"session"),
+    ]
+    assert len(set(outputs)) == len(outputs)

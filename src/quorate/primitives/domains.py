@@ -61,3 +61,4 @@ class Domain(StrEnum):
     # randomness
     DRBG = "quorate/v1/drbg"
     NONCE = "quorate/v1/nonce"
+    HEDGE = "quorate/v1/hedge"

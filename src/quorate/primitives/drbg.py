@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 
+from quorate.curves import Randomness
 from quorate.errors import Bug
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import encode
+from quorate.primitives.transcript import Field, digest, encode
 
 SEED_SIZES = range(16, 65)
 
@@ -56,3 +57,10 @@ class Drbg:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a generator is neither copied nor stored: it would repeat itself")
+
+
+def hedged(rng: Randomness, *context: Field) -> Drbg:
+    """A generator that repeats itself only if 32 bytes of ``rng`` and every field of the context all do: a machine
+    restored from a snapshot draws the same randomness again, but for something else."""
+    with rng.secret(32) as fresh:
+        return Drbg(SecretBytes.of(digest(Domain.HEDGE, fresh.reveal(), context)))
