@@ -223,3 +223,22 @@ def test_threads_compute_the_same_points() -> None:
     with ThreadPoolExecutor(4) as pool:
         for curve in Curve:
             assert len(set(pool.map(work, [curve] * 8))) == 1
+
+
+@pytest.mark.parametrize("curve", Curve)
+def test_only_whole_points_reach_c(curve: Curve) -> None:
+    """C reads 64 bytes for each: none, less, more, or what only adds up is our own mistake."""
+    one, point = SecretBytes.of(scalar(curve, 1)), groups.generator(curve)
+    for odd in (b"", point[:-1], point * 2):
+        for use in (groups.encode, groups.negate):
+            with pytest.raises(Bug):
+                use(curve, odd)
+        with pytest.raises(Bug):
+            groups.multiply(curve, one, odd)
+    for points in ([b"", b""], [point * 2, b""], [point[:-1], point + b"x"]):
+        with pytest.raises(Bug):
+            groups.add(curve, points)
+        with pytest.raises(Bug):
+            groups.combine_var(curve, scalar(curve, 1) * len(points), points)
+    with pytest.raises(Bug):
+        groups.base(curve, scalar(curve, 1) + b"x")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.errors import Bug
+from quorate.native import memory
 from quorate.native._native import ffi
 from quorate.native.memory import SecretBytes, concatenate
 
@@ -69,6 +70,21 @@ def test_no_view_of_a_secret_shows_it() -> None:
 def test_no_conversion_takes_a_secret(convert: Callable[[Any], object]) -> None:
     with pytest.raises(TypeError):
         convert(SecretBytes.of(SECRET))
+
+
+def test_a_secret_is_out_of_use_before_it_is_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C wipes without the interpreter's lock: a thread that uses the secret then must not get zeros for it."""
+    secret, refused = SecretBytes.of(b"secret"), []
+
+    class Library:
+        def quorate_wipe(self, *_: object) -> None:
+            with pytest.raises(Bug):
+                secret.reveal()
+            refused.append(True)
+
+    monkeypatch.setattr(memory, "lib", Library())
+    secret.wipe()
+    assert refused
 
 
 def test_a_wiped_secret_is_gone() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from quorate.errors import Bug
 from quorate.identifiers import Curve
 from quorate.native._native import ffi, lib
-from quorate.native.scalars import CURVE_IDS, SIZE, Operand, address
+from quorate.native.scalars import CURVE_IDS, SIZE, Operand, address, count
 
 POINT_SIZE = 64
 ENCODED_SIZE = {Curve.SECP256K1: 33, Curve.ED25519: 32}
@@ -64,26 +64,26 @@ def decode(curve: Curve, encoded: bytes) -> bytes | None:
 def encode(curve: Curve, point: bytes) -> bytes:
     """33 bytes (secp256k1, compressed) or 32 (Ed25519). The identity has no encoding: ``Bug``."""
     out = ffi.new("uint8_t[]", ENCODED_SIZE[curve])
-    _done(lib.quorate_point_encode(CURVE_IDS[curve], out, _points(point)), "encoding")
+    _done(lib.quorate_point_encode(CURVE_IDS[curve], out, _points([point])), "encoding")
     return bytes(ffi.buffer(out))
 
 
 def negate(curve: Curve, point: bytes) -> bytes:
     out = _point()
-    _done(lib.quorate_point_negate(CURVE_IDS[curve], out, _points(point)), "negation")
+    _done(lib.quorate_point_negate(CURVE_IDS[curve], out, _points([point])), "negation")
     return _bytes(out)
 
 
 def add(curve: Curve, points: Sequence[bytes]) -> bytes:
     """The sum of any number of points; the identity for none."""
     out = _point()
-    _done(lib.quorate_point_sum(CURVE_IDS[curve], out, _points(b"".join(points)), len(points)), "sum")
+    _done(lib.quorate_point_sum(CURVE_IDS[curve], out, _points(points), len(points)), "sum")
     return _bytes(out)
 
 
 def base(curve: Curve, scalars: Operand) -> tuple[bytes, ...]:
     """Each scalar times the generator."""
-    many = len(scalars) // SIZE
+    many = count(scalars)
     out = ffi.new("quorate_point[]", many)
     _done(lib.quorate_point_base(CURVE_IDS[curve], out, address(scalars), many), "multiple of the generator")
     data = _bytes(out)
@@ -95,7 +95,7 @@ def multiply(curve: Curve, scalar: Operand, point: bytes) -> bytes:
     if len(scalar) != SIZE:
         raise Bug("one scalar was expected")
     out = _point()
-    _done(lib.quorate_point_multiply(CURVE_IDS[curve], out, address(scalar), _points(point)), "product")
+    _done(lib.quorate_point_multiply(CURVE_IDS[curve], out, address(scalar), _points([point])), "product")
     return _bytes(out)
 
 
@@ -106,7 +106,7 @@ def combine_var(curve: Curve, scalars: bytes, points: Sequence[bytes]) -> bytes:
     out = _point()
     many = len(points)
     _done(
-        lib.quorate_point_combination_var(CURVE_IDS[curve], out, scalars, _points(b"".join(points)), many),
+        lib.quorate_point_combination_var(CURVE_IDS[curve], out, scalars, _points(points), many),
         "combination",
     )
     return _bytes(out)
@@ -116,10 +116,10 @@ def _point() -> Any:
     return ffi.new("quorate_point *")
 
 
-def _points(data: bytes) -> Any:
-    if len(data) % POINT_SIZE:
+def _points(points: Sequence[bytes]) -> Any:
+    if any(len(point) != POINT_SIZE for point in points):
         raise Bug("these bytes are not points")
-    return ffi.from_buffer("quorate_point[]", data)
+    return ffi.from_buffer("quorate_point[]", b"".join(points))
 
 
 def _bytes(points: Any) -> bytes:

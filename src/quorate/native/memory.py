@@ -68,8 +68,8 @@ class SecretBytes:
 
     def wipe(self) -> None:
         """Zero it now. The memory itself goes back when the last reference does."""
+        self._wiped = True  # first: another thread must not take the zeros for the secret
         lib.quorate_wipe(self._memory, self._size)
-        self._wiped = True
 
     def __len__(self) -> int:
         return self._size
