@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from quorate.wire.codec import Message, decode, encode
 from quorate.wire.courier import SessionCourier
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute
 from quorate.wire.envelope import ALL, SignedHeader, conflict, pack, session_of, unpack
+from quorate.wire.machine import Machine
 from quorate.wire.mailbox import mark_of, view_of
 from quorate.wire.net import Net
 from quorate.wire.simulator import (
@@ -48,6 +50,14 @@ from tests.unit.conversations import (
 
 LIE = mark_of("/Ping") + b"\x07" * 32
 """A view of the round of Pings that nobody had."""
+
+
+def exchange(machines: Mapping[DeviceId, Machine[Any]]) -> None:
+    """A few flights of messages, all in order."""
+    for _ in range(5):
+        batch = [(s, r, f) for s, m in machines.items() for r, f in m.drain()]
+        for sender, recipient, frame in batch:
+            machines[recipient].deliver(frame, sender)
 
 
 def assert_proven(failure: Any) -> None:
@@ -243,6 +253,30 @@ def test_an_account_alone_convicts_one_that_lied_about_its_view() -> None:
 
 
 @breaks("W-5.2")
+@pytest.mark.parametrize("slot", ["/Ping", "/else/Ping"])
+def test_an_account_given_before_the_lie_counts_and_one_of_another_round_does_not(slot: str) -> None:
+    lie = Rewritten(Pong(number=2), {"view": LIE})
+    early = Rewritten(encode(Dispute(slot=slot, round=(), claims=(), held=())), {"slot": DISPUTE_SLOT})
+
+    def tamper(sender: DeviceId, recipient: DeviceId, where: str, message: Message) -> Any:
+        if (sender, where) == (ALICE, DISPUTE_SLOT):
+            return DROP
+        if (sender, where) == (ALICE, "/Ping"):
+            return [message, early]
+        return cheat("/Pong", lie)(sender, recipient, where, message)
+
+    machines = Simulator(dict.fromkeys(devices(3), ping_pong), tamper=tamper).start()
+    exchange(machines)
+    for device in HONEST:
+        failure = machines[device].failure
+        assert isinstance(failure, Diverged)
+        if slot == "/Ping":
+            assert failure.culprits == {ALICE}
+        else:
+            assert machines[device].waiting_on == (frozenset({ALICE}), DISPUTE_SLOT)
+
+
+@breaks("W-5.2")
 def test_a_dispute_over_another_round_is_no_account() -> None:
     lie = Rewritten(Pong(number=2), {"view": LIE})
 
@@ -252,10 +286,7 @@ def test_a_dispute_over_another_round_is_no_account() -> None:
         return cheat("/Pong", lie)(sender, recipient, slot, message)
 
     machines = Simulator(dict.fromkeys(devices(3), ping_pong), tamper=tamper).start()
-    for _ in range(5):
-        batch = [(s, r, f) for s, m in machines.items() for r, f in m.drain()]
-        for sender, recipient, frame in batch:
-            machines[recipient].deliver(frame, sender)
+    exchange(machines)
     for device in HONEST:
         assert isinstance(machines[device].failure, Diverged)
         assert machines[device].waiting_on == (frozenset({ALICE}), DISPUTE_SLOT)

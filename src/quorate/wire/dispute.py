@@ -53,7 +53,11 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Inquiry:
-    """One machine's part in disputes: the headers it was shown, and who still owes an account of a view it signed."""
+    """One machine's part in disputes: the headers it was shown, and who still owes an account of a view it signed.
+
+    ``disputed`` is the slot of the round our session ended over, and ``claims`` the headers with views of it, each its
+    signer's to account for; ``accounts``, by sender, the slot of its dispute and the view that its account gives.
+    """
 
     session: SessionId
     me: DeviceId
@@ -61,8 +65,20 @@ class Inquiry:
     box: Mailbox
     witnessed: dict[tuple[str, DeviceId], list[SignedHeader]] = field(default_factory=dict)
     heard: set[tuple[str, DeviceId]] = field(default_factory=set)
-    owing: dict[DeviceId, SignedHeader] = field(default_factory=dict)  # the claim each is to account for
-    owing_slot: str = ""
+    accounts: dict[DeviceId, tuple[str, bytes | None]] = field(default_factory=dict)
+    disputed: str = ""
+    claims: dict[DeviceId, SignedHeader] = field(default_factory=dict)
+
+    @property
+    def owing(self) -> frozenset[DeviceId]:
+        """Who has claimed a view of the disputed round and not yet accounted for it."""
+        return frozenset(p for p in self.claims if self.accounts.get(p, ("", None))[0] != self.disputed)
+
+    @property
+    def liars(self) -> dict[DeviceId, SignedHeader]:
+        """Whose account does not give the view it claimed, and the claim."""
+        accounted = {p: claim for p, claim in self.claims.items() if p not in self.owing}
+        return {p: claim for p, claim in accounted.items() if self.accounts[p][1] != claim.header.view}
 
     def contradiction(self, signed: SignedHeader) -> tuple[SignedHeader, SignedHeader] | None:
         """What we hold or were shown that a peer cannot honestly have signed besides ``signed``."""
@@ -108,15 +124,14 @@ class Inquiry:
                 found.setdefault(signed.header.sender, pair)
             self.witnessed.setdefault((signed.header.slot, signed.header.sender), []).append(signed)
         proofs = tuple(each for pair in found.values() for each in pair)
-        if slot == DISPUTE_SLOT and dispute.slot == self.owing_slot and sender in self.owing:
-            claim = self.owing.pop(sender)
-            if self._view(dispute) != claim.header.view:
-                found.setdefault(sender, (claim,))
+        if slot == DISPUTE_SLOT:
+            self.accounts[sender] = (dispute.slot, self._view(dispute))
         shown = self._shows(sender, dispute)
+        if shown and not self.disputed:
+            self._owe(dispute.slot, dispute.claims)
+        found = {liar: (claim,) for liar, claim in self.liars.items()} | found
         if dispute.claims and not shown and not found:
             raise EncodingError("a dispute that shows no difference")
-        if shown and not self.owing_slot:
-            self._owe(dispute.slot, dispute.claims)
         places = [(claim.header.slot, claim.header.sender) for claim in dispute.claims]
         held = tuple(self.box.letters[place].signed for place in places if place in self.box.letters)
         return Finding(
@@ -129,13 +144,12 @@ class Inquiry:
         )
 
     def _owe(self, slot: str, claims: Iterable[SignedHeader]) -> None:
-        """Those who signed ``claims`` are to account for the views of the round in ``slot`` that are in them, unless a
-        dispute of theirs was heard."""
-        self.owing_slot = slot
-        for claim in claims:
-            sender, about = claim.header.sender, claim.header.view.startswith(mark_of(slot))
-            if about and sender != self.me and (DISPUTE_SLOT, sender) not in self.heard:
-                self.owing[sender] = claim
+        """The round in ``slot`` is disputed: the others that claim views of it are to account for them."""
+        mark = mark_of(slot)
+        said = [
+            each for each in claims if each.header.sender != self.me and each.header.view.startswith(mark)
+        ]
+        self.disputed, self.claims = slot, {each.header.sender: each for each in said}
 
     def _round(self, slot: str) -> Headers:
         held = (self.box.letters[slot, p].signed for p in self.parties if (slot, p) in self.box.letters)

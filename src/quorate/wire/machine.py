@@ -83,7 +83,7 @@ class Machine(Generic[T]):
         with nobody to blame: who has yet to account for the view it signed."""
         if self.done:
             unsettled = isinstance(self.failure, Diverged) and not self.failure.culprits
-            return frozenset(self._inquiry.owing if unsettled else ()), DISPUTE_SLOT if unsettled else ""
+            return self._inquiry.owing if unsettled else frozenset(), DISPUTE_SLOT if unsettled else ""
         awaited = self.box.awaited
         return frozenset().union(*awaited.values()), next(iter(awaited), "")
 
@@ -156,6 +156,8 @@ class Machine(Generic[T]):
         except Diverged as failure:
             self._fail(failure)
             self._tell(self._inquiry.account(failure.slot, self.box.split), DISPUTE_SLOT)
+            liars = self._inquiry.liars
+            self._learn(frozenset(liars), tuple(map(encode, liars.values())))
         except QuorateError as failure:
             self._fail(failure)
         except BaseException:
