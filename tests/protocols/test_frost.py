@@ -200,6 +200,27 @@ def test_release_comes_after_every_check_of_round_one(vault: Vault) -> None:
     assert released in ([], [cheat])
 
 
+def test_release_is_asked_for_once_and_before_a_response_exists(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[nonces.Nonces] = []
+    real = nonces.make_nonces
+
+    def keep(*args: Any) -> nonces.Nonces:
+        made.append(real(*args))
+        return made[-1]
+
+    monkeypatch.setattr(frost, "make_nonces", keep)
+    released: list[tuple[DeviceId, int]] = []
+
+    def release(device: DeviceId) -> None:
+        released.append((device, sum(each.secret.spent for each in made)))
+
+    assert not sign(vault, vault.devices, [b"a", b"b"], release=release).failures
+    assert sorted(device for device, _ in released) == list(vault.devices)
+    assert [spent for _, spent in released] == [0, 2, 4]
+
+
 def test_nonces_are_given_once_and_burned_by_any_end(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[nonces.Nonces] = []
     real = nonces.make_nonces
