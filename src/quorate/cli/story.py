@@ -27,7 +27,7 @@ BATCH = ("68656C6C6F", "676F6F64627965")
 INVOICE, STRANGER, RENT = "Pay the invoice of 25 EUR", "Pay a stranger 9000 EUR", "Pay the rent of 500 EUR"
 RULES = ("--abstain", "invoice@/carol", "--reject", "stranger@/alice")
 PATIENCE = 30.0
-SHORT_EXPIRY = 2000  # milliseconds
+SHORT_EXPIRY = 3000  # milliseconds
 
 
 class DemoFailed(QuorateError):
