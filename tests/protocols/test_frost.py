@@ -14,6 +14,7 @@ from quorate.wire.simulator import Simulator, devices, randomness
 from tests.oracle import frost as oracle
 from tests.oracle import shamir
 from tests.protocols.vaults import Vault, sign, vault_of
+from tests.rules import breaks
 
 DELTA = ED25519.scalar_of(0xDE17A)
 
@@ -198,6 +199,22 @@ def test_release_comes_after_every_check_of_round_one(vault: Vault) -> None:
     outcome = sign(vault, vault.devices, [b"m"], tamper=shorten, release=released.append)
     assert set(outcome.failures) >= set(vault.devices[:2])
     assert released in ([], [cheat])
+
+
+@breaks("ED-1.2")
+def test_nothing_is_released_for_nonces_that_cancel(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[DeviceId] = []
+    real = hashes.group_commitment
+
+    def cancelling(pairs: hashes.Pairs, factors: Any) -> Any:
+        g, one = ED25519.generator, ED25519.scalar_of(1)
+        opposite = dict(zip(pairs, [(g, g), (-g, g), (g, -g)], strict=True))
+        return real(opposite, dict(zip(pairs, [one, one, one + one + one], strict=True)))
+
+    monkeypatch.setattr(hashes, "group_commitment", cancelling)
+    outcome = sign(vault, vault.devices, [b"m"], release=released.append)
+    assert {str(failure)[:6] for failure in outcome.failures.values()} == {"ED-1.2"}
+    assert not released
 
 
 def test_release_is_asked_for_once_and_before_a_response_exists(

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from quorate.curves import ED25519
 from quorate.native.verify import verify_detached
+from quorate.primitives import verify
 from quorate.primitives.verify import verify_ed25519
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -61,3 +62,10 @@ def test_lengths_are_exact() -> None:
     assert not verify_ed25519(PUBLIC[:-1], b"", signature)
     assert not verify_ed25519(PUBLIC, b"", signature[:-1])
     assert not verify_ed25519(PUBLIC, b"", signature + b"\0")
+
+
+def test_openssl_is_asked_as_well_as_libsodium(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No signature is known that it alone refuses, so libsodium is made to take all."""
+    monkeypatch.setattr(verify, "verify_detached", lambda *_: True)
+    assert verify_ed25519(PUBLIC, b"a message", KEY.sign(b"a message"))
+    assert not verify_ed25519(PUBLIC, b"a message", KEY.sign(b"another"))
