@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 import quorate
+from quorate.node.entropy import SystemEntropy
 
 ROOT = Path(quorate.__file__).parent
 
 REVEALERS = {
     "ceremony/identity.py": "OpenSSL takes the device's keys as bytes",
     "curves/scalar.py": "what reveal and publish are made of",
+    "node/wiring.py": "gRPC takes the TLS key as bytes",
     "primitives/drbg.py": "hashlib takes the seed as bytes",
     "protocols/eddsa/hashes.py": "hashlib: a nonce is a hash of secrets",
     "protocols/eddsa/nonces.py": "hashlib: fresh randomness is folded with what it is for",
@@ -41,6 +45,16 @@ def imports_the_compiled_module(module: ast.Module) -> bool:
 
 def reveals(module: ast.Module) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr == "reveal" for node in ast.walk(module))
+
+
+def test_the_systems_secret_randomness_does_not_pass_through_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def urandom(_: int) -> bytes:
+        raise AssertionError("a copy in Python's memory")
+
+    monkeypatch.setattr("os.urandom", urandom)
+    first, second = (SystemEntropy().secret(64) for _ in range(2))
+    assert len(first) == 64
+    assert first != second
 
 
 def test_only_native_imports_the_compiled_module() -> None:

@@ -9,13 +9,13 @@ from quorate.native.memory import SecretBytes
 
 
 class SystemEntropy:
-    """``os.urandom``. What is secret goes straight into C-owned memory."""
+    """The system's. What is secret never passes through Python's memory."""
 
     def public(self, size: int) -> bytes:
         return os.urandom(size)
 
     def secret(self, size: int) -> SecretBytes:
-        return SecretBytes.of(os.urandom(size))
+        return SecretBytes.random(size)
 
 
 class SystemClock:
