@@ -130,6 +130,17 @@ def test_every_honest_signer_names_the_cheat(vault: Vault, cheat: Cheat) -> None
     assert OTHER in outcome.results, "who got a good response has its signatures"
 
 
+@breaks("ED-3.1")
+def test_all_who_answer_wrongly_are_named(vault: Vault) -> None:
+    def both(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        wrong = slot == ROUND_2 and sender != VICTIM
+        return second_of(lambda z: z + ONE)(message, ED25519) if wrong else message
+
+    failure = sign(vault, vault.devices, MESSAGES, tamper=both).failures[VICTIM]
+    assert isinstance(failure, ProtocolAbort)
+    assert failure.culprits == {CHEAT, OTHER}
+
+
 @pytest.mark.parametrize("flaw", bad_points(ED25519))
 @pytest.mark.parametrize("field", ["hiding", "binding"])
 @pytest.mark.parametrize("item", [0, 2])

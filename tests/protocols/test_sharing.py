@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import combinations
 
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from quorate.errors import UsageError
+from quorate.errors import Bug, UsageError
+from quorate.identifiers import Curve
+from quorate.protocols import quorum
 from quorate.protocols.quorum import Sharing, sharing_of
 from quorate.wire.simulator import devices
 from tests.oracle import shamir
-from tests.protocols.vaults import members, sharing
+from tests.protocols.vaults import members, sharing, vault_of
 
 rosters = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
@@ -91,6 +94,14 @@ ONE, TWO = members([1, 1])
 def test_a_bad_roster_is_refused_with_what_and_who(roster: list[object], threshold: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         sharing_of(roster, threshold)  # type: ignore[arg-type]
+
+
+def test_images_that_do_not_add_up_to_the_key_are_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = vault_of([1, 1], 2)
+    monkeypatch.setattr(quorum, "lagrange_at_zero", lambda group, xs: (group.scalar_of(1),) * len(xs))
+    fresh = dataclasses.replace(vault.shelves[vault.devices[0]].shares[Curve.ED25519], quorums={})
+    with pytest.raises(Bug, match="do not add up"):
+        vault.record.quorum(fresh, vault.devices)
 
 
 def test_a_sole_signer_is_possible_when_it_is_asked_for() -> None:
