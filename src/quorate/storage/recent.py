@@ -13,7 +13,7 @@ ROOM = 4096  # subjects
 
 
 class Recent:
-    """Values by subject and part; the subject not used longest goes first. Values are shared, so nobody changes them."""
+    """Values by subject and part; the subject not used longest goes first. Values are shared: nobody changes them."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
