@@ -9,7 +9,19 @@ from pathlib import Path
 
 from cffi import FFI
 
-SOURCES = ("memory", "scalar", "group", "secp256k1", "ed25519")
+SOURCES = (
+    "memory",
+    "scalar",
+    "group",
+    "secp256k1",
+    "ed25519",
+    "digest",
+    "rows",
+    "base_ot",
+    "trees",
+    "extension",
+    "multiplication",
+)
 
 header = Path("native/include/quorate.h").read_text()
 declarations = "\n".join(line for line in header.splitlines() if not line.startswith("#"))

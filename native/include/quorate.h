@@ -1,4 +1,4 @@
-/* The C side of Quorate: secret memory, the two scalar fields, and group operations.
+/* The C side of Quorate: secret memory, the two scalar fields, group operations, and oblivious transfer.
  *
  * This file is also what cffi reads, less its preprocessor lines: plain declarations only.
  *
@@ -75,5 +75,40 @@ int quorate_point_multiply(quorate_curve curve, quorate_point *out, const uint8_
 /* The sum of scalars[i] * points[i], all public. */
 int quorate_point_combination_var(quorate_curve curve, quorate_point *out, const uint8_t *scalars,
                                   const quorate_point *points, size_t count);
+
+/* --- oblivious transfer and the vector OLE, over secp256k1 --- */
+
+/* Sizes, contents and order of everything are described in src/quorate/native/ot.py and fixed by tests/oracle/ot.py.
+ * Contexts, salts, messages and gadgets are public; what a peer chose may be anything. Functions with an "accepted"
+ * say there whether the peer's message stands; nothing secret is given if it does not. */
+
+/* S, R, S: 256 base transfers. Fail for points that are none, and for the identity. */
+int quorate_ot_base_choose(uint8_t *message, const uint8_t *context, const uint8_t *choices, const uint8_t *logarithms,
+                           const uint8_t *uniform);
+int quorate_ot_base_answer(uint8_t *message, uint8_t *keys, const uint8_t *context, const uint8_t *chosen,
+                           const uint8_t *logarithms);
+int quorate_ot_base_finish(uint8_t *keys, const uint8_t *context, const uint8_t *choices, const uint8_t *logarithms,
+                           const uint8_t *answered);
+/* R, S: 64 trees of 16 leaves. */
+int quorate_ot_expand(uint8_t *leaves, uint8_t *message, const uint8_t *context, const uint8_t *keys);
+int quorate_ot_puncture(uint8_t *punctured, int *accepted, const uint8_t *context, const uint8_t *choices,
+                        const uint8_t *keys, const uint8_t *message);
+/* R, S: 512 transfers for each multiplication of the batch. */
+int quorate_ot_extend(uint8_t *message, uint8_t *columns, const uint8_t *context, const uint8_t *leaves,
+                      const uint8_t *salt, const uint8_t *choices, const uint8_t *random, size_t batch);
+int quorate_ot_accept(uint8_t *columns, int *accepted, const uint8_t *context, const uint8_t *punctured,
+                      const uint8_t *message, size_t batch);
+/* The multiplication: both, R, S, R. */
+void quorate_ot_gadgets(uint8_t *out, const uint8_t *context);
+void quorate_ot_product(uint8_t *out, const uint8_t *gadgets, const uint8_t *choices, size_t batch);
+int quorate_ot_respond(uint8_t *message, uint8_t *shares, const uint8_t *context, const uint8_t *gadgets,
+                       const uint8_t *punctured, const uint8_t *columns, const uint8_t *salt_r, const uint8_t *salt_s,
+                       const uint8_t *inputs, const uint8_t *checks, size_t batch);
+int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch);
+int quorate_ot_finish(uint8_t *shares, int *accepted, const uint8_t *context, const uint8_t *gadgets,
+                      const uint8_t *choices, const uint8_t *columns, const uint8_t *salt_r, const uint8_t *message,
+                      size_t batch);
+/* Do without the instructions a CPU may lack, for tests; whether it did so before. */
+int quorate_ot_use_portable(int only);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "checkmem.h"
+#include "digest.h"
 
 enum { SCALAR = 32 };
 
@@ -34,9 +35,15 @@ static const char *load(const char *path, const char *(*load_from)(void *library
     return library == NULL ? dlerror() : load_from(library);
 }
 
+static const char *load_sodium(void *library)
+{
+    const char *problem = quorate_ed25519_load(library);
+    return problem == NULL ? quorate_digest_load(library) : problem;
+}
+
 const char *quorate_groups_load(const char *secp256k1, const char *sodium)
 {
-    const char *problem = load(sodium, quorate_ed25519_load);
+    const char *problem = load(sodium, load_sodium);
     if (problem == NULL) {
         problem = load(secp256k1, quorate_secp256k1_load);
     }

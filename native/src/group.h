@@ -19,6 +19,11 @@ typedef struct {
 
 extern const group quorate_secp256k1, quorate_ed25519;
 
+/* The encoding of a product that stays secret; of a nonzero scalar and of any point but the identity. */
+int quorate_secp256k1_agree(uint8_t *out, const uint8_t *scalar, const quorate_point *point);
+/* The point that 64 uniform bytes are an ElligatorSwift encoding of: nobody knows its logarithm. */
+int quorate_secp256k1_swift(quorate_point *out, const uint8_t *uniform);
+
 /* Resolve every function from the open shared object and test it; NULL when all is well, else what is wrong. */
 const char *quorate_secp256k1_load(void *library);
 const char *quorate_ed25519_load(void *library);

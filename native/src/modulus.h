@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "mask.h"
+
 __extension__ typedef unsigned __int128 uint128;
 
 typedef struct {
@@ -20,19 +22,6 @@ typedef struct {
     number square; /* 2^512 modulo it */
     uint64_t inverse; /* -1 / it modulo 2^64 */
 } modulus;
-
-/* Keeps the compiler from seeing that a mask has only two values and branching on it. */
-static inline uint64_t hide(uint64_t mask)
-{
-    __asm__("" : "+r"(mask));
-    return mask;
-}
-
-/* All ones for 1, zero for 0. */
-static inline uint64_t mask_of(uint64_t bit)
-{
-    return hide(~bit + 1);
-}
 
 /* out = a - b modulo 2^256; returns the borrow. */
 static inline uint64_t number_subtract(number *out, const number *a, const number *b)

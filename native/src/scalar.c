@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "checkmem.h"
-#include "modulus.h"
+#include "scalar.h"
 
-enum { SIZE = 32, WIDE = 64 };
+enum { SIZE = SCALAR, WIDE = 64 };
 
 /* The orders of the two groups: n (SEC 2, section 2.4.1) and L (RFC 8032, section 5.1). */
-static const modulus orders[2] = {
+const modulus quorate_orders[2] = {
     [QUORATE_SECP256K1] = {
         .value = {{0xbfd25e8cd0364141, 0xbaaedce6af48a03b, 0xfffffffffffffffe, 0xffffffffffffffff}},
         .square = {{0x896cf21467d7d140, 0x741496c20e7cf878, 0xe697f5e45bcd07c6, 0x9d671cd581c69bc5}},
@@ -22,40 +22,13 @@ static const modulus orders[2] = {
     },
 };
 
-/* Eight bytes as a number, spelled so that a compiler makes one load of them. */
-static uint64_t little_endian(const uint8_t *b)
-{
-    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 |
-           (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
-}
-
-static uint64_t big_endian(const uint8_t *b)
-{
-    return (uint64_t)b[7] | (uint64_t)b[6] << 8 | (uint64_t)b[5] << 16 | (uint64_t)b[4] << 24 | (uint64_t)b[3] << 32 |
-           (uint64_t)b[2] << 40 | (uint64_t)b[1] << 48 | (uint64_t)b[0] << 56;
-}
-
-static void load(quorate_curve curve, number *out, const uint8_t *bytes)
-{
-    for (size_t i = 0; i < 4; i++) {
-        out->limb[i] = curve == QUORATE_SECP256K1 ? big_endian(bytes + 24 - 8 * i) : little_endian(bytes + 8 * i);
-    }
-}
-
-static void store(quorate_curve curve, uint8_t *bytes, const number *in)
-{
-    for (size_t i = 0; i < SIZE; i++) {
-        bytes[curve == QUORATE_SECP256K1 ? SIZE - 1 - i : i] = (uint8_t)(in->limb[i / 8] >> (8 * (i % 8)));
-    }
-}
-
 int quorate_scalars_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count)
 {
     number a, difference;
     uint64_t less = 1;
     for (size_t i = 0; i < count; i++) {
         load(curve, &a, scalars + i * SIZE);
-        less &= number_subtract(&difference, &a, &orders[curve].value);
+        less &= number_subtract(&difference, &a, &quorate_orders[curve].value);
     }
     quorate_wipe(&a, sizeof a);
     quorate_wipe(&difference, sizeof difference);
@@ -73,7 +46,7 @@ int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numb
     if (size > WIDE) {
         return 0;
     }
-    const modulus *m = &orders[curve];
+    const modulus *m = &quorate_orders[curve];
     int reversed = curve == QUORATE_SECP256K1; /* big-endian */
     uint8_t wide[WIDE] = {0};
     number high, low;
@@ -101,7 +74,7 @@ static void for_each(quorate_curve curve, uint8_t *out, const uint8_t *a, const 
     for (size_t i = 0; i < count; i++) {
         load(curve, &x, a + i * SIZE);
         load(curve, &y, b + i * SIZE);
-        f(&orders[curve], &x, &x, &y);
+        f(&quorate_orders[curve], &x, &x, &y);
         store(curve, out + i * SIZE, &x);
     }
     quorate_wipe(&x, sizeof x);
@@ -177,7 +150,7 @@ static void invert_all(const modulus *m, number *a, number *before, size_t count
 
 int quorate_scalar_invert(quorate_curve curve, uint8_t *out, const uint8_t *a, size_t count)
 {
-    const modulus *m = &orders[curve];
+    const modulus *m = &quorate_orders[curve];
     number *numbers = count > SIZE_MAX / (2 * sizeof *numbers) ? NULL : quorate_secret_new(2 * count * sizeof *numbers);
     if (numbers == NULL) {
         return 0;
@@ -197,7 +170,7 @@ int quorate_scalar_invert(quorate_curve curve, uint8_t *out, const uint8_t *a, s
 
 void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, const uint8_t *b, size_t count)
 {
-    const modulus *m = &orders[curve];
+    const modulus *m = &quorate_orders[curve];
     number sum = {{0}}, x, y;
     for (size_t i = 0; i < count; i++) {
         load(curve, &x, a + i * SIZE);
@@ -216,7 +189,7 @@ void quorate_scalar_inner(quorate_curve curve, uint8_t *out, const uint8_t *a, c
 int quorate_polynomial_at(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count,
                           const uint8_t *coefficients, size_t terms)
 {
-    const modulus *m = &orders[curve];
+    const modulus *m = &quorate_orders[curve];
     number *scaled = terms > SIZE_MAX / sizeof *scaled ? NULL : quorate_secret_new(terms * sizeof *scaled);
     if (scaled == NULL) {
         return 0;
@@ -253,7 +226,7 @@ static uint64_t distance(const uint32_t *xs, size_t i, size_t j, int *left)
  * distances fit a word, and both products take as many steps of multiply_word, whose 2^64 cancel. */
 int quorate_lagrange_at_zero_var(quorate_curve curve, uint8_t *out, const uint32_t *xs, size_t count)
 {
-    const modulus *m = &orders[curve];
+    const modulus *m = &quorate_orders[curve];
     const number zero = {{0}};
     number *divisors = count > SIZE_MAX / (2 * sizeof *divisors) ? NULL : calloc(2 * count + 1, sizeof *divisors);
     if (divisors == NULL) {

@@ -24,6 +24,7 @@ static struct {
     int (*tweak_mul)(const context *, quorate_point *, const unsigned char *scalar);
     int (*combine)(const context *, quorate_point *, const quorate_point *const *, size_t);
     int (*ecdh)(const context *, unsigned char *, const quorate_point *, const unsigned char *, coordinates *, void *);
+    int (*ellswift_decode)(const context *, quorate_point *, const unsigned char *);
 } secp;
 
 static context *shared;
@@ -56,7 +57,8 @@ const char *quorate_secp256k1_load(void *library)
         !quorate_resolve(library, "secp256k1_ec_pubkey_negate", &secp.negate) ||
         !quorate_resolve(library, "secp256k1_ec_pubkey_tweak_mul", &secp.tweak_mul) ||
         !quorate_resolve(library, "secp256k1_ec_pubkey_combine", &secp.combine) ||
-        !quorate_resolve(library, "secp256k1_ecdh", &secp.ecdh)) {
+        !quorate_resolve(library, "secp256k1_ecdh", &secp.ecdh) ||
+        !quorate_resolve(library, "secp256k1_ellswift_decode", &secp.ellswift_decode)) {
         return "libsecp256k1 lacks a function this program needs";
     }
     secp.selftest();
@@ -129,6 +131,26 @@ static int multiply(quorate_point *out, const uint8_t *scalar, const quorate_poi
     QUORATE_DECLASSIFY(product, sizeof product);
     QUORATE_DECLASSIFY(&multiplied, sizeof multiplied);
     return succeeded(multiplied) && succeeded(secp.parse(shared, out, product, sizeof product));
+}
+
+static int compress(unsigned char *out, const unsigned char *x, const unsigned char *y, void *data)
+{
+    (void)data;
+    out[0] = (unsigned char)(2 | (y[31] & 1));
+    memcpy(out + 1, x, 32);
+    return 1;
+}
+
+int quorate_secp256k1_agree(uint8_t *out, const uint8_t *scalar, const quorate_point *point)
+{
+    int multiplied = secp.ecdh(shared, out, point, scalar, compress, NULL);
+    QUORATE_DECLASSIFY(&multiplied, sizeof multiplied);
+    return succeeded(multiplied);
+}
+
+int quorate_secp256k1_swift(quorate_point *out, const uint8_t *uniform)
+{
+    return succeeded(secp.ellswift_decode(shared, out, uniform));
 }
 
 static int multiply_var(quorate_point *out, const uint8_t *scalar, const quorate_point *point)

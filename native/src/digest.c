@@ -1,0 +1,93 @@
+#include "digest.h"
+
+#include <string.h>
+
+#include "group.h"
+
+enum { HEADER = 9, STATE = 384, SUBKEY = 32 };
+
+static struct {
+    int (*hash)(uint8_t *out, size_t size, const uint8_t *in, unsigned long long length, const uint8_t *key, size_t);
+    int (*init)(void *state, const uint8_t *key, size_t key_size, size_t size);
+    int (*update)(void *state, const uint8_t *in, unsigned long long length);
+    int (*final)(void *state, uint8_t *out, size_t size);
+    size_t (*state_size)(void);
+    int (*hchacha20)(uint8_t *out, const uint8_t *in, const uint8_t *key, const uint8_t *constant);
+    int (*chacha20)(uint8_t *out, unsigned long long size, const uint8_t *nonce, const uint8_t *key);
+} sodium;
+
+const char *quorate_digest_load(void *library)
+{
+    if (!quorate_resolve(library, "crypto_generichash_blake2b", &sodium.hash) ||
+        !quorate_resolve(library, "crypto_generichash_blake2b_init", &sodium.init) ||
+        !quorate_resolve(library, "crypto_generichash_blake2b_update", &sodium.update) ||
+        !quorate_resolve(library, "crypto_generichash_blake2b_final", &sodium.final) ||
+        !quorate_resolve(library, "crypto_generichash_blake2b_statebytes", &sodium.state_size) ||
+        !quorate_resolve(library, "crypto_core_hchacha20", &sodium.hchacha20) ||
+        !quorate_resolve(library, "crypto_stream_chacha20", &sodium.chacha20)) {
+        return "libsodium lacks a function this program needs";
+    }
+    return sodium.state_size() <= STATE ? NULL : "this libsodium's hash state is larger than the program knows";
+}
+
+static size_t put_header(uint8_t *out, char type, uint64_t length)
+{
+    out[0] = (uint8_t)type;
+    for (int i = 1; i < HEADER; i++) {
+        out[i] = (uint8_t)(length >> (64 - 8 * i));
+    }
+    return HEADER;
+}
+
+static size_t put_tag(uint8_t *out, const char *tag, size_t fields)
+{
+    size_t length = strlen(tag), at = put_header(out, 'l', fields + 1);
+    at += put_header(out + at, 's', length);
+    memcpy(out + at, tag, length);
+    return at + length;
+}
+
+void quorate_digest(uint8_t *out, size_t size, const char *tag, const field *fields, size_t count)
+{
+    _Alignas(64) uint8_t state[STATE];
+    uint8_t head[PATTERN];
+    sodium.init(state, NULL, 0, size);
+    sodium.update(state, head, put_tag(head, tag, count));
+    for (size_t i = 0; i < count; i++) {
+        sodium.update(state, head, put_header(head, 'b', fields[i].size));
+        sodium.update(state, fields[i].data, fields[i].size);
+    }
+    sodium.final(state, out, size);
+    quorate_wipe(state, sizeof state);
+}
+
+void quorate_pattern_of(pattern *out, const char *tag, const uint8_t context[32], size_t size)
+{
+    size_t at = put_tag(out->bytes, tag, 2);
+    at += put_header(out->bytes + at, 'b', 32);
+    memcpy(out->bytes + at, context, 32);
+    at += 32;
+    at += put_header(out->bytes + at, 'b', size);
+    out->start = at;
+    out->end = at + size;
+}
+
+void quorate_pattern_digest(uint8_t *out, size_t size, const pattern *filled)
+{
+    sodium.hash(out, size, filled->bytes, filled->end, NULL, 0);
+}
+
+static const uint8_t no_nonce[8];
+
+void quorate_chacha20(uint8_t *out, size_t size, const uint8_t key[32])
+{
+    sodium.chacha20(out, size, no_nonce, key);
+}
+
+void quorate_xchacha20(uint8_t *out, size_t size, const uint8_t key[32], const uint8_t nonce[24])
+{
+    uint8_t subkey[SUBKEY];
+    sodium.hchacha20(subkey, nonce, key, NULL);
+    sodium.chacha20(out, size, nonce + 16, subkey);
+    quorate_wipe(subkey, sizeof subkey);
+}

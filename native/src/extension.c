@@ -1,0 +1,174 @@
+/* The OT extension with its check: ecdsa.md's section 3, after SoftSpokenOT (Roy, 2022/192). */
+#include <string.h>
+
+#include "checkmem.h"
+#include "digest.h"
+#include "mask.h"
+#include "ot.h"
+#include "quorate.h"
+#include "rows.h"
+
+enum {
+    ROWS = BASE_OTS,
+    NONCE = 24,
+    HASH = 32,
+    WIDE = 256, /* bytes that libsodium makes faster than any fewer but 128 */
+};
+
+/* One extension while it is made. */
+typedef struct {
+    size_t size, blocks, columns; /* bytes and blocks of a row; bytes of it that become columns */
+    size_t stream;                /* bytes of a leaf's key stream, a little more than a row's where that is faster */
+    uint8_t *rows;                /* 256, and x after them */
+    uint8_t *streams;             /* of a tree's 16 leaves */
+    uint8_t *total;               /* the sum of them */
+    uint8_t *factors;             /* public */
+    uint8_t folds[(ROWS + 1) * BLOCK];
+} extension;
+
+static extension *extension_new(size_t batch)
+{
+    extension *e = batch > UINT32_MAX / TRANSFERS ? NULL : quorate_secret_new(sizeof *e);
+    if (e == NULL) {
+        return NULL;
+    }
+    e->columns = batch * TRANSFERS / 8;
+    e->size = e->columns + BLOCK;
+    e->blocks = e->size / BLOCK;
+    size_t over = e->size % WIDE;
+    e->stream = over > WIDE / 2 ? e->size - over + WIDE : e->size;
+    e->rows = quorate_secret_new((ROWS + 1) * e->size);
+    e->streams = quorate_secret_new(LEAVES * e->stream);
+    e->total = quorate_secret_new(e->size);
+    e->factors = quorate_secret_new(e->columns);
+    return e;
+}
+
+static int has_memory(const extension *e)
+{
+    return e != NULL && e->rows != NULL && e->streams != NULL && e->total != NULL && e->factors != NULL;
+}
+
+static void extension_free(extension *e)
+{
+    if (e != NULL) {
+        quorate_secret_free(e->rows);
+        quorate_secret_free(e->streams);
+        quorate_secret_free(e->total);
+        quorate_secret_free(e->factors);
+    }
+    quorate_secret_free(e);
+}
+
+/* out ^= a, whole blocks. */
+static void add_blocks(uint8_t *out, const uint8_t *a, size_t blocks)
+{
+    for (size_t n = 0; n < blocks; n++) {
+        uint64_t x[2], y[2];
+        memcpy(x, out + n * BLOCK, BLOCK);
+        memcpy(y, a + n * BLOCK, BLOCK);
+        x[0] ^= y[0];
+        x[1] ^= y[1];
+        memcpy(out + n * BLOCK, x, BLOCK);
+    }
+}
+
+/* The four rows of tree i, as they are for position zero, and the total. Leaf number missing counts for nothing. */
+static void sum_tree(extension *e, size_t i, const uint8_t *leaves, const uint8_t *nonce, uint64_t missing)
+{
+    memset(e->total, 0, e->size);
+    for (size_t y = 0; y < LEAVES; y++) {
+        uint8_t *stream = e->streams + y * e->stream;
+        quorate_xchacha20(stream, e->stream, leaves + (i * LEAVES + y) * SEED, nonce);
+        add_masked(stream, stream, e->size, mask_if_equal(y, missing));
+        add_blocks(e->total, stream, e->blocks);
+        for (size_t b = 0; b < DEPTH; b++) {
+            if (y >> b & 1) {
+                add_blocks(e->rows + (i * DEPTH + b) * e->size, stream, e->blocks);
+            }
+        }
+    }
+}
+
+static void find_factors(extension *e, const uint8_t *context, const uint8_t *salt, const uint8_t *u)
+{
+    uint8_t seen[HASH];
+    const field said[3] = {{context, 32}, {salt, SALT}, {u, TREES * e->size}};
+    quorate_digest(seen, HASH, TAG_ROWS, said, 3);
+    for (size_t j = 1; j < e->blocks; j++) {
+        const uint8_t number[4] = {(uint8_t)(j >> 24), (uint8_t)(j >> 16), (uint8_t)(j >> 8), (uint8_t)j};
+        quorate_digest(e->factors + (j - 1) * BLOCK, BLOCK, TAG_FOLD, FIELDS(seen, number, sizeof number), 2);
+    }
+}
+
+static void hash_folds(uint8_t *out, const extension *e, const uint8_t *context, const uint8_t *salt)
+{
+    const field folds[3] = {{context, 32}, {salt, SALT}, {e->folds, ROWS * BLOCK}};
+    quorate_digest(out, HASH, TAG_FOLDS, folds, 3);
+}
+
+static void find_nonce(uint8_t *nonce, const uint8_t *context, const uint8_t *salt)
+{
+    quorate_digest(nonce, NONCE, TAG_STREAM, FIELDS(context, salt, SALT), 2);
+}
+
+int quorate_ot_extend(uint8_t *message, uint8_t *columns, const uint8_t *context, const uint8_t *leaves,
+                      const uint8_t *salt, const uint8_t *choices, const uint8_t *random, size_t batch)
+{
+    extension *e = extension_new(batch);
+    int done = has_memory(e);
+    if (done) {
+        uint8_t nonce[NONCE], *u = message + SALT, *end = u + TREES * e->size, *x = e->rows + ROWS * e->size;
+        memcpy(message, salt, SALT);
+        memcpy(x, choices, e->columns);
+        memcpy(x + e->columns, random, BLOCK);
+        find_nonce(nonce, context, salt);
+        for (size_t i = 0; i < TREES; i++) {
+            sum_tree(e, i, leaves, nonce, LEAVES);
+            add_blocks(e->total, x, e->blocks);
+            memcpy(u + i * e->size, e->total, e->size);
+        }
+        QUORATE_DECLASSIFY(u, TREES * e->size);
+        find_factors(e, context, salt, u);
+        quorate_fold(e->folds, e->rows, ROWS + 1, e->blocks, e->factors);
+        memcpy(end, e->folds + ROWS * BLOCK, BLOCK);
+        hash_folds(end + BLOCK, e, context, salt);
+        QUORATE_DECLASSIFY(end, BLOCK + HASH);
+        quorate_transpose(columns, e->rows, e->size, e->columns);
+    }
+    extension_free(e);
+    return done;
+}
+
+int quorate_ot_accept(uint8_t *columns, int *accepted, const uint8_t *context, const uint8_t *punctured,
+                      const uint8_t *message, size_t batch)
+{
+    extension *e = extension_new(batch);
+    int done = has_memory(e);
+    if (done) {
+        const uint8_t *salt = message, *u = message + SALT, *end = u + TREES * e->size;
+        const uint8_t *missing = punctured + TREES * LEAVES * SEED;
+        uint8_t nonce[NONCE], hash[HASH];
+        find_nonce(nonce, context, salt);
+        for (size_t i = 0; i < TREES; i++) {
+            sum_tree(e, i, punctured, nonce, missing[i]);
+            add_blocks(e->total, u + i * e->size, e->blocks);
+            for (size_t b = 0; b < DEPTH; b++) {
+                add_masked(e->rows + (i * DEPTH + b) * e->size, e->total, e->size, mask_of(bit_of(&missing[i], b)));
+            }
+        }
+        find_factors(e, context, salt, u);
+        quorate_fold(e->folds, e->rows, ROWS, e->blocks, e->factors);
+        for (size_t n = 0; n < ROWS; n++) {
+            add_masked(e->folds + n * BLOCK, end, BLOCK, mask_of(bit_of(&missing[n / DEPTH], n % DEPTH)));
+        }
+        hash_folds(hash, e, context, salt);
+        *accepted = quorate_equal(hash, end + BLOCK, HASH);
+        QUORATE_DECLASSIFY(accepted, sizeof *accepted);
+        if (*accepted) {
+            quorate_transpose(columns, e->rows, e->size, e->columns);
+        }
+    }
+    extension_free(e);
+    return done;
+}
