@@ -230,3 +230,58 @@ async def test_an_approver_that_raised_is_asked_again(world: World, monkeypatch:
     monkeypatch.setattr(approver, "decide", raising)
     view = await world["alice"].sign("ops", "hello", seconds=12)
     assert view.state is State.COMPLETED, view
+
+
+@breaks("CE-1.8")
+async def test_a_peer_that_proposes_without_end_takes_no_room_from_the_others(world: World) -> None:
+    await world["alice"].create_vault("ops", WEIGHTS, 3)
+    await world["bob"].ready("ops")
+    await world["carol"].ready("ops")
+    for node in world.nodes.values():
+        node.approver.gate = asyncio.Event()
+    world["bob"].limits = replace(world["bob"].limits, unfinished=2, unfinished_bytes=100_000)
+    await world["bob"].restart()
+    for text in ("one", "two", "three"):
+        await world["carol"].sign("ops", text, seconds=0.3)
+    await world["alice"].sign("ops", "x" * 200_000, seconds=0.3)
+    await world["alice"].sign("ops", "one", seconds=0.3)
+    of = [row.proposer for row in world["bob"].ledger.unfinished()]
+    assert sorted(of) == sorted([world["carol"].device] * 2 + [world["alice"].device])
+    assert ("BUSY", world["bob"].device) in {(code, peer) for peer, _, code in world.refusals}
+
+
+async def test_a_proposal_repeated_while_an_approver_thinks_costs_one_vote(world: World) -> None:
+    await world["alice"].create_vault("ops", WEIGHTS, 3)
+    await world["bob"].ready("ops")
+    gate = world["bob"].approver.gate = asyncio.Event()
+    world["carol"].approver.verdict = Verdict.ABSTAIN
+    view = await world["alice"].sign("ops", "hello", seconds=0.1)
+    body = row_of(world["alice"], view).proposal
+    before = len(world["bob"].ceremonies._background)
+    asking = [
+        world["bob"].ceremonies.on_request(world["alice"].device, Method.PROPOSE, body) for _ in range(50)
+    ]
+    assert set(await asyncio.gather(*asking)) == {b""}
+    await asyncio.sleep(0)
+    assert len(world["bob"].ceremonies._background) <= before + 1
+    gate.set()
+    assert (await world["alice"].ceremonies.wait(CALLER, view.id, 10)).state is State.COMPLETED
+
+
+async def test_the_leftover_of_a_failed_attempt_does_not_take_the_name_of_the_vault(world: World) -> None:
+    carol = world["carol"].device
+    kept: list[bytes] = []
+
+    def cut(sender: DeviceId, peer: DeviceId, frame: bytes) -> bool:
+        """Carol's signature of the first attempt is lost, and so are those for her."""
+        envelope = unpack(frame).envelope
+        if carol in (sender, peer) and envelope.slot.endswith("Endorsement"):
+            kept.append(envelope.session)
+            return envelope.session == kept[0]
+        return False
+
+    world.cut = cut
+    made = await world["alice"].create_vault("ops", WEIGHTS, 3, seconds=25)
+    assert made.state is State.COMPLETED, made
+    assert len(world["alice"].ceremonies._context.vaults.made_by(made.id)) == 2
+    assert (await world["alice"].sign("ops", "hello")).state is State.COMPLETED

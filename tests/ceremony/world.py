@@ -208,9 +208,8 @@ class Line:
         changed = world.intercept(self._me, peer, method, body)
         target = world.of(peer).ceremonies
         try:
-            return await asyncio.wait_for(
-                target.on_request(self._me, method, body if changed is None else changed), timeout
-            )
+            async with asyncio.timeout(timeout):  # wait_for would lose a cancellation now and then
+                return await target.on_request(self._me, method, body if changed is None else changed)
         except TimeoutError:
             raise PeerError(peer, "no answer in time") from None
         except QuorateError as error:

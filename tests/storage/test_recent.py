@@ -24,6 +24,13 @@ def test_what_was_read_before_a_write_is_not_kept_after_it() -> None:
     assert recent.get("a", "row", lambda: "new") == "new"
 
 
+def test_what_is_not_worth_keeping_is_read_again() -> None:
+    recent = Recent()
+    assert recent.get("a", "row", lambda: "long", worth=lambda text: len(text) < 4) == "long"
+    assert recent.get("a", "row", lambda: "new", worth=lambda text: len(text) < 4) == "new"
+    assert recent.get("a", "row", lambda: "newer") == "new"
+
+
 def test_parts_of_a_subject_are_apart_and_forgotten_together() -> None:
     recent = Recent()
     assert recent.get("a", "row", lambda: 1) == 1

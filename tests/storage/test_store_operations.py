@@ -57,14 +57,14 @@ def test_operations_are_listed_newest_first_and_the_unfinished_apart(ledger: Sql
     assert [row.id for row in ledger.operations(limit=2)] == ["d" * 24, "c" * 24]
     for name, state in zip(names, [State.VOTING, State.FAILED, State.COMPLETED, State.RUNNING], strict=True):
         assert ledger.move_operation(OperationId(name), [State.PROPOSED], state)
-    assert [row.id for row in ledger.operations(unfinished=True)] == ["d" * 24, "a" * 24]
+    assert [row.id for row in ledger.unfinished()] == ["d" * 24, "a" * 24]
 
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_is_finished_or_unfinished(ledger: SqliteLedger, state: State) -> None:
     ledger.add_operation(replace(operation(), state=state))
     unfinished = {State.PROPOSED, State.VOTING, State.APPROVED, State.RUNNING}
-    assert bool(ledger.operations(unfinished=True)) == (state in unfinished)
+    assert bool(ledger.unfinished()) == (state in unfinished)
 
 
 @breaks("ST-3.2")

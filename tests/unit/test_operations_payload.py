@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from quorate.errors import EncodingError, UsageError
-from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, Algorithm, Sign, SigningData
+from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, MAX_REQUEST, Algorithm, Sign, SigningData
 from quorate.operations.payload import algorithm, messages
 from quorate.wire.codec import decode, encode
 
@@ -123,6 +123,14 @@ def test_a_batch_may_reach_the_limit_and_no_further() -> None:
     assert len(messages(signing(*["m"] * MAX_BATCH))) == MAX_BATCH
     for data in ([], ["m"] * (MAX_BATCH + 1)):
         assert refusal(signing(*data)).code == "BATCH_SIZE"
+
+
+def test_a_request_may_reach_the_limit_of_all_messages_and_no_further() -> None:
+    texts = ["ß" * (MAX_REQUEST // 8)] * 4
+    assert len(messages(signing(*texts))) == 4
+    error = refusal(signing(*texts, "m"))
+    assert error.code == "REQUEST_TOO_LONG"
+    assert str(MAX_REQUEST + 1) in str(error)
 
 
 @pytest.mark.parametrize("tail", [b"", b"internal/v1\x00", b"anything"])

@@ -15,7 +15,7 @@ from quorate.ceremony import intake, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.participant import known_operation, known_row
-from quorate.ceremony.ports import Method, OperationRow, State
+from quorate.ceremony.ports import Method, State, Unfinished
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
@@ -121,7 +121,7 @@ class CatchUp:
         else:
             vault = context.vaults.find(operation.request.vault)
             await asyncio.gather(
-                *(self._ask_outcome(row, peer) for peer in self._reachable(vault.sharing.devices))
+                *(self._ask_outcome(row.id, peer) for peer in self._reachable(vault.sharing.devices))
             )
 
     async def keep_level(self) -> None:
@@ -138,7 +138,7 @@ class CatchUp:
     async def _round(self) -> None:
         context = self._context
         now = context.clock.monotonic()
-        rows = await context.aside(lambda: context.ledger.operations(unfinished=True))
+        rows = await context.aside(context.ledger.unfinished)
         self._asked = {row.id: self._asked[row.id] for row in rows if row.id in self._asked}
         due = []
         for row in rows:
@@ -148,7 +148,7 @@ class CatchUp:
                 due.append(row)
         for row in due[:A_ROUND]:
             self._asked[row.id] = now
-        await asyncio.gather(*(self._ask_outcome(row, row.proposer) for row in due[:A_ROUND]))
+        await asyncio.gather(*(self._ask_outcome(row.id, row.proposer) for row in due[:A_ROUND]))
         for vault in context.vaults.all():
             if not vault.ready:
                 await self.complete(vault)
@@ -158,7 +158,7 @@ class CatchUp:
         others = self._reachable(vault.sharing.devices)
         await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
 
-    async def _expire(self, row: OperationRow) -> None:
+    async def _expire(self, row: Unfinished) -> None:
         context = self._context
         open_states = tuple(state for state in sources(State.EXPIRED) if state in OPEN)
         await context.aside(
@@ -172,18 +172,18 @@ class CatchUp:
         context = self._context
         return [peer for peer in devices if peer != context.me and context.mesh.connected(peer)]
 
-    async def _ask_outcome(self, row: OperationRow, peer: DeviceId) -> None:
+    async def _ask_outcome(self, operation: OperationId, peer: DeviceId) -> None:
         context = self._context
         if peer == context.me or not context.mesh.connected(peer):
             return
-        body = state(context.identity, Query(operation=row.id))
+        body = state(context.identity, Query(operation=operation))
         try:
             answer = await context.mesh.request(peer, Method.GET_OPERATION, body, timeout=context.limits.ask)
             sender, outcome = hear(Outcome, answer, context.key_of)
-            if sender == peer and outcome.operation == row.id and outcome.state != State.RUNNING.value:
+            if sender == peer and outcome.operation == operation and outcome.state != State.RUNNING.value:
                 await self.on_outcome(peer, outcome)
         except (QuorateError, EncodingError) as error:
-            log.info("no outcome", operation=row.id, peer=peer, why=str(error))
+            log.info("no outcome", operation=operation, peer=peer, why=str(error))
 
     async def _ask_holdings(self, operation: OperationId, peer: DeviceId) -> None:
         context = self._context

@@ -50,7 +50,7 @@ from quorate.ceremony.statements import (
 )
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
-from quorate.errors import EncodingError, QuorateError, UsageError
+from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.operations import payload
 from quorate.operations.kinds import BatchSign, CreateVault, Member, Operation, Sign, SigningData
@@ -94,6 +94,7 @@ class Ceremonies:
         self._catchup = CatchUp(self._context)
         self._coordinator = Coordinator(self._context, self._voting, self._participant, self._catchup)
         self._background: set[asyncio.Task[object]] = set()
+        self._owed: set[OperationId] = set()  # operations whose proposer gets our vote as soon as it is made
         self._stopping = False
         self._answers: Mapping[Method, Callable[[DeviceId, bytes], Awaitable[bytes]]] = {
             Method.HELLO: self._hello,
@@ -112,7 +113,8 @@ class Ceremonies:
     async def start(self) -> None:
         """Take up what the journal holds unfinished: our own operations are driven on, those of others voted on."""
         context = self._context
-        for row in await context.aside(lambda: context.ledger.operations(unfinished=True)):
+        for light in await context.aside(context.ledger.unfinished):
+            row = self._row(light.id)
             try:
                 operation = operation_of(context, row)
             except UsageError as error:
@@ -180,7 +182,7 @@ class Ceremonies:
             )
         held = context.ledger.operation(operation.id)
         if held is None:
-            self._check_room()
+            self._check_room(sender, len(body))
             await self._admit(operation)
             held = await context.aside(lambda: context.ledger.add_operation(_row(operation, body)))
         if held.digest != operation.digest:
@@ -197,9 +199,15 @@ class Ceremonies:
         return b""
 
     async def _send_vote(self, operation: Operation) -> None:
-        context = self._context
-        ballot = await asyncio.shield(self._voting.ballot(operation))
-        await context.tell(DeviceId(operation.proposer), Method.CAST_VOTE, encode(ballot))
+        """To the proposer once there is one; a proposal that is repeated meanwhile changes nothing."""
+        if operation.id in self._owed:
+            return
+        self._owed.add(operation.id)
+        try:
+            ballot = await asyncio.shield(self._voting.ballot(operation))
+            await self._context.tell(DeviceId(operation.proposer), Method.CAST_VOTE, encode(ballot))
+        finally:
+            self._owed.discard(operation.id)
 
     async def _cast_vote(self, sender: DeviceId, body: bytes) -> bytes:
         context = self._context
@@ -333,8 +341,11 @@ class Ceremonies:
                     await bell.wait()
 
     async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
-        return tuple(
-            facts.operation_view(self._context, row) for row in self._context.ledger.operations(limit=limit)
+        context = self._context
+        return await context.aside(
+            lambda: tuple(
+                facts.operation_view(context, row) for row in context.ledger.operations(limit=limit)
+            )
         )
 
     async def vaults(self, caller: Caller) -> Sequence[VaultView]:
@@ -353,7 +364,7 @@ class Ceremonies:
             boot=context.boot.counter,
             peers={d: context.mesh.connected(d) for d in context.ledger.peers() if d != context.me},
             vaults=tuple(facts.vault_view(context, vault) for vault in context.vaults.all()),
-            unfinished=context.ledger.unfinished(),
+            unfinished=len(context.ledger.unfinished()),
         )
 
     async def _undertake(
@@ -376,9 +387,9 @@ class Ceremonies:
         _check_shape(operation)
         held = context.ledger.operation(operation.id)
         if held is None:
-            self._check_room()
-            await self._admit(operation)
             body = state(context.identity, Proposal(operation=operation))
+            self._check_room(context.me, len(body))
+            await self._admit(operation)
             held = await context.aside(lambda: context.ledger.add_operation(_row(operation, body)))
             if held.digest == operation.digest:
                 self._coordinator.drive(operation)
@@ -394,10 +405,16 @@ class Ceremonies:
             await self._catchup.complete(self._context.vaults.get(VaultId(operation.request.vault)))
             intake.admit(self._context, operation)
 
-    def _check_room(self) -> None:
-        unfinished = self._context.ledger.unfinished()
-        if unfinished >= self._context.limits.unfinished:
-            raise QuorateError(f"{unfinished} operations are unfinished here; no more until some end")
+    def _check_room(self, proposer: DeviceId, size: int) -> None:
+        """Of each proposer apart: none can take the room of the others."""
+        context, limits = self._context, self._context.limits
+        sizes = [row.size for row in context.ledger.unfinished() if row.proposer == proposer]
+        if len(sizes) >= limits.unfinished or sum(sizes) + size > limits.unfinished_bytes:
+            raise UsageError(
+                f"CE-1.8 room: {len(sizes)} operations of {context.name_of(proposer)} are unfinished here, "
+                f"{sum(sizes)} bytes together; no more until some end",
+                code="BUSY",
+            )
 
     def _device(self, wanted: str) -> DeviceId:
         peers = self._context.ledger.peers()

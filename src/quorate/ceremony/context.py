@@ -31,7 +31,8 @@ class Limits:
     repeat: float = 2.0  # between repetitions of a proposal to a peer that has not voted
     carry_out: float = 300.0  # from approval to the end, over all attempts
     attempts: int = 8
-    unfinished: int = 1000  # operations of this node at once
+    unfinished: int = 1000  # operations of one proposer at once
+    unfinished_bytes: int = 64 << 20  # their proposals together
     patience: Patience = field(default_factory=Patience)
 
 

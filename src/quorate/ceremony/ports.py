@@ -177,6 +177,18 @@ class OperationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """What to know of an operation that has not ended, to look after many: not the proposal, but its ``size`` in
+    bytes."""
+
+    id: OperationId
+    proposer: DeviceId
+    state: State
+    expires_ms: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRow:
     operation: OperationId
     digest: bytes
@@ -228,11 +240,11 @@ class Ledger(Protocol):
 
     def operation(self, operation: OperationId) -> OperationRow | None: ...
 
-    def unfinished(self) -> int:
-        """How many operations have not ended."""
+    def unfinished(self) -> Sequence[Unfinished]:
+        """Every operation that has not ended, newest first."""
         ...
 
-    def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
+    def operations(self, *, limit: int = 1000) -> Sequence[OperationRow]:
         """Newest first."""
         ...
 

@@ -88,12 +88,14 @@ class Vaults:
         return self._vault(row)
 
     def find(self, wanted: str) -> Vault:
-        """By id, or by a name that only one vault here has."""
+        """By id, or by a name that only one live vault here has, or else one that never came to live: the leftover of a
+        failed attempt takes nobody's name."""
         vaults = self.all()
         for vault in vaults:
             if vault.id == wanted:
                 return vault
         named = [vault for vault in vaults if vault.name == wanted]
+        named = [vault for vault in named if vault.active] or named
         if not named:
             raise UsageError(f"there is no vault {wanted} on this node", code="UNKNOWN_VAULT")
         if len(named) > 1:

@@ -15,6 +15,7 @@ from quorate.primitives.transcript import digest
 from quorate.wire.codec import Bytes32, Identifier, Message, Millis, encode
 
 MAX_MESSAGE = 1 << 20
+MAX_REQUEST = 2 << 20  # bytes of all texts of a request: one longest message in hex
 MAX_BATCH = 1000
 MAX_PARTIES = 50
 MAX_REDUCED_WEIGHT = 1000

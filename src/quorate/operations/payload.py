@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from quorate.errors import UsageError
-from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, Algorithm, SigningData
+from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, MAX_REQUEST, Algorithm, SigningData
 from quorate.protocols.trial import is_internal
 
 
@@ -40,7 +40,13 @@ def messages(signing: SigningData) -> tuple[bytes, ...]:
         )
     if not 1 <= len(signing.data) <= MAX_BATCH:
         raise UsageError(f"{len(signing.data)} messages; a request holds 1 to {MAX_BATCH}", code="BATCH_SIZE")
-    return tuple(_message(read, text, item) for item, text in enumerate(signing.data, start=1))
+    read_all = tuple(_message(read, text, item) for item, text in enumerate(signing.data, start=1))
+    if (size := sum(len(text.encode()) for text in signing.data)) > MAX_REQUEST:
+        raise UsageError(
+            f"{size} bytes of messages; a request holds at most {MAX_REQUEST}: send several",
+            code="REQUEST_TOO_LONG",
+        )
+    return read_all
 
 
 def algorithm(name: str) -> Algorithm:

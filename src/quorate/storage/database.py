@@ -91,9 +91,12 @@ class Database:
             self._recent.forget(about)
         return value
 
-    def glance(self, about: Hashable, part: str, query: Change[T]) -> T:
-        """``read``, or what the same read gave since the last write about the same subject."""
-        return self._recent.get(about, part, lambda: self.read(query))
+    def glance(
+        self, about: Hashable, part: str, query: Change[T], *, worth: Callable[[T], bool] = lambda _: True
+    ) -> T:
+        """``read``, or what the same read gave since the last write about the same subject, if it was ``worth``
+        keeping."""
+        return self._recent.get(about, part, lambda: self.read(query), worth=worth)
 
     def read(self, query: Change[T]) -> T:
         """Run ``query`` against one consistent snapshot of what is committed."""

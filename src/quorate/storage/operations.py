@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import msgspec
 
-from quorate.ceremony.ports import OperationRow, State, Verdict
+from quorate.ceremony.ports import OperationRow, State, Unfinished, Verdict
 from quorate.errors import Corrupt
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
 from quorate.storage.votes import last_decision
 
+SMALL = 16 << 10  # bytes
 _COLUMNS = (
     "id, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason, detail,"
     " culprits, result, updated_ms"
@@ -51,19 +52,25 @@ class OperationJournal:
         return self._database.write("add_operation", change, about=row.id)
 
     def operation(self, operation: OperationId) -> OperationRow | None:
-        return self._database.glance(operation, "row", lambda connection: _find(connection, operation))
+        return self._database.glance(
+            operation, "row", lambda connection: _find(connection, operation), worth=_is_small
+        )
 
-    def operations(self, *, unfinished: bool = False, limit: int = 1000) -> Sequence[OperationRow]:
-        wanted = f"WHERE {_UNFINISHED}" if unfinished else ""
-        query = f"{_SELECT} {wanted} ORDER BY created_ms DESC, rowid DESC LIMIT ?"
+    def operations(self, *, limit: int = 1000) -> Sequence[OperationRow]:
+        query = f"{_SELECT} ORDER BY created_ms DESC, rowid DESC LIMIT ?"
         return self._database.read(
             lambda connection: [_operation(row) for row in connection.execute(query, (limit,))]
         )
 
-    def unfinished(self) -> int:
-        query = f"SELECT count(*) FROM operations WHERE {_UNFINISHED}"  # noqa: S608
-        (count,) = self._database.read(lambda connection: connection.execute(query).fetchone())
-        return int(count)
+    def unfinished(self) -> Sequence[Unfinished]:
+        columns = "id, proposer, state, expires_ms, length(proposal)"
+        order = "ORDER BY created_ms DESC, rowid DESC"
+        query = f"SELECT {columns} FROM operations WHERE {_UNFINISHED} {order}"  # noqa: S608
+        rows = self._database.read(lambda connection: connection.execute(query).fetchall())
+        return tuple(
+            Unfinished(id=row[0], proposer=row[1], state=State(row[2]), expires_ms=row[3], size=row[4])
+            for row in rows
+        )
 
     def move_operation(
         self,
@@ -165,6 +172,11 @@ class OperationJournal:
 def _find(connection: sqlite3.Connection, operation: OperationId) -> OperationRow | None:
     row = connection.execute(f"{_SELECT} WHERE id = ?", (operation,)).fetchone()
     return None if row is None else _operation(row)
+
+
+def _is_small(row: OperationRow | None) -> bool:
+    """Of thousands of operations kept in memory none takes megabytes, and ids that are none take nothing."""
+    return row is not None and len(row.proposal) + len(row.result) <= SMALL
 
 
 def _operation(row: Sequence[object]) -> OperationRow:

@@ -20,9 +20,16 @@ class Recent:
         self._forgotten = 0
         self._lock = threading.Lock()
 
-    def get(self, about: Hashable, part: str, load: Callable[[], T]) -> T:
-        """The value kept, or the one ``load`` reads. It is kept unless something was forgotten meanwhile: what was read
-        could be from before that write."""
+    def get(
+        self,
+        about: Hashable,
+        part: str,
+        load: Callable[[], T],
+        *,
+        worth: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        """The value kept, or the one ``load`` reads. It is kept if ``worth`` it, and unless something was forgotten
+        meanwhile: what was read could be from before that write."""
         with self._lock:
             parts = self._held.get(about)
             if parts is not None and part in parts:
@@ -32,7 +39,7 @@ class Recent:
             before = self._forgotten
         value = load()
         with self._lock:
-            if before == self._forgotten:
+            if before == self._forgotten and worth(value):
                 self._held.setdefault(about, {})[part] = value
                 while len(self._held) > ROOM:
                     self._held.popitem(last=False)
