@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_UNREAD = 64  # frames of one party
+MAX_UNREAD_BYTES = 8 << 20  # of one party
 TICK = 0.25  # seconds between looks at the clock while nothing arrives
 DISPUTE_GRACE = 1.0  # seconds for signed envelopes to meet after views diverged
 ABORT_GRACE = 0.3  # seconds for our own machine to find the culprit after a peer gave up
@@ -63,7 +64,10 @@ class Session(Generic[T]):
 
     def offer(self, sender: DeviceId, frame: bytes) -> None:
         """Take a frame from a party's link. A peer that sends faster than the protocol speaks is not listened to."""
-        if sender in self.parties and sum(who == sender for who, _ in self._inbox) < MAX_UNREAD:
+        if sender not in self.parties:
+            return
+        unread = [len(held) for who, held in self._inbox if who == sender]
+        if len(unread) < MAX_UNREAD and sum(unread) + len(frame) <= MAX_UNREAD_BYTES:
             self._inbox.append((sender, frame))
             self._arrived.set()
 
