@@ -1,0 +1,145 @@
+"""Multiplication of secrets, the random vector OLE of Doerner, Kondi, Lee and shelat (ePrint 2023/765, protocol 5.2):
+docs/spec/ot.md, rules OT-4.
+
+S, the sender, has two scalars a_1, a_2; R, the receiver, gets a random b; in the end c_i + d_i = a_i·b, c being S's
+and d being R's. Many multiplications share one extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from quorate.curves import SECP256K1, Randomness, SecretScalar
+from quorate.errors import Bug, ProtocolAbort, require
+from quorate.identifiers import DeviceId, Epoch, VaultId
+from quorate.native import ot
+from quorate.native.memory import SecretBytes, concatenate
+from quorate.primitives.domains import Domain
+from quorate.primitives.drbg import hedged
+from quorate.primitives.oneshot import OneShot
+from quorate.primitives.transcript import Field, digest
+from quorate.protocols.ot.extension import Extension, accept, extend
+from quorate.protocols.ot.setup import VERSION, PairSetup
+from quorate.protocols.sharing import Member
+
+MAX_BATCH = 8  # m2 crosses in one sealed body
+
+Shares = list[tuple[SecretScalar, SecretScalar]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All that a multiplication belongs to. ``signers`` are in order of device id; ``part`` numbers the extensions of
+    one session and direction, where its batch needs several."""
+
+    vault: VaultId
+    epoch: Epoch
+    setup: bytes
+    sid: bytes
+    signers: tuple[Member, ...]
+    sender: DeviceId
+    receiver: DeviceId
+    part: int
+
+    def __post_init__(self) -> None:
+        devices = [signer.device for signer in self.signers]
+        if devices != sorted(set(devices)) or self.sender == self.receiver:
+            raise Bug("the signers of a multiplication are in order, and two of them multiply")
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes, the first field of every hash that is made for this multiplication."""
+        signers: Field = [[signer.identity_key, signer.weight] for signer in self.signers]
+        place: Field = [VERSION, self.vault, self.epoch, self.setup]
+        return digest(Domain.OT_CONTEXT, place, self.sid, signers, *self.direction, self.part)
+
+    @property
+    def direction(self) -> tuple[bytes, bytes]:
+        """The identity keys of sender and receiver."""
+        keys = {signer.device: signer.identity_key for signer in self.signers}
+        return keys[self.sender], keys[self.receiver]
+
+    @property
+    def gadgets(self) -> bytes:
+        """g_1 .. g_512, of the set-up and the direction alone: from the session they could be ground."""
+        return _gadgets(digest(Domain.OT_GADGETS, self.setup, *self.direction))
+
+
+class Chooser:
+    """R: sends ``message`` (m1), has ``choice`` (b of each multiplication), and finishes once, with S's answer."""
+
+    __slots__ = ("_context", "_extension", "choice", "message")
+
+    def __init__(self, context: Context, extension: Extension, message: bytes) -> None:
+        self._context = context
+        self._extension = OneShot(extension, name="the receiver's side of a multiplication")
+        self.message = message
+        self.choice = tuple(_scalars(ot.product(context.gadgets, extension.choices)))
+
+    @classmethod
+    def start(cls, setup: PairSetup, context: Context, rng: Randomness, batch: int) -> Chooser:
+        """For ``batch`` multiplications in which the peer of the set-up is S."""
+        _fit(setup, context, context.sender, batch)
+        fresh = hedged(rng, context.hash)
+        return cls(context, *extend(context.hash, setup.receiving, batch, fresh))
+
+    def finish(self, m2: bytes) -> Shares:
+        """(d_1, d_2) of each multiplication."""
+        context, extension, batch = self._context, self._extension.take(), len(self.choice)
+        peer = context.sender
+        require(len(m2) == ot.answer_size(batch), "OT-4.1 answer length", peer)
+        require(ot.is_canonical(m2, batch), "OT-4.2 answer scalars", peer)
+        with extension.choices, extension.columns:
+            shares = ot.finish(
+                context.hash, context.gadgets, extension.choices, extension.columns, extension.salt, m2
+            )
+        if shares is None:
+            raise ProtocolAbort("OT-4.3 product", peer, cheat=True)
+        return _pairs(shares)
+
+
+def respond(
+    setup: PairSetup,
+    context: Context,
+    m1: bytes,
+    inputs: Sequence[tuple[SecretScalar, SecretScalar]],
+    rng: Randomness,
+) -> tuple[bytes, Shares]:
+    """S: m2 and (c_1, c_2) for each pair (a_1, a_2) of inputs. The set-up's peer is R.
+
+    The salt and the masks of m2 depend on m1 too, so not even repeated randomness answers two of them under the
+    same pads."""
+    batch = len(inputs)
+    _fit(setup, context, context.receiver, batch)
+    columns = accept(context.hash, setup.sending, m1, batch, context.receiver)
+    fresh = hedged(rng, context.hash, m1)
+    salts = m1[: ot.SALT], fresh.public(ot.SALT)
+    checks = concatenate([SECP256K1.random_secret(fresh).memory for _ in inputs])
+    joined = concatenate([scalar.memory for pair in inputs for scalar in pair])
+    with columns, checks, joined:
+        m2, shares = ot.respond(context.hash, context.gadgets, setup.sending, columns, salts, joined, checks)
+    return m2, _pairs(shares)
+
+
+def _fit(setup: PairSetup, context: Context, peer: DeviceId, batch: int) -> None:
+    if setup.id != context.setup or setup.peer != peer:
+        raise Bug(f"a multiplication with {peer} under a set-up that is not the one with it")
+    if not 1 <= batch <= MAX_BATCH:
+        raise Bug(f"{batch} multiplications at once; 1 to {MAX_BATCH} fit")
+
+
+@lru_cache(maxsize=128)
+def _gadgets(context: bytes) -> bytes:
+    return ot.gadgets(context)
+
+
+def _scalars(memory: SecretBytes) -> list[SecretScalar]:
+    return list(SECP256K1.secret_vector(memory))
+
+
+def _pairs(memory: SecretBytes) -> Shares:
+    with memory:
+        scalars = _scalars(memory)
+    return list(zip(scalars[::2], scalars[1::2], strict=True))
