@@ -285,3 +285,26 @@ async def test_the_leftover_of_a_failed_attempt_does_not_take_the_name_of_the_va
     assert made.state is State.COMPLETED, made
     assert len(world["alice"].ceremonies._context.vaults.made_by(made.id)) == 2
     assert (await world["alice"].sign("ops", "hello")).state is State.COMPLETED
+
+
+async def test_a_bug_in_looking_after_one_thing_does_not_end_looking_after_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world["alice"].create_vault("ops", WEIGHTS, 3)
+    await world["bob"].ready("ops")
+    world["carol"].approver.gate = world["alice"].approver.gate = asyncio.Event()
+    view = await world["alice"].sign("ops", "hello", seconds=0.3, life_ms=60_000)
+    ledger, left = world["bob"].ledger, [1]
+    sound = ledger.unfinished
+
+    def failing() -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise KeyError("a bug")
+        return sound()
+
+    monkeypatch.setattr(ledger, "unfinished", failing)
+    world.down.add(world["alice"].device)
+    world["bob"].clock.ahead_ms = 120_000
+    assert (await world["bob"].ceremonies.wait(CALLER, view.id, 10)).state is State.EXPIRED
+    assert left == [0]
