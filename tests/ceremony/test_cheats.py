@@ -141,6 +141,11 @@ SIGN_PROPOSALS: dict[str, tuple[str, Callable[[World, Proposal], Any], str]] = {
         ),
         "INTERNAL_MESSAGE",
     ),
+    "under a key that needs the private one": (
+        "CE-1.7",
+        lambda _, p: in_signing(p, derivation_path="m/0'"),
+        "HARDENED_DERIVATION",
+    ),
 }
 
 

@@ -176,11 +176,11 @@ class Node:
 
     async def sign(
         self, vault: str, *data: str, batch: bool = False, seconds: float = 12, key: str = "",
-        content: str = "text/plain", life_ms: int | None = None,
+        content: str = "text/plain", path: str = "", algorithm: str = "EDDSA", life_ms: int | None = None,
     ) -> OperationView:  # fmt: skip
         view = await self.ceremonies.sign(
-            CALLER, vault=vault, data=data, batch=batch, content_type=content, algorithm="EDDSA", derivation_path="",
-            idempotency_key=key or os.urandom(8).hex(), expires_in_ms=life_ms,
+            CALLER, vault=vault, data=data, batch=batch, content_type=content, algorithm=algorithm,
+            derivation_path=path, idempotency_key=key or os.urandom(8).hex(), expires_in_ms=life_ms,
         )  # fmt: skip
         return await self.ceremonies.wait(CALLER, view.id, seconds)
 

@@ -158,7 +158,7 @@ def _result(
     if not row.result:
         return (), (), row.vault
     shown = decode(results.Signatures, row.result)
-    key = context.vaults.get(VaultId(request.vault)).record.key(Curve.ED25519).public_key
+    key = context.vaults.get(VaultId(request.vault)).key(request.signing).public_key
     views = tuple(
         SignatureView(
             algorithm=request.signing.algorithm.value, message=message, signature=signature, public_key=key

@@ -97,5 +97,6 @@ def _check_signing(context: Context, operation: Operation, request: Sign | Batch
         )
     try:
         payload.messages(request.signing)
+        vault.key(request.signing)
     except UsageError as error:
         raise UsageError(f"CE-1.7 payload: {error}", code=error.code) from None

@@ -236,6 +236,8 @@ class Participant:
         context = self._context
         vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
         quorum = context.vaults.quorum(vault, Curve.ED25519, agreement.parties)
+        key = vault.key(request.signing)
+        tweak = key.tweak if key.depth else None
 
         def release() -> None:
             """Right before a share leaves: still wanted, still approved, and journalled (rules CE-4)."""
@@ -244,7 +246,7 @@ class Participant:
             if not context.ledger.release(operation.id, agreement.attempt, operation.digest):
                 raise Denied("no approval of this attempt is journalled", approver="", rule="CE-4.2 approval")
 
-        return frost.sign(net, quorum, payload.messages(request.signing), None, rng, release)
+        return frost.sign(net, quorum, payload.messages(request.signing), tweak, rng, release)
 
     async def _run(self, operation: Operation, agreement: Agreement, session: Session[object]) -> object:
         context = self._context

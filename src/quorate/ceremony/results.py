@@ -14,7 +14,7 @@ from quorate.ceremony.ports import OperationRow, State
 from quorate.ceremony.statements import Holding, Holdings, Outcome, Parties, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import EncodingError, UsageError
-from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
+from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
 from quorate.operations import payload
 from quorate.operations.kinds import BatchSign, Operation, Sign
 from quorate.primitives.verify import verify_ed25519
@@ -80,7 +80,7 @@ def believe_signatures(context: Context, operation: Operation, result: bytes) ->
     except EncodingError as error:
         raise UsageError(f"CE-5.1 signatures: {error}", code="MALFORMED") from None
     messages = payload.messages(request.signing)
-    key = context.vaults.get(VaultId(request.vault)).record.key(Curve.ED25519).public_key
+    key = context.vaults.get(VaultId(request.vault)).key(request.signing).public_key
     good = len(messages) == len(shown.signatures) and all(
         verify_ed25519(key, message, signature)
         for message, signature in zip(messages, shown.signatures, strict=True)

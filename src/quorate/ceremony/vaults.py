@@ -10,7 +10,8 @@ from quorate.ceremony.ports import EpochRow, EpochState, Ledger
 from quorate.ceremony.statements import Proposal, Signed
 from quorate.errors import StaleEpoch, UsageError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
-from quorate.operations.kinds import CreateVault
+from quorate.operations.derivation import ExtendedKey, derive
+from quorate.operations.kinds import CreateVault, SigningData
 from quorate.protocols.certificate import EpochRecord
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing
 from quorate.wire.codec import decode
@@ -47,6 +48,11 @@ class Vault:
     def ready(self) -> bool:
         """Certified by all and acknowledged by all after a trial signature: fit to be funded and used."""
         return self.active and not self.missing_acknowledgements
+
+    def key(self, signing: SigningData) -> ExtendedKey:
+        """The key that a payload is to be signed with: the one of the algorithm's curve at the payload's path."""
+        root = self.record.key(signing.algorithm.curve)
+        return derive(root.curve, root.public_key, root.chain_code, signing.derivation_path)
 
     @property
     def state(self) -> str:

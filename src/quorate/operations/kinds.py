@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from quorate.identifiers import DeviceId, OperationId, VaultId
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Bytes32, Identifier, Message, Millis, encode
@@ -35,6 +35,11 @@ class Algorithm(StrEnum):
     EDDSA = "EDDSA"
     ES256K = "ES256K"
     ESKEC256 = "ESKEC256"
+
+    @property
+    def curve(self) -> Curve:
+        """That of the vault's key which signs."""
+        return Curve.ED25519 if self is Algorithm.EDDSA else Curve.SECP256K1
 
 
 class Member(Message):

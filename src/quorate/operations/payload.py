@@ -20,17 +20,12 @@ from quorate.protocols.trial import is_internal
 def messages(signing: SigningData) -> tuple[bytes, ...]:
     """The messages to sign, in the caller's order; an empty message is legal.
 
-    ``UsageError`` names what cannot be signed: algorithm, derivation path, content type, or item.
+    ``UsageError`` names what cannot be signed: algorithm, content type, or item. The path is ``derivation``'s to read.
     """
     if signing.algorithm is not Algorithm.EDDSA:
         raise UsageError(
             f"{signing.algorithm}: ECDSA signing is not available in this version; use EDDSA",
             code="UNSUPPORTED_ALGORITHM",
-        )
-    if signing.derivation_path:
-        raise UsageError(
-            f"derivation path {signing.derivation_path!r}: derived keys are not available in this version",
-            code="UNSUPPORTED_DERIVATION",
         )
     read = _READERS.get(signing.content_type)
     if read is None:
