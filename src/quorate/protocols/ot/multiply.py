@@ -8,7 +8,7 @@ and d being R's. Many multiplications share one extension.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from quorate.curves import SECP256K1, Randomness, SecretScalar
@@ -42,18 +42,17 @@ class Context:
     sender: DeviceId
     receiver: DeviceId
     part: int
+    hash: bytes = field(init=False)
+    """32 bytes of all this, the first field of every hash that is made for this multiplication."""
 
     def __post_init__(self) -> None:
         devices = [signer.device for signer in self.signers]
         if devices != sorted(set(devices)) or self.sender == self.receiver:
             raise Bug("the signers of a multiplication are in order, and two of them multiply")
-
-    @property
-    def hash(self) -> bytes:
-        """32 bytes, the first field of every hash that is made for this multiplication."""
         signers: Field = [[signer.identity_key, signer.weight] for signer in self.signers]
         place: Field = [VERSION, self.vault, self.epoch, self.setup]
-        return digest(Domain.OT_CONTEXT, place, self.sid, signers, *self.direction, self.part)
+        hashed = digest(Domain.OT_CONTEXT, place, self.sid, signers, *self.direction, self.part)
+        object.__setattr__(self, "hash", hashed)
 
     @property
     def direction(self) -> tuple[bytes, bytes]:

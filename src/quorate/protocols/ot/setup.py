@@ -16,7 +16,6 @@ from quorate.native import ot
 from quorate.native.memory import SecretBytes, concatenate
 from quorate.primitives.commitment import commit, opens
 from quorate.primitives.domains import Domain
-from quorate.primitives.drbg import hedged
 from quorate.primitives.transcript import Field, digest
 from quorate.protocols.ot.base import answer, choose, finish
 from quorate.protocols.ot.expand import follow, grow
@@ -129,10 +128,9 @@ async def set_up(pair: Pair, context: SetupContext, rng: Randomness) -> PairSetu
     if {me, peer} != {member.device for member in context.members}:
         raise Bug("a set-up is for the two that run it")
     sending, receiving = context.hash(sid, me, peer), context.hash(sid, peer, me)
-    fresh = hedged(rng, sending)
 
-    choosing, points = choose(sending, fresh)
-    half, blinder = fresh.secret(SEED), fresh.public(32)
+    choosing, points = choose(sending, rng)
+    half, blinder = rng.secret(SEED), rng.public(32)
     v = commit(
         Domain.OT_ZERO, sending, context.member(me).identity_key, opening=half.reveal(), blinder=blinder
     )
@@ -140,7 +138,7 @@ async def set_up(pair: Pair, context: SetupContext, rng: Randomness) -> PairSetu
     pair.send(mine)
     theirs = await pair.recv(Choice)
 
-    points, keys = answer(receiving, theirs.points, peer, fresh)
+    points, keys = answer(receiving, theirs.points, peer, rng)
     with keys:
         leaves, trees = grow(receiving, keys)
     reply = Answer(points=points, trees=trees, zero=half, blinder=blinder)
