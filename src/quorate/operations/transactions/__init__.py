@@ -1,0 +1,1 @@
+"""Transactions of chains, built and hashed by the node itself. Pure."""

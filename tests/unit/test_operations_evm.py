@@ -1,0 +1,156 @@
+"""EIP-1559 transactions, against eth-account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate.curves import SECP256K1
+from quorate.errors import UsageError
+from quorate.operations.addresses import Chain, address, checksummed
+from quorate.operations.signatures import EcdsaSignature
+from quorate.operations.transactions.evm import Access, Transaction, transaction_id
+from tests.rules import breaks
+
+SEPOLIA = 11155111
+FUNDED = Transaction(
+    chain_id=SEPOLIA,
+    nonce=3,
+    max_priority_fee_per_gas=2 * 10**9,
+    max_fee_per_gas=30 * 10**9,
+    gas_limit=21000,
+    to=bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"),
+    value=10**15,
+)
+
+WORDS = st.integers(0, 2**64 - 2)
+WEI = st.integers(0, 2**256 - 1)
+TRANSACTIONS = st.builds(
+    lambda fees, **fields: Transaction(
+        max_priority_fee_per_gas=min(fees), max_fee_per_gas=max(fees), **fields
+    ),
+    fees=st.tuples(WEI, WEI),
+    chain_id=st.integers(1, 2**63),
+    nonce=WORDS,
+    gas_limit=WORDS,
+    to=st.sampled_from([b"", bytes(20)]) | st.binary(min_size=20, max_size=20),
+    value=WEI,
+    data=st.binary(max_size=80),
+    access_list=st.lists(
+        st.builds(
+            Access,
+            account=st.binary(min_size=20, max_size=20),
+            slots=st.lists(st.binary(min_size=32, max_size=32), max_size=2).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+
+
+def as_eth_account_has_it(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "type": 2,
+        "chainId": transaction.chain_id,
+        "nonce": transaction.nonce,
+        "maxPriorityFeePerGas": transaction.max_priority_fee_per_gas,
+        "maxFeePerGas": transaction.max_fee_per_gas,
+        "gas": transaction.gas_limit,
+        "to": checksummed(transaction.to) if transaction.to else "",
+        "value": transaction.value,
+        "data": "0x" + transaction.data.hex(),
+        "accessList": [
+            {
+                "address": checksummed(access.account),
+                "storageKeys": ["0x" + slot.hex() for slot in access.slots],
+            }
+            for access in transaction.access_list
+        ],
+    }
+
+
+@given(TRANSACTIONS)
+@settings(max_examples=50)
+def test_the_hash_that_is_signed_is_eth_account_s(transaction: Transaction) -> None:
+    theirs = TypedTransaction.from_dict(as_eth_account_has_it(transaction))
+    assert transaction.hash() == bytes(theirs.hash())
+
+
+@given(TRANSACTIONS, st.integers(1, SECP256K1.order - 1))
+@settings(max_examples=25)
+def test_a_signed_transaction_is_eth_account_s_and_recovers_to_its_signer(
+    transaction: Transaction, secret: int
+) -> None:
+    theirs = Account.sign_transaction(as_eth_account_has_it(transaction), secret.to_bytes(32, "big"))
+    signature = EcdsaSignature(r=theirs.r, s=theirs.s, recovery=theirs.v)
+    raw = transaction.signed(signature)
+    assert raw == bytes(theirs.raw_transaction)
+    assert transaction_id(raw) == bytes(theirs.hash)
+    public = bytes(SECP256K1.scalar_of(secret) * SECP256K1.generator)
+    assert Account.recover_transaction(raw) == address(Chain.ETHEREUM, public)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["chain_id", "nonce", "max_priority_fee_per_gas", "max_fee_per_gas", "gas_limit", "value"],
+)
+@breaks("OP-3.1")
+def test_a_number_out_of_range_is_refused_by_name(field: str) -> None:
+    number: Any
+    for number in (-1, 2**256):
+        with pytest.raises(UsageError, match=rf"^OP-3\.1 numbers: {field} is ") as refused:
+            replace(FUNDED, **{field: number})
+        assert refused.value.code == "INVALID_TRANSACTION"
+
+
+@breaks("OP-3.1")
+def test_the_last_nonce_an_account_can_use_is_signed_and_the_next_is_not() -> None:
+    assert replace(FUNDED, nonce=2**64 - 2).nonce == 2**64 - 2
+    with pytest.raises(UsageError, match=r"^OP-3\.1 numbers: nonce"):
+        replace(FUNDED, nonce=2**64 - 1)
+
+
+@breaks("OP-3.2")
+def test_a_transaction_for_no_chain_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^OP-3\.2 chain: "):
+        replace(FUNDED, chain_id=0)
+
+
+@breaks("OP-3.3")
+def test_a_priority_fee_above_the_whole_fee_is_refused() -> None:
+    whole = replace(FUNDED, max_priority_fee_per_gas=FUNDED.max_fee_per_gas)
+    with pytest.raises(UsageError, match=r"^OP-3\.3 fees: "):
+        replace(whole, max_priority_fee_per_gas=FUNDED.max_fee_per_gas + 1)
+
+
+@breaks("OP-3.4")
+@pytest.mark.parametrize("size", [1, 19, 21, 32])
+def test_an_account_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(UsageError, match=rf"^OP-3\.4 accounts: to has {size} bytes"):
+        replace(FUNDED, to=bytes(size))
+
+
+@breaks("OP-3.5")
+@pytest.mark.parametrize(
+    "access",
+    [
+        Access(account=b"", slots=()),
+        Access(account=bytes(21), slots=()),
+        Access(account=bytes(20), slots=(bytes(32), bytes(31))),
+    ],
+)
+def test_an_access_list_with_another_length_in_it_is_refused(access: Access) -> None:
+    with pytest.raises(UsageError, match=r"^OP-3\.5 access list: "):
+        replace(FUNDED, access_list=(Access(account=bytes(20), slots=(bytes(32),)), access))
+
+
+@breaks("OP-3.6")
+@pytest.mark.parametrize(("s", "recovery"), [(SECP256K1.order - 1, 0), (1, 2), (1, 3)])
+def test_a_signature_no_chain_would_take_is_refused(s: int, recovery: int) -> None:
+    with pytest.raises(UsageError, match=r"^OP-3\.6 signature: "):
+        FUNDED.signed(EcdsaSignature(r=1, s=s, recovery=recovery))

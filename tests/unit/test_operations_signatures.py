@@ -1,0 +1,57 @@
+"""The forms of an ECDSA signature, against another library."""
+
+from __future__ import annotations
+
+import pytest
+from ecdsa.util import sigdecode_der
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.curves import SECP256K1
+from quorate.errors import EncodingError
+from quorate.operations.signatures import EcdsaSignature
+
+ORDER = SECP256K1.order
+NUMBERS = st.integers(1, ORDER - 1)
+SIGNATURES = st.builds(EcdsaSignature, r=NUMBERS, s=NUMBERS, recovery=st.integers(0, 3))
+
+
+@given(SIGNATURES)
+def test_both_forms_hold_the_same_two_numbers(signature: EcdsaSignature) -> None:
+    assert EcdsaSignature.of(signature.compact(), signature.recovery) == signature
+    assert sigdecode_der(signature.der(), ORDER) == (signature.r, signature.s)
+
+
+@given(SIGNATURES)
+def test_one_of_a_pair_is_low_and_both_lead_to_it(signature: EcdsaSignature) -> None:
+    twin = EcdsaSignature(r=signature.r, s=ORDER - signature.s, recovery=signature.recovery ^ 1)
+    assert signature.is_low != twin.is_low
+    assert signature.low() == twin.low()
+    assert signature.low() in (signature, twin)
+    assert signature.low().is_low
+
+
+def test_the_halfway_point_is_low() -> None:
+    half = EcdsaSignature(r=1, s=ORDER // 2, recovery=0)
+    assert half.low() == half
+    assert EcdsaSignature(r=1, s=ORDER // 2 + 1, recovery=2).low() == EcdsaSignature(
+        r=1, s=ORDER // 2, recovery=3
+    )
+
+
+def test_der_keeps_its_numbers_positive_and_short() -> None:
+    assert EcdsaSignature(r=0x80, s=1, recovery=0).der().hex() == "3007" + "02020080" + "020101"
+
+
+@pytest.mark.parametrize(
+    ("r", "s", "recovery"), [(0, 1, 0), (1, 0, 0), (ORDER, 1, 0), (1, ORDER, 0), (-1, 1, 0), (1, 1, 4), (1, 1, -1)]
+)  # fmt: skip
+def test_numbers_that_are_no_signature_are_refused(r: int, s: int, recovery: int) -> None:
+    with pytest.raises(EncodingError):
+        EcdsaSignature(r=r, s=s, recovery=recovery)
+
+
+@pytest.mark.parametrize("size", [0, 63, 65])
+def test_a_compact_signature_has_64_bytes(size: int) -> None:
+    with pytest.raises(EncodingError, match=f"64 bytes, not {size}"):
+        EcdsaSignature.of(b"\x01" * size, 0)
