@@ -31,7 +31,7 @@ def run_setup(
 ) -> Outcome[PairSetup]:
     protocols = {
         me: lambda net, me=me, peer=peer: set_up(
-            net.pair(peer, "ot"), setup_context(generation), randomness(f"set-up {seed} {me}")
+            net.pair(peer, "ot"), setup_context(generation), randomness(f"set-up {seed} {generation} {me}")
         )
         for me, peer in ((LOW, HIGH), (HIGH, LOW))
     }
