@@ -36,7 +36,7 @@ builder.set_source(
     depends=["native/include/quorate.h", *map(str, Path("native/src").glob("*.h"))],
     libraries=["dl", "pthread"] if os.name == "posix" and os.uname().sysname == "Linux" else [],
     extra_compile_args=[
-        "-O2",
+        "-O3",
         "-std=c11",
         "-D_DEFAULT_SOURCE",
         "-Wall",

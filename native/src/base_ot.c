@@ -52,9 +52,11 @@ static int choose_side(uint8_t *out, const uint8_t *context, size_t j, int side,
 {
     quorate_point terms[3], pair[2];
     terms[0] = *multiple;
-    return hash_to_two(pair, context, j, side, other) &&
-           quorate_point_negate(QUORATE_SECP256K1, &terms[1], &pair[0]) &&
-           quorate_point_negate(QUORATE_SECP256K1, &terms[2], &pair[1]) && sum_encoded(out, terms, 3);
+    int done = hash_to_two(pair, context, j, side, other) &&
+               quorate_point_negate(QUORATE_SECP256K1, &terms[1], &pair[0]) &&
+               quorate_point_negate(QUORATE_SECP256K1, &terms[2], &pair[1]) && sum_encoded(out, terms, 3);
+    quorate_wipe(terms, sizeof terms);
+    return done;
 }
 
 /* Both sides are computed, whatever the bit; then the bit only selects. */

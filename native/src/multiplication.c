@@ -12,7 +12,6 @@
 enum {
     HASH = 32,
     MU = 64,
-    LONG = 48,  /* bytes of a number that is then reduced */
     WIDE = 256, /* bytes of key stream for 3 numbers: sooner made than 144 */
     ROW = COLUMNS * SCALAR,
     END = SCALAR + MU, /* of a multiplication in the answer: η and μ */
@@ -20,9 +19,6 @@ enum {
 
 static const quorate_curve curve = QUORATE_SECP256K1;
 static const modulus *const order = &quorate_orders[QUORATE_SECP256K1];
-
-/* 2^256 less the order is 2^128 and this. */
-static const uint64_t excess[2] = {0x402da1732fc9bebf, 0x4551231950b75fc4};
 
 typedef struct {
     number theta[2]; /* in Montgomery form */
@@ -72,36 +68,6 @@ static void multiplication_free(multiplication *m)
         quorate_secret_free(m->rows);
     }
     quorate_secret_free(m);
-}
-
-/* 48 bytes, big-endian, modulo the order: what is above 2^256 comes back times the excess, twice. */
-static void reduce_long(number *out, const uint8_t *bytes)
-{
-    uint64_t high[2] = {big_endian(bytes + 8), big_endian(bytes)}, product[4] = {0}, carry;
-    for (int i = 0; i < 2; i++) {
-        carry = 0;
-        for (int j = 0; j < 2; j++) {
-            uint128 sum = (uint128)high[i] * excess[j] + product[i + j] + carry;
-            product[i + j] = (uint64_t)sum;
-            carry = (uint64_t)(sum >> 64);
-        }
-        product[i + 2] = carry;
-    }
-    load(curve, out, bytes + 16);
-    carry = 0;
-    for (int i = 0; i < 4; i++) {
-        uint128 sum = (uint128)out->limb[i] + product[i] + (i < 2 ? 0 : high[i - 2]) + carry;
-        out->limb[i] = (uint64_t)sum;
-        carry = (uint64_t)(sum >> 64);
-    }
-    uint64_t over = carry; /* at most 2 */
-    carry = 0;
-    for (int i = 0; i < 4; i++) {
-        uint128 sum = (uint128)out->limb[i] + (i < 2 ? (uint128)over * excess[i] : i == 2 ? over : 0) + carry;
-        out->limb[i] = (uint64_t)sum;
-        carry = (uint64_t)(sum >> 64);
-    }
-    reduce_once(order, out, carry);
 }
 
 static void digest_scalar(number *out, const char *tag, const uint8_t *context, const uint8_t *bytes, size_t size)

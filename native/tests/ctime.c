@@ -6,6 +6,7 @@
  */
 #include "../src/checkmem.h"
 #include "tests.h"
+#include "transfers.h"
 
 #ifndef QUORATE_CHECKMEM
 #error "without marks this program proves nothing"
@@ -70,6 +71,20 @@ static void check_points(quorate_curve curve)
     CHECK(memcmp(&product, &points[0], sizeof product) == 0);
 }
 
+/* beta, delta, the leaves, the pads under them, a and everything before are marked: see transfers.h. */
+static void check_transfers(int portable)
+{
+    static setup pair;
+    static multiplied made;
+    quorate_ot_use_portable(portable);
+    if (!portable) {
+        set_up(&pair);
+    }
+    extend_pair(&made, &pair);
+    multiply_pair(&made, &pair);
+    CHECK(is_a_product(&made));
+}
+
 static void check_memory(void)
 {
     uint8_t *secret = quorate_secret_new(100);
@@ -101,6 +116,8 @@ int main(int count, char **arguments)
         check_scalars(curves[i]);
         check_points(curves[i]);
     }
+    check_transfers(0);
+    check_transfers(1);
     puts("native: constant time in every secret");
     return 0;
 }

@@ -10,15 +10,6 @@ enum { ROUNDS = 200 };
 
 typedef uint8_t scalar[32];
 
-static void parse_hex(uint8_t *out, const char *hex, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        unsigned byte;
-        CHECK(sscanf(hex + 2 * i, "%2x", &byte) == 1);
-        out[i] = (uint8_t)byte;
-    }
-}
-
 static int same(const uint8_t *a, const uint8_t *b)
 {
     return memcmp(a, b, 32) == 0;

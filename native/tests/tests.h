@@ -39,6 +39,15 @@ static inline void fill_scalars(quorate_curve curve, uint8_t *out, size_t count)
     }
 }
 
+static inline void parse_hex(uint8_t *out, const char *hex, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned byte;
+        CHECK(sscanf(hex + 2 * i, "%2x", &byte) == 1);
+        out[i] = (uint8_t)byte;
+    }
+}
+
 /* A small number as a scalar. */
 static inline void set_scalar(quorate_curve curve, uint8_t *out, uint32_t value)
 {
