@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import base58
 import pytest
 
 from quorate.cli.main import run
@@ -75,6 +76,48 @@ async def test_a_vault_is_created_and_shown_the_same_at_another_node(
     assert shown.lines[0]["public_keys"] == vault["public_keys"]
     listed = await quorate("vault", "list", "--home", signers["bob"].home)
     assert vault["vault"] in listed.out
+
+
+async def test_derived_addresses_are_the_same_at_every_node_and_sign(
+    signers: Signers, quorate: Command
+) -> None:
+    ask = ("vault", "derive", "ops", "--path", "m/0", "--range", "3..4", "--json")
+    at_alice = await quorate(*ask, "--home", signers["alice"].home)
+    at_carol = await quorate(*ask, "--home", signers["carol"].home)
+    assert at_alice.lines == at_carol.lines
+    assert [(each["path"], each["chain"]) for each in at_alice.lines] == [
+        (path, chain) for path in ("m/0/3", "m/0/4") for chain in ("bitcoin", "ethereum", "solana")
+    ]
+    [solana] = (
+        await quorate(
+            "vault", "derive", "ops", "--path", "m/0/4", "--chain", "solana", "--json", "--home", signers["bob"].home
+        )
+    ).lines  # fmt: skip
+    assert solana == at_alice.lines[-1]
+    signed = await quorate(
+        "sign", "--vault", "ops", "--text", "paid", "--path", "m/0/4", "--wait", "--json", "--home", signers["bob"].home
+    )  # fmt: skip
+    [operation] = signed.lines
+    [signature] = operation["signatures"]
+    assert signature["public_key_hex"] == solana["public_key"] == base58.b58decode(solana["address"]).hex()
+    told = await quorate("vault", "derive", "ops", "--chain", "bitcoin", "--home", signers["alice"].home)
+    assert "bc1q" in told.out
+    assert "pay nothing" in told.err
+    assert "0x" not in told.out
+
+
+async def test_a_path_that_cannot_be_derived_is_refused_by_its_rule(
+    signers: Signers, quorate: Command
+) -> None:
+    home = signers["alice"].home
+    for arguments, why in (
+        (("--path", "m/0'"), "OP-1.2"),
+        (("--path", "m", "--range", "2147483647..2147483648"), "OP-1.2"),
+        (("--path", "m/"), "OP-1.1"),
+    ):
+        said = await quorate("vault", "derive", "ops", *arguments, "--home", home)
+        assert said.code == 2
+        assert why in said.err
 
 
 async def test_an_application_signs_with_its_credentials_and_anybody_verifies(

@@ -1,4 +1,4 @@
-"""``quorate vault``: create, list, show."""
+"""``quorate vault``: create, list, show; derive is in its own module."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from quorate.ceremony.ports import State
+from quorate.cli import derive
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, vault_ready
 from quorate.cli.views import coloured, operation_record, operation_text, rows, vault_record, vault_text
@@ -96,6 +97,8 @@ def register(app: typer.Typer) -> None:
         async with connect(call) as node:
             view = await node.vault(vault)
         call.output.show(vault_record(view), vault_text(view))
+
+    derive.register(app)
 
 
 def seat_of(text: str) -> tuple[str, int]:
