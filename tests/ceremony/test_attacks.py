@@ -48,7 +48,7 @@ async def test_an_approver_that_gives_a_bad_join_loses_its_place_and_no_more(
     await world["alice"].create_vault("ops", WEIGHTS, 3)
     await world["carol"].ready("ops")
     gate = world["bob"].approver.gate = asyncio.Event()  # so that carol is needed at first
-    voting = world["carol"].ceremonies._voting
+    voting = world["carol"].ceremonies._desk._voting
     honest = voting.join
 
     def spoiled(operation: Operation, attempt: int) -> OwnJoin:
@@ -59,7 +59,7 @@ async def test_an_approver_that_gives_a_bad_join_loses_its_place_and_no_more(
     monkeypatch.setattr(voting, "join", spoiled)
     view = await world["alice"].sign("ops", "hello", seconds=0.6)
     gate.set()
-    view = await world["alice"].ceremonies.wait(CALLER, view.id, 12)
+    view = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 12)
     assert view.state is State.COMPLETED, view
     assert world["carol"].device not in view.signers
 
@@ -103,7 +103,7 @@ async def test_a_member_that_went_away_is_not_waited_for_while_others_are_enough
 async def test_our_own_join_does_not_grow_old_between_two_steps(world: World) -> None:
     await world["alice"].create_vault("ops", WEIGHTS, 3)
     view = await world["alice"].sign("ops", "hello")
-    voting, clock = world["alice"].ceremonies._voting, world["alice"].clock
+    voting, clock = world["alice"].ceremonies._desk._voting, world["alice"].clock
     operation = known_operation(world["alice"].ceremonies._context, view.id)
     voting.join(operation, 5)
     clock.ahead_s = 59  # votes of people come late
@@ -165,7 +165,7 @@ async def test_who_hears_of_a_failure_hears_that_a_signature_may_exist(world: Wo
     world.cut = lambda _sender, _peer, frame: unpack(frame).envelope.slot.endswith("Response")
     view = await world["alice"].sign("ops", "hello", seconds=15)
     assert (view.state, view.signature_may_exist) == (State.FAILED, True), view
-    told = await world["carol"].ceremonies.wait(CALLER, view.id, 5)
+    told = await world["carol"].ceremonies.clients.wait(CALLER, view.id, 5)
     assert (told.state, told.signature_may_exist) == (State.FAILED, True)
 
 
@@ -177,7 +177,7 @@ async def test_an_operation_that_expires_while_it_is_carried_out_has_expired(wor
     view = await world["alice"].sign("ops", "hello", seconds=0.3, life_ms=60_000)
     assert view.state is State.RUNNING
     world["alice"].clock.ahead_ms = 120_000
-    view = await world["alice"].ceremonies.wait(CALLER, view.id, 12)
+    view = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 12)
     assert (view.state, view.reason) == (State.EXPIRED, "EXPIRED")
 
 
@@ -191,7 +191,7 @@ async def test_those_who_answer_late_are_still_asked_once_enough_have_approved(w
     view = await world["alice"].sign("ops", "hello", seconds=1.0)
     assert view.state is State.RUNNING
     world.down.discard(bob)
-    view = await world["alice"].ceremonies.wait(CALLER, view.id, 12)
+    view = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 12)
     assert view.state is State.COMPLETED
     assert bob in view.signers
 
@@ -265,7 +265,7 @@ async def test_a_proposal_repeated_while_an_approver_thinks_costs_one_vote(world
     await asyncio.sleep(0)
     assert len(world["bob"].ceremonies._background) <= before + 1
     gate.set()
-    assert (await world["alice"].ceremonies.wait(CALLER, view.id, 10)).state is State.COMPLETED
+    assert (await world["alice"].ceremonies.clients.wait(CALLER, view.id, 10)).state is State.COMPLETED
 
 
 async def test_the_leftover_of_a_failed_attempt_does_not_take_the_name_of_the_vault(world: World) -> None:
@@ -306,5 +306,5 @@ async def test_a_bug_in_looking_after_one_thing_does_not_end_looking_after_all(
     monkeypatch.setattr(ledger, "unfinished", failing)
     world.down.add(world["alice"].device)
     world["bob"].clock.ahead_ms = 120_000
-    assert (await world["bob"].ceremonies.wait(CALLER, view.id, 10)).state is State.EXPIRED
+    assert (await world["bob"].ceremonies.clients.wait(CALLER, view.id, 10)).state is State.EXPIRED
     assert left == [0]

@@ -83,7 +83,7 @@ async def test_who_was_away_takes_over_a_signature_under_a_derived_key(world: Wo
     world.cut = lambda sender, recipient, _: carol in (sender, recipient)
     view = await world["alice"].sign("ops", "hello", path="m/9")
     assert carol not in view.signers
-    theirs = await world["carol"].ceremonies.wait(CALLER, view.id, 10)
+    theirs = await world["carol"].ceremonies.clients.wait(CALLER, view.id, 10)
     assert signed(theirs) == signed(view)
 
 

@@ -77,7 +77,7 @@ async def test_every_member_hears_the_outcome(world: World) -> None:
     view = await world["alice"].sign("ops", "hello")
     for node in world.nodes.values():
         assert await state_of(node, view.id, State.COMPLETED) is State.COMPLETED
-        (signature,) = (await node.ceremonies.operation(CALLER, view.id)).signatures
+        (signature,) = (await node.ceremonies.clients.operation(CALLER, view.id)).signatures
         assert signature == view.signatures[0]
 
 
@@ -87,7 +87,7 @@ async def test_a_member_that_was_away_learns_the_outcome_when_it_is_back(world: 
     view = await world["alice"].sign("ops", "hello", seconds=0.01)
     await asyncio.sleep(0.3)
     await world["carol"].stop()
-    done = await world["alice"].ceremonies.wait(CALLER, view.id, 10)
+    done = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 10)
     assert done.state is State.COMPLETED
     await asyncio.sleep(4)  # alice has given up telling carol
     gate.set()
@@ -128,7 +128,7 @@ async def test_a_signer_that_restarts_in_a_session_signs_in_the_next(world: Worl
     assert view.state is State.RUNNING
     await world["bob"].restart()
     world.cut = lambda *_: False
-    done = await world["alice"].ceremonies.wait(CALLER, view.id, 15)
+    done = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 15)
     assert done.state is State.COMPLETED
     assert done.attempt >= 2
 
@@ -182,11 +182,11 @@ async def test_a_vault_with_an_acknowledgement_missing_is_not_ready(world: World
     world.intercept = lambda *call: b"" if call[2] is Method.GET_CERTIFICATE else None
     view = await world["alice"].create_vault("ops", WEIGHTS, 3, seconds=1.0)
     assert view.state is State.RUNNING
-    assert (await world["alice"].ceremonies.vault(CALLER, "ops")).state == "active"
+    assert (await world["alice"].ceremonies.clients.vault(CALLER, "ops")).state == "active"
     with pytest.raises(UsageError, match="carol"):
         await world["alice"].sign("ops", "hello")
     world.cut, world.intercept = (lambda *_: False), (lambda *_: None)
-    done = await world["alice"].ceremonies.wait(CALLER, view.id, 15)
+    done = await world["alice"].ceremonies.clients.wait(CALLER, view.id, 15)
     assert done.state is State.COMPLETED
 
 
@@ -201,7 +201,7 @@ async def test_restarting_everybody_at_once_loses_nothing(world: World) -> None:
         await node.restart()
     assert await state_of(world["bob"], view.id, State.COMPLETED) is State.COMPLETED
     key = (await world["carol"].ready("ops")).public_keys[Curve.ED25519]
-    (signature,) = (await world["bob"].ceremonies.operation(CALLER, view.id)).signatures
+    (signature,) = (await world["bob"].ceremonies.clients.operation(CALLER, view.id)).signatures
     assert verify_ed25519(key, b"hello", signature.signature)
 
 
@@ -315,4 +315,4 @@ async def test_a_vault_is_not_made_when_a_member_says_no(world: World) -> None:
     view = await world["alice"].create_vault("ops", WEIGHTS, 3)
     assert view.state is State.REJECTED
     assert "carol" in view.detail
-    assert await world["alice"].ceremonies.vaults(CALLER) == ()
+    assert await world["alice"].ceremonies.clients.vaults(CALLER) == ()

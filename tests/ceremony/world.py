@@ -160,16 +160,16 @@ class Node:
     async def create_vault(
         self, name: str, weights: dict[str, int], threshold: int, *, seconds: float = 12, sole: bool = False
     ) -> OperationView:
-        view = await self.ceremonies.create_vault(
+        view = await self.ceremonies.clients.create_vault(
             CALLER, name=name, weights=weights, threshold=threshold, allow_sole_signer=sole, memo="",
             idempotency_key=f"create {name}", expires_in_ms=None,
         )  # fmt: skip
-        return await self.ceremonies.wait(CALLER, view.id, seconds)
+        return await self.ceremonies.clients.wait(CALLER, view.id, seconds)
 
     async def ready(self, name: str, *, seconds: float = 10) -> VaultView:
         """The vault once this node calls it ready."""
         ends = time.monotonic() + seconds
-        while (view := await self.ceremonies.vault(CALLER, name)).state != "ready":
+        while (view := await self.ceremonies.clients.vault(CALLER, name)).state != "ready":
             assert time.monotonic() < ends, f"{self.name} still calls {name} {view.state}"
             await asyncio.sleep(0.05)
         return view
@@ -178,11 +178,11 @@ class Node:
         self, vault: str, *data: str, batch: bool = False, seconds: float = 12, key: str = "",
         content: str = "text/plain", path: str = "", algorithm: str = "EDDSA", life_ms: int | None = None,
     ) -> OperationView:  # fmt: skip
-        view = await self.ceremonies.sign(
+        view = await self.ceremonies.clients.sign(
             CALLER, vault=vault, data=data, batch=batch, content_type=content, algorithm=algorithm,
             derivation_path=path, idempotency_key=key or os.urandom(8).hex(), expires_in_ms=life_ms,
         )  # fmt: skip
-        return await self.ceremonies.wait(CALLER, view.id, seconds)
+        return await self.ceremonies.clients.wait(CALLER, view.id, seconds)
 
 
 class Line:

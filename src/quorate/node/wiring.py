@@ -93,7 +93,7 @@ def build(
         ceremonies=ceremonies,
         peer_server=PeerServer(trust, ceremonies, peer_address, observer=observer),
         node_server=NodeServer(
-            ceremonies,
+            ceremonies.clients,
             tls,
             client_address,
             socket=home / SOCKET_NAME,

@@ -1,0 +1,68 @@
+"""Whether an operation may come in: room for its proposer, and what our own records say to it."""
+
+from __future__ import annotations
+
+from quorate.ceremony import intake
+from quorate.ceremony.catchup import CatchUp
+from quorate.ceremony.context import Context
+from quorate.ceremony.ports import (
+    OperationRow,
+    State,
+)
+from quorate.errors import UsageError
+from quorate.identifiers import DeviceId, VaultId
+from quorate.operations.kinds import CreateVault, Operation
+
+
+class Admission:
+    """Where every new operation passes, a peer's and a client's alike."""
+
+    def __init__(self, context: Context, catchup: CatchUp) -> None:
+        self._context = context
+        self._catchup = catchup
+
+    async def take_in(self, operation: Operation, proposal: bytes) -> OperationRow:
+        """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.8."""
+        context = self._context
+        held = context.ledger.operation(operation.id)
+        if held is not None:
+            return held
+        self._check_room(DeviceId(operation.proposer), len(proposal))
+        await self._admit(operation)
+        return await context.aside(lambda: context.ledger.add_operation(_row(operation, proposal)))
+
+    async def _admit(self, operation: Operation) -> None:
+        """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""
+        try:
+            intake.admit(self._context, operation)
+        except UsageError as error:
+            if error.code != "VAULT_NOT_READY" or isinstance(operation.request, CreateVault):
+                raise
+            await self._catchup.complete(self._context.vaults.get(VaultId(operation.request.vault)))
+            intake.admit(self._context, operation)
+
+    def _check_room(self, proposer: DeviceId, size: int) -> None:
+        """Of each proposer apart: none can take the room of the others."""
+        context, limits = self._context, self._context.limits
+        sizes = [row.size for row in context.ledger.unfinished() if row.proposer == proposer]
+        if len(sizes) >= limits.unfinished or sum(sizes) + size > limits.unfinished_bytes:
+            raise UsageError(
+                f"CE-1.8 room: {len(sizes)} operations of {context.name_of(proposer)} are unfinished here, "
+                f"{sum(sizes)} bytes together; no more until some end",
+                code="BUSY",
+            )
+
+
+def _row(operation: Operation, proposal: bytes) -> OperationRow:
+    request = operation.request
+    return OperationRow(
+        id=operation.id,
+        digest=operation.digest,
+        kind=operation.kind.value,
+        vault=None if isinstance(request, CreateVault) else VaultId(request.vault),
+        proposer=DeviceId(operation.proposer),
+        proposal=proposal,
+        state=State.VOTING,
+        created_ms=operation.created_ms,
+        expires_ms=operation.expires_ms,
+    )

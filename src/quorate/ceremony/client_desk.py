@@ -1,0 +1,179 @@
+"""What clients ask of this node. Who they are and what they may was settled before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from quorate.ceremony import facts
+from quorate.ceremony.admission import Admission
+from quorate.ceremony.context import Context
+from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.participant import known_row
+from quorate.ceremony.ports import (
+    Caller,
+    NodeStatus,
+    OperationView,
+    VaultView,
+)
+from quorate.ceremony.statements import (
+    Proposal,
+    state,
+)
+from quorate.errors import EncodingError, UsageError
+from quorate.identifiers import DeviceId, OperationId
+from quorate.operations import payload
+from quorate.operations.kinds import BatchSign, CreateVault, Member, Operation, Sign, SigningData
+from quorate.protocols.quorum import sharing_of
+from quorate.wire.codec import decode, encode
+
+
+class ClientDesk:
+    """Implements ``ports.NodeApi``. ``closed`` from the moment the node stops: nothing new is begun."""
+
+    def __init__(
+        self, context: Context, *, admission: Admission, coordinator: Coordinator, version: str
+    ) -> None:
+        self._context = context
+        self._admission = admission
+        self._coordinator = coordinator
+        self._version = version
+        self.closed = False
+
+    async def create_vault(
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        weights: Mapping[str, int],
+        threshold: int,
+        allow_sole_signer: bool,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        members = []
+        for wanted, weight in weights.items():
+            peer = self._context.ledger.peers()[self._device(wanted)]
+            if weight < 1:
+                raise UsageError(f"{wanted} has weight {weight}: a weight is at least 1")
+            members.append(Member(device=peer.device, identity_key=peer.identity_key, weight=weight))
+        sharing = sharing_of(members, threshold, allow_sole_signer=allow_sole_signer)
+        by_device = {member.device: member for member in members}
+        request = CreateVault(
+            name=name, members=tuple(by_device[device] for device in sharing.devices), threshold=threshold,
+            allow_sole_signer=allow_sole_signer, memo=memo,
+        )  # fmt: skip
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
+    async def sign(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        data: Sequence[str],
+        batch: bool,
+        content_type: str,
+        algorithm: str,
+        derivation_path: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        held = self._context.vaults.find(vault)
+        signing = SigningData(
+            data=tuple(data), content_type=content_type, algorithm=payload.algorithm(algorithm),
+            derivation_path=derivation_path,
+        )  # fmt: skip
+        kind = BatchSign if batch else Sign
+        request = kind(vault=held.id, epoch=held.epoch, certificate=held.certificate_hash, signing=signing)
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
+    async def operation(self, caller: Caller, operation: str) -> OperationView:
+        return facts.operation_view(self._context, known_row(self._context, OperationId(operation)))
+
+    async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:
+        clock = self._context.clock
+        ends = clock.monotonic() + timeout
+        while True:
+            bell = self._context.board.bell(OperationId(operation))
+            row = known_row(self._context, OperationId(operation))
+            left = ends - clock.monotonic()
+            if row.state in FINAL or left <= 0:
+                return facts.operation_view(self._context, row)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, 5.0)):
+                    await bell.wait()
+
+    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
+        context = self._context
+        return await context.aside(
+            lambda: tuple(
+                facts.operation_view(context, row) for row in context.ledger.operations(limit=limit)
+            )
+        )
+
+    async def vaults(self, caller: Caller) -> Sequence[VaultView]:
+        return tuple(facts.vault_view(self._context, vault) for vault in self._context.vaults.all())
+
+    async def vault(self, caller: Caller, vault: str) -> VaultView:
+        return facts.vault_view(self._context, self._context.vaults.find(vault))
+
+    async def status(self) -> NodeStatus:
+        context = self._context
+        return NodeStatus(
+            device=context.me,
+            name=context.name_of(context.me),
+            version=self._version,
+            started_ms=context.boot.at_ms,
+            boot=context.boot.counter,
+            peers={d: context.mesh.connected(d) for d in context.ledger.peers() if d != context.me},
+            vaults=tuple(facts.vault_view(context, vault) for vault in context.vaults.all()),
+            unfinished=len(context.ledger.unfinished()),
+        )
+
+    async def _undertake(
+        self,
+        caller: Caller,
+        request: CreateVault | Sign | BatchSign,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """Make the caller's request an operation of ours and see it through. The same request again is the same one."""
+        context = self._context
+        if self.closed:
+            raise UsageError("this node is shutting down; ask another", code="DRAINING")
+        now = context.clock.now_ms()
+        life = context.limits.expiry_ms if expires_in_ms is None else expires_in_ms
+        operation = Operation(
+            request=request, proposer=context.me, client=caller.client, idempotency_key=idempotency_key,
+            organisation=context.organisation, created_ms=now, expires_ms=now + life,
+        )  # fmt: skip
+        _check_shape(operation)
+        held = context.ledger.operation(operation.id)
+        if held is None:
+            proposal = state(context.identity, Proposal(operation=operation))
+            held = await self._admission.take_in(operation, proposal)
+            if held.digest == operation.digest:
+                self._coordinator.drive(operation)
+        return facts.operation_view(context, held)
+
+    def _device(self, wanted: str) -> DeviceId:
+        peers = self._context.ledger.peers()
+        if wanted in peers:
+            return DeviceId(wanted)
+        named = [peer.device for peer in peers.values() if peer.name == wanted]
+        if len(named) != 1:
+            known = ", ".join(sorted(peer.name for peer in peers.values()))
+            what = "no peer" if not named else f"{len(named)} peers, use a device id:"
+            raise UsageError(f"{what} named {wanted}; known here: {known}", code="UNKNOWN_PEER")
+        return named[0]
+
+
+def _check_shape(operation: Operation) -> None:
+    """What a caller wrote must fit the types that cross the wire; ``UsageError`` says what does not."""
+    try:
+        decode(Operation, encode(operation))
+    except EncodingError as error:
+        raise UsageError(f"the request is malformed: {error}") from None

@@ -1,0 +1,184 @@
+"""What peers ask of this node: one answer per method, each to the peer at the other end of the channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from quorate.ceremony.admission import Admission
+from quorate.ceremony.agreement import PROTOCOL_VERSION
+from quorate.ceremony.background import Background
+from quorate.ceremony.catchup import CatchUp, require_member
+from quorate.ceremony.context import Context
+from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.participant import Participant, known_operation
+from quorate.ceremony.ports import (
+    Method,
+)
+from quorate.ceremony.statements import (
+    Abort,
+    Ballot,
+    Begin,
+    Hello,
+    JoinCall,
+    Outcome,
+    Proposal,
+    Query,
+    Statement,
+    VaultHead,
+    hear,
+    state,
+)
+from quorate.ceremony.voting import Voting
+from quorate.errors import EncodingError, UsageError
+from quorate.identifiers import DeviceId, OperationId, SessionId
+from quorate.operations.kinds import Operation
+from quorate.wire.codec import decode, encode
+
+S = TypeVar("S", bound=Statement)
+
+VOTE_IN_ANSWER = 0.25  # seconds a proposal waits for our own vote before it is answered without
+
+
+class PeerDesk:
+    """Answers by method. Every statement is checked to be its sender's before anything is done about it."""
+
+    def __init__(
+        self, context: Context, *, admission: Admission, voting: Voting, participant: Participant, catchup: CatchUp,
+        coordinator: Coordinator, background: Background, version: str,
+    ) -> None:  # fmt: skip
+        self._context = context
+        self._admission = admission
+        self._voting = voting
+        self._participant = participant
+        self._catchup = catchup
+        self._coordinator = coordinator
+        self._background = background
+        self._version = version
+        self._owed: set[OperationId] = set()  # operations whose proposer gets our vote as soon as it is made
+        self._answers: Mapping[Method, Callable[[DeviceId, bytes], Awaitable[bytes]]] = {
+            Method.HELLO: self._hello,
+            Method.PROPOSE: self._propose,
+            Method.CAST_VOTE: self._cast_vote,
+            Method.JOIN: self._join,
+            Method.BEGIN: self._begin,
+            Method.ABORT: self._abort,
+            Method.CONCLUDE: self._conclude,
+            Method.GET_OPERATION: self._get_operation,
+            Method.GET_CERTIFICATE: self._get_certificate,
+        }
+
+    async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
+        return await self._answers[method](sender, body)
+
+    async def _hello(self, sender: DeviceId, body: bytes) -> bytes:
+        context = self._context
+        self._hear(Hello, sender, body)
+        heads = tuple(
+            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
+            for v in context.vaults.all()
+            if sender in v.sharing.devices
+        )
+        hello = Hello(
+            version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
+            boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
+        )  # fmt: skip
+        return state(context.identity, hello)
+
+    async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
+        operation = self._hear(Proposal, sender, body).operation
+        if operation.proposer != sender:
+            raise UsageError(
+                f"CE-1.1 speaker: {sender} proposes as {operation.proposer}", code="WRONG_PROPOSER"
+            )
+        held = await self._admission.take_in(operation, body)
+        if held.digest != operation.digest:
+            raise UsageError(
+                "CE-1.3 one id: this id belongs to another operation here", code="OPERATION_CONFLICT"
+            )
+        if held.state in FINAL:
+            return b""
+        ballot = self._voting.ballot(operation)
+        done, _ = await asyncio.wait({ballot}, timeout=VOTE_IN_ANSWER)
+        if done:
+            return encode(ballot.result())
+        self._background.keep(self.send_vote(operation))
+        return b""
+
+    async def send_vote(self, operation: Operation) -> None:
+        """To the proposer once there is one; a proposal that is repeated meanwhile changes nothing."""
+        if operation.id in self._owed:
+            return
+        self._owed.add(operation.id)
+        try:
+            ballot = await asyncio.shield(self._voting.ballot(operation))
+            await self._context.tell(DeviceId(operation.proposer), Method.CAST_VOTE, encode(ballot))
+        finally:
+            self._owed.discard(operation.id)
+
+    async def _cast_vote(self, sender: DeviceId, body: bytes) -> bytes:
+        context = self._context
+        try:
+            ballot = decode(Ballot, body)
+        except EncodingError as error:
+            raise UsageError(f"CE-2.1 own vote: {error}", code="MALFORMED") from None
+        operation = known_operation(context, self._coordinator.operation_in(ballot))
+        if operation.proposer != context.me:
+            raise UsageError("CE-2.1 own vote: votes go to the proposer", code="NOT_THE_PROPOSER")
+        await self._coordinator.on_ballot(sender, operation, ballot)
+        return b""
+
+    async def _join(self, sender: DeviceId, body: bytes) -> bytes:
+        context = self._context
+        call = self._hear(JoinCall, sender, body)
+        operation = known_operation(context, OperationId(call.operation))
+        row = context.ledger.operation(operation.id)
+        if (
+            sender != operation.proposer
+            or call.digest != operation.digest
+            or row is None
+            or row.state in FINAL
+        ):
+            raise UsageError("CE-3.1 operation: this is not an operation to join", code="OPERATION_OVER")
+        self._voting.require_own_approval(operation)
+        if not row.attempt < call.attempt <= context.limits.attempts:
+            raise UsageError(
+                f"CE-3.2 attempts rise: {call.attempt} after {row.attempt}", code="ATTEMPT_NOT_RISING"
+            )
+        return self._voting.join(operation, call.attempt).signed
+
+    async def _begin(self, sender: DeviceId, body: bytes) -> bytes:
+        begin = self._hear(Begin, sender, body)
+        await self._participant.start(sender, begin)
+        return b""
+
+    async def _abort(self, sender: DeviceId, body: bytes) -> bytes:
+        abort = self._hear(Abort, sender, body)
+        self._context.sessions.give_up(sender, SessionId(abort.session))
+        return b""
+
+    async def _conclude(self, sender: DeviceId, body: bytes) -> bytes:
+        await self._catchup.on_outcome(sender, self._hear(Outcome, sender, body))
+        return b""
+
+    async def _get_operation(self, sender: DeviceId, body: bytes) -> bytes:
+        return self._catchup.tell_operation(self._member_query(sender, body))
+
+    async def _get_certificate(self, sender: DeviceId, body: bytes) -> bytes:
+        return self._catchup.tell_holdings(self._member_query(sender, body))
+
+    def _member_query(self, sender: DeviceId, body: bytes) -> Query:
+        """A query of somebody the operation concerns (rule CE-5.4)."""
+        query = self._hear(Query, sender, body)
+        operation = known_operation(self._context, OperationId(query.operation))
+        require_member(self._context, operation, sender)
+        return query
+
+    def _hear(self, kind: type[S], sender: DeviceId, body: bytes) -> S:
+        """A statement by the peer at the other end of the channel, nobody else (rule CE-1.1)."""
+        signer, statement = hear(kind, body, self._context.key_of)
+        if signer != sender:
+            raise UsageError(f"CE-1.1 speaker: {sender} sent a statement of {signer}", code="WRONG_SENDER")
+        return statement
