@@ -27,6 +27,7 @@ SOURCE = ROOT / "src/quorate"
 LAYERS = {
     "protocols": ["adversary/*", "protocols/*", "vectors/*", "properties/*", "unit/test_primitives*"],
     "wire": ["unit/test_wire*", "adversary/*", "protocols/*"],
+    "operations": ["unit/test_operations*", "approval/test_request_json*"],
     "primitives": ["unit/test_primitives*", "unit/test_wire*", "protocols/*", "adversary/*"],
 }
 ERRORS = {

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from quorate.curves import SECP256K1
 from quorate.errors import UsageError
 from quorate.operations.addresses import Chain, address, checksummed
+from quorate.operations.digests import signing_digest
+from quorate.operations.kinds import Algorithm
 from quorate.operations.signatures import EcdsaSignature
 from quorate.operations.transactions.evm import Access, Transaction, transaction_id
 from tests.rules import breaks
@@ -79,6 +81,11 @@ def as_eth_account_has_it(transaction: Transaction) -> dict[str, Any]:
 def test_the_hash_that_is_signed_is_eth_account_s(transaction: Transaction) -> None:
     theirs = TypedTransaction.from_dict(as_eth_account_has_it(transaction))
     assert transaction.hash() == bytes(theirs.hash())
+
+
+def test_the_unsigned_form_is_the_message_of_an_eskec256_request() -> None:
+    assert FUNDED.unsigned()[0] == 2
+    assert signing_digest(Algorithm.ESKEC256, FUNDED.unsigned()) == FUNDED.hash()
 
 
 @given(TRANSACTIONS, st.integers(1, SECP256K1.order - 1))
