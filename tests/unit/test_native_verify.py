@@ -1,16 +1,17 @@
-"""Which Ed25519 signatures libsodium takes, and both libraries together."""
+"""Which Ed25519 signatures libsodium takes, which ECDSA signatures libsecp256k1, and each together with OpenSSL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
+from coincurve import PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from quorate.curves import ED25519
-from quorate.native.verify import verify_detached
+from quorate.curves import ED25519, SECP256K1
+from quorate.native.verify import recover_compact, verify_compact, verify_detached
 from quorate.primitives import verify
-from quorate.primitives.verify import verify_ed25519
+from quorate.primitives.verify import recovers_ecdsa, verify_ecdsa, verify_ed25519
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -69,3 +70,67 @@ def test_openssl_is_asked_as_well_as_libsodium(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(verify, "verify_detached", lambda *_: True)
     assert verify_ed25519(PUBLIC, b"a message", KEY.sign(b"a message"))
     assert not verify_ed25519(PUBLIC, b"a message", KEY.sign(b"another"))
+
+
+SIGNER = PrivateKey(bytes(range(1, 33)))
+ECDSA_PUBLIC = SIGNER.public_key.format()
+DIGEST = bytes(range(100, 132))
+RECOVERABLE = SIGNER.sign_recoverable(DIGEST, hasher=None)
+COMPACT, RECOVERY_ID = RECOVERABLE[:64], RECOVERABLE[64]
+
+by_each_ecdsa = pytest.mark.parametrize("verifies", [verify_compact, verify_ecdsa])
+
+
+def with_s(change: Callable[[int], int]) -> bytes:
+    return COMPACT[:32] + change(int.from_bytes(COMPACT[32:], "big")).to_bytes(32, "big")
+
+
+@by_each_ecdsa
+def test_an_ecdsa_signature_verifies_for_its_digest_and_key_alone(verifies: Verifier) -> None:
+    assert verifies(ECDSA_PUBLIC, DIGEST, COMPACT)
+    assert not verifies(ECDSA_PUBLIC, DIGEST[::-1], COMPACT)
+    assert not verifies(PrivateKey(bytes(31) + b"\1").public_key.format(), DIGEST, COMPACT)
+
+
+@by_each_ecdsa
+def test_no_altered_ecdsa_signature_verifies(verifies: Verifier) -> None:
+    for bit in range(512):
+        assert not verifies(ECDSA_PUBLIC, DIGEST, flip(COMPACT, bit))
+
+
+@by_each_ecdsa
+@pytest.mark.parametrize(
+    "signature",
+    [
+        with_s(lambda s: SECP256K1.order - s),
+        with_s(lambda _: 0),
+        with_s(lambda _: SECP256K1.order),
+        bytes(32) + COMPACT[32:],
+        bytes(64),
+        b"",
+        COMPACT[:-1],
+        COMPACT + b"\0",
+    ],
+    ids=["high s", "s = 0", "s = q", "r = 0", "zeros", "empty", "short", "long"],
+)
+def test_an_ecdsa_signature_has_one_form(verifies: Verifier, signature: bytes) -> None:
+    assert not verifies(ECDSA_PUBLIC, DIGEST, signature)
+
+
+@pytest.mark.parametrize("key", [b"", ECDSA_PUBLIC + b"\0", bytes(33), b"\6" + ECDSA_PUBLIC[1:]], ids=len)
+@by_each_ecdsa
+def test_no_ecdsa_signature_verifies_under_what_is_no_key(verifies: Verifier, key: bytes) -> None:
+    assert not verifies(key, DIGEST, COMPACT)
+
+
+def test_ecdsa_lengths_are_exact() -> None:
+    """A key has one encoding, though libsecp256k1 and OpenSSL read others."""
+    assert not verify_ecdsa(SIGNER.public_key.format(compressed=False), DIGEST, COMPACT)
+    assert not verify_ecdsa(ECDSA_PUBLIC, DIGEST[:-1], COMPACT)
+    assert not verify_ecdsa(ECDSA_PUBLIC, DIGEST + b"\0", COMPACT)
+
+
+def test_one_recovery_id_recovers_the_key() -> None:
+    assert recover_compact(DIGEST, COMPACT, RECOVERY_ID) == ECDSA_PUBLIC
+    assert [n for n in range(6) if recovers_ecdsa(ECDSA_PUBLIC, DIGEST, COMPACT, n)] == [RECOVERY_ID]
+    assert recover_compact(DIGEST, bytes(64), 0) is None
