@@ -17,6 +17,8 @@ REVEALERS = {
     "curves/scalar.py": "what reveal and publish are made of",
     "node/wiring.py": "gRPC takes the TLS key as bytes",
     "primitives/drbg.py": "hashlib takes the seed as bytes",
+    "protocols/ecdsa/lane.py": "hashlib: the hedge goes into the seed of nonces",
+    "protocols/ecdsa/terms.py": "hashlib: a share of zero is a hash of the seed",
     "protocols/eddsa/hashes.py": "hashlib: a nonce is a hash of secrets",
     "protocols/eddsa/nonces.py": "hashlib: fresh randomness is folded with what it is for",
     "protocols/quorum.py": "hashlib: the hedge secret is a hash of the shares",

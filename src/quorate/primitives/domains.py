@@ -37,6 +37,9 @@ class Domain(StrEnum):
     # signing
     MESSAGES = "quorate/v1/messages"
     INTERNAL = "quorate/v1/internal"
+    ECDSA_TERMS = "quorate/v1/ecdsa/terms"
+    ECDSA_COMMIT = "quorate/v1/ecdsa/commit"
+    ECDSA_ZERO = "quorate/v1/ecdsa/zero"
     # oblivious transfer
     OT_SETUP = "quorate/v1/ot/set-up"
     OT_SETUP_ID = "quorate/v1/ot/set-up-id"
