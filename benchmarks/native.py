@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from benchmarks import transfers
 from benchmarks.harness import Figure, measure
 from quorate.curves import ED25519, SECP256K1, Group, SecretPolynomial, lagrange_at_zero
 from quorate.native.memory import SecretBytes
@@ -16,6 +17,7 @@ INDICES, THRESHOLD, TOTAL = 333, 501, 1000  # a third of the largest roster's we
 def figures() -> Iterator[Figure]:
     for group in (SECP256K1, ED25519):
         yield from _of(group)
+    yield from transfers.figures()
 
 
 def _of(group: Group) -> Iterator[Figure]:
