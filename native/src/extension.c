@@ -19,45 +19,33 @@ enum {
 typedef struct {
     size_t size, blocks, columns; /* bytes and blocks of a row; bytes of it that become columns */
     size_t stream;                /* bytes of a leaf's key stream, a little more than a row's where that is faster */
-    uint8_t *rows;                /* 256, and x after them */
     uint8_t *streams;             /* of a tree's 16 leaves */
     uint8_t *total;               /* the sum of them */
     uint8_t *factors;             /* public */
     uint8_t folds[(ROWS + 1) * BLOCK];
+    uint8_t rows[]; /* 256, and x; then the others */
 } extension;
 
+/* NULL when there is no memory. */
 static extension *extension_new(size_t batch)
 {
-    extension *e = batch > UINT32_MAX / TRANSFERS ? NULL : quorate_secret_new(sizeof *e);
+    if (batch > UINT32_MAX / TRANSFERS) {
+        return NULL;
+    }
+    size_t columns = batch * TRANSFERS / 8, size = columns + BLOCK, over = size % WIDE;
+    size_t stream = over > WIDE / 2 ? size - over + WIDE : size;
+    extension *e = quorate_secret_new(sizeof *e + (ROWS + 1) * size + LEAVES * stream + size + columns);
     if (e == NULL) {
         return NULL;
     }
-    e->columns = batch * TRANSFERS / 8;
-    e->size = e->columns + BLOCK;
-    e->blocks = e->size / BLOCK;
-    size_t over = e->size % WIDE;
-    e->stream = over > WIDE / 2 ? e->size - over + WIDE : e->size;
-    e->rows = quorate_secret_new((ROWS + 1) * e->size);
-    e->streams = quorate_secret_new(LEAVES * e->stream);
-    e->total = quorate_secret_new(e->size);
-    e->factors = quorate_secret_new(e->columns);
+    e->size = size;
+    e->blocks = size / BLOCK;
+    e->columns = columns;
+    e->stream = stream;
+    e->streams = e->rows + (ROWS + 1) * size;
+    e->total = e->streams + LEAVES * stream;
+    e->factors = e->total + size;
     return e;
-}
-
-static int has_memory(const extension *e)
-{
-    return e != NULL && e->rows != NULL && e->streams != NULL && e->total != NULL && e->factors != NULL;
-}
-
-static void extension_free(extension *e)
-{
-    if (e != NULL) {
-        quorate_secret_free(e->rows);
-        quorate_secret_free(e->streams);
-        quorate_secret_free(e->total);
-        quorate_secret_free(e->factors);
-    }
-    quorate_secret_free(e);
 }
 
 /* out ^= a, whole blocks. */
@@ -116,59 +104,59 @@ int quorate_ot_extend(uint8_t *message, uint8_t *columns, const uint8_t *context
                       const uint8_t *salt, const uint8_t *choices, const uint8_t *random, size_t batch)
 {
     extension *e = extension_new(batch);
-    int done = has_memory(e);
-    if (done) {
-        uint8_t nonce[NONCE], *u = message + SALT, *end = u + TREES * e->size, *x = e->rows + ROWS * e->size;
-        memcpy(message, salt, SALT);
-        memcpy(x, choices, e->columns);
-        memcpy(x + e->columns, random, BLOCK);
-        find_nonce(nonce, context, salt);
-        for (size_t i = 0; i < TREES; i++) {
-            sum_tree(e, i, leaves, nonce, LEAVES);
-            add_blocks(e->total, x, e->blocks);
-            memcpy(u + i * e->size, e->total, e->size);
-        }
-        QUORATE_DECLASSIFY(u, TREES * e->size);
-        find_factors(e, context, salt, u);
-        quorate_fold(e->folds, e->rows, ROWS + 1, e->blocks, e->factors);
-        memcpy(end, e->folds + ROWS * BLOCK, BLOCK);
-        hash_folds(end + BLOCK, e, context, salt);
-        QUORATE_DECLASSIFY(end, BLOCK + HASH);
-        quorate_transpose(columns, e->rows, e->size, e->columns);
+    if (e == NULL) {
+        return 0;
     }
-    extension_free(e);
-    return done;
+    uint8_t nonce[NONCE], *u = message + SALT, *end = u + TREES * e->size, *x = e->rows + ROWS * e->size;
+    memcpy(message, salt, SALT);
+    memcpy(x, choices, e->columns);
+    memcpy(x + e->columns, random, BLOCK);
+    find_nonce(nonce, context, salt);
+    for (size_t i = 0; i < TREES; i++) {
+        sum_tree(e, i, leaves, nonce, LEAVES);
+        add_blocks(e->total, x, e->blocks);
+        memcpy(u + i * e->size, e->total, e->size);
+    }
+    QUORATE_DECLASSIFY(u, TREES * e->size);
+    find_factors(e, context, salt, u);
+    quorate_fold(e->folds, e->rows, ROWS + 1, e->blocks, e->factors);
+    memcpy(end, e->folds + ROWS * BLOCK, BLOCK);
+    hash_folds(end + BLOCK, e, context, salt);
+    QUORATE_DECLASSIFY(end, BLOCK + HASH);
+    quorate_transpose(columns, e->rows, e->size, e->columns);
+    quorate_secret_free(e);
+    return 1;
 }
 
 int quorate_ot_accept(uint8_t *columns, int *accepted, const uint8_t *context, const uint8_t *punctured,
                       const uint8_t *message, size_t batch)
 {
     extension *e = extension_new(batch);
-    int done = has_memory(e);
-    if (done) {
-        const uint8_t *salt = message, *u = message + SALT, *end = u + TREES * e->size;
-        const uint8_t *missing = punctured + TREES * LEAVES * SEED;
-        uint8_t nonce[NONCE], hash[HASH];
-        find_nonce(nonce, context, salt);
-        for (size_t i = 0; i < TREES; i++) {
-            sum_tree(e, i, punctured, nonce, missing[i]);
-            add_blocks(e->total, u + i * e->size, e->blocks);
-            for (size_t b = 0; b < DEPTH; b++) {
-                add_masked(e->rows + (i * DEPTH + b) * e->size, e->total, e->size, mask_of(bit_of(&missing[i], b)));
-            }
-        }
-        find_factors(e, context, salt, u);
-        quorate_fold(e->folds, e->rows, ROWS, e->blocks, e->factors);
-        for (size_t n = 0; n < ROWS; n++) {
-            add_masked(e->folds + n * BLOCK, end, BLOCK, mask_of(bit_of(&missing[n / DEPTH], n % DEPTH)));
-        }
-        hash_folds(hash, e, context, salt);
-        *accepted = quorate_equal(hash, end + BLOCK, HASH);
-        QUORATE_DECLASSIFY(accepted, sizeof *accepted);
-        if (*accepted) {
-            quorate_transpose(columns, e->rows, e->size, e->columns);
+    if (e == NULL) {
+        return 0;
+    }
+    const uint8_t *salt = message, *u = message + SALT, *end = u + TREES * e->size;
+    const uint8_t *missing = punctured + TREES * LEAVES * SEED;
+    uint8_t nonce[NONCE], hash[HASH];
+    find_nonce(nonce, context, salt);
+    for (size_t i = 0; i < TREES; i++) {
+        sum_tree(e, i, punctured, nonce, missing[i]);
+        add_blocks(e->total, u + i * e->size, e->blocks);
+        for (size_t b = 0; b < DEPTH; b++) {
+            add_masked(e->rows + (i * DEPTH + b) * e->size, e->total, e->size, mask_of(bit_of(&missing[i], b)));
         }
     }
-    extension_free(e);
-    return done;
+    find_factors(e, context, salt, u);
+    quorate_fold(e->folds, e->rows, ROWS, e->blocks, e->factors);
+    for (size_t n = 0; n < ROWS; n++) {
+        add_masked(e->folds + n * BLOCK, end, BLOCK, mask_of(bit_of(&missing[n / DEPTH], n % DEPTH)));
+    }
+    hash_folds(hash, e, context, salt);
+    *accepted = quorate_equal(hash, end + BLOCK, HASH);
+    QUORATE_DECLASSIFY(accepted, sizeof *accepted);
+    if (*accepted) {
+        quorate_transpose(columns, e->rows, e->size, e->columns);
+    }
+    quorate_secret_free(e);
+    return 1;
 }

@@ -28,12 +28,11 @@ typedef struct {
 typedef struct {
     pattern pad;
     uint8_t seed[SEED], stream[WIDE];
-    number own[COLUMNS]; /* α0, or d, of one row */
-    number other[COLUMNS];
+    number other[COLUMNS]; /* α1 of one transfer */
     uint8_t numbered[4 + TRANSFERS * SCALAR]; /* a multiplication's number, then its checks */
     uint8_t mu[MU];
     uint8_t salts[HASH], seen[HASH]; /* public */
-    number *rows;                    /* what own is, for each row */
+    number rows[]; /* three for each transfer: α0, or d */
 } multiplication;
 
 static void put_four(uint8_t *out, size_t n)
@@ -43,31 +42,21 @@ static void put_four(uint8_t *out, size_t n)
     }
 }
 
+/* NULL when there is no memory. */
 static multiplication *multiplication_new(const uint8_t *context, const uint8_t *salt_r, const uint8_t *salt_s,
                                           size_t batch)
 {
-    multiplication *m = batch > UINT32_MAX / TRANSFERS ? NULL : quorate_secret_new(sizeof *m);
+    if (batch > UINT32_MAX / TRANSFERS) {
+        return NULL;
+    }
+    multiplication *m = quorate_secret_new(sizeof *m + batch * TRANSFERS * COLUMNS * sizeof *m->rows);
     if (m == NULL) {
         return NULL;
     }
     const field fields[3] = {{context, 32}, {salt_r, SALT}, {salt_s, SALT}};
     quorate_digest(m->salts, HASH, TAG_SALTS, fields, 3);
     quorate_pattern_of(&m->pad, TAG_PAD, m->salts, 4 + COLUMN);
-    m->rows = quorate_secret_new(batch * TRANSFERS * COLUMNS * sizeof *m->rows);
     return m;
-}
-
-static int has_memory(const multiplication *m)
-{
-    return m != NULL && m->rows != NULL;
-}
-
-static void multiplication_free(multiplication *m)
-{
-    if (m != NULL) {
-        quorate_secret_free(m->rows);
-    }
-    quorate_secret_free(m);
 }
 
 static void digest_scalar(number *out, const char *tag, const uint8_t *context, const uint8_t *bytes, size_t size)
@@ -77,7 +66,7 @@ static void digest_scalar(number *out, const char *tag, const uint8_t *context, 
     reduce_long(out, wide);
 }
 
-/* The three pads of transfer j, from its column, to which mask & delta is added. */
+/* The three pads of transfer j, from its column, and delta added where there is one. */
 static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *column, const uint8_t *delta)
 {
     uint8_t *content = m->pad.bytes + m->pad.start;
@@ -261,28 +250,28 @@ int quorate_ot_respond(uint8_t *message, uint8_t *shares, const uint8_t *context
                        const uint8_t *inputs, const uint8_t *checks, size_t batch)
 {
     multiplication *m = multiplication_new(context, salt_r, salt_s, batch);
-    int done = has_memory(m);
-    if (done) {
-        uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW, delta[COLUMN];
-        number a[COLUMNS];
-        memcpy(message, salt_s, SALT);
-        pack(delta, punctured + TREES * LEAVES * SEED);
-        for (size_t k = 0; k < batch; k++) {
-            load_inputs(a, k, inputs, checks);
-            correlate(m, matrix, k, columns, delta, a);
-        }
-        QUORATE_DECLASSIFY(matrix, batch * TRANSFERS * ROW);
-        quorate_digest(m->seen, HASH, TAG_MATRIX, FIELDS(m->salts, matrix, batch * TRANSFERS * ROW), 2);
-        for (size_t k = 0; k < batch; k++) {
-            load_inputs(a, k, inputs, checks);
-            close(m, end + k * END, shares + k * INPUTS * SCALAR, k, gadgets, a);
-        }
-        QUORATE_DECLASSIFY(end, batch * END);
-        quorate_wipe(a, sizeof a);
-        quorate_wipe(delta, sizeof delta);
+    if (m == NULL) {
+        return 0;
     }
-    multiplication_free(m);
-    return done;
+    uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW, delta[COLUMN];
+    number a[COLUMNS];
+    memcpy(message, salt_s, SALT);
+    pack(delta, punctured + TREES * LEAVES * SEED);
+    for (size_t k = 0; k < batch; k++) {
+        load_inputs(a, k, inputs, checks);
+        correlate(m, matrix, k, columns, delta, a);
+    }
+    QUORATE_DECLASSIFY(matrix, batch * TRANSFERS * ROW);
+    quorate_digest(m->seen, HASH, TAG_MATRIX, FIELDS(m->salts, matrix, batch * TRANSFERS * ROW), 2);
+    for (size_t k = 0; k < batch; k++) {
+        load_inputs(a, k, inputs, checks);
+        close(m, end + k * END, shares + k * INPUTS * SCALAR, k, gadgets, a);
+    }
+    QUORATE_DECLASSIFY(end, batch * END);
+    quorate_wipe(a, sizeof a);
+    quorate_wipe(delta, sizeof delta);
+    quorate_secret_free(m);
+    return 1;
 }
 
 int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch)
@@ -336,26 +325,26 @@ int quorate_ot_finish(uint8_t *shares, int *accepted, const uint8_t *context, co
                       size_t batch)
 {
     multiplication *m = multiplication_new(context, salt_r, message, batch);
-    int done = has_memory(m);
-    if (done) {
-        const uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW;
-        int fine = quorate_ot_answer_is_canonical(message, batch);
-        quorate_digest(m->seen, HASH, TAG_MATRIX, FIELDS(m->salts, matrix, batch * TRANSFERS * ROW), 2);
-        for (size_t k = 0; k < batch; k++) {
-            uncover(m, matrix, k, choices, columns);
-            fine &= agrees(m, end + k * END, k, choices);
-        }
-        QUORATE_DECLASSIFY(&fine, sizeof fine);
-        *accepted = fine;
-        for (size_t k = 0; k < batch && fine; k++) {
-            number totals[INPUTS];
-            inner(totals, gadgets, m->rows + k * TRANSFERS * COLUMNS);
-            for (size_t i = 0; i < INPUTS; i++) {
-                store(curve, shares + (k * INPUTS + i) * SCALAR, &totals[i]);
-            }
-            quorate_wipe(totals, sizeof totals);
-        }
+    if (m == NULL) {
+        return 0;
     }
-    multiplication_free(m);
-    return done;
+    const uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW;
+    int fine = quorate_ot_answer_is_canonical(message, batch);
+    quorate_digest(m->seen, HASH, TAG_MATRIX, FIELDS(m->salts, matrix, batch * TRANSFERS * ROW), 2);
+    for (size_t k = 0; k < batch; k++) {
+        uncover(m, matrix, k, choices, columns);
+        fine &= agrees(m, end + k * END, k, choices);
+    }
+    QUORATE_DECLASSIFY(&fine, sizeof fine);
+    *accepted = fine;
+    for (size_t k = 0; k < batch && fine; k++) {
+        number totals[INPUTS];
+        inner(totals, gadgets, m->rows + k * TRANSFERS * COLUMNS);
+        for (size_t i = 0; i < INPUTS; i++) {
+            store(curve, shares + (k * INPUTS + i) * SCALAR, &totals[i]);
+        }
+        quorate_wipe(totals, sizeof totals);
+    }
+    quorate_secret_free(m);
+    return 1;
 }

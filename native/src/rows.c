@@ -18,13 +18,6 @@ int quorate_ot_use_portable(int only)
     return atomic_exchange(&portable_only, only != 0);
 }
 
-static void put_little_endian(uint8_t *out, uint64_t a)
-{
-    for (int i = 0; i < 8; i++) {
-        out[i] = (uint8_t)(a >> (8 * i));
-    }
-}
-
 /* The factor times x^n, for every n below 128. */
 static void multiples(uint8_t out[128][BLOCK], const uint8_t *factor)
 {

@@ -9,7 +9,7 @@ enum { SCALAR = 32, LONG = 48 };
 
 extern const modulus quorate_orders[2];
 
-/* Eight bytes as a number, spelled so that a compiler makes one load of them. */
+/* Eight bytes as a number and back, spelled so that a compiler makes one load or store of them. */
 static inline uint64_t little_endian(const uint8_t *b)
 {
     return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 |
@@ -29,10 +29,26 @@ static inline void load(quorate_curve curve, number *out, const uint8_t *bytes)
     }
 }
 
+static inline void put_little_endian(uint8_t *b, uint64_t a)
+{
+    b[0] = (uint8_t)a, b[1] = (uint8_t)(a >> 8), b[2] = (uint8_t)(a >> 16), b[3] = (uint8_t)(a >> 24);
+    b[4] = (uint8_t)(a >> 32), b[5] = (uint8_t)(a >> 40), b[6] = (uint8_t)(a >> 48), b[7] = (uint8_t)(a >> 56);
+}
+
+static inline void put_big_endian(uint8_t *b, uint64_t a)
+{
+    b[0] = (uint8_t)(a >> 56), b[1] = (uint8_t)(a >> 48), b[2] = (uint8_t)(a >> 40), b[3] = (uint8_t)(a >> 32);
+    b[4] = (uint8_t)(a >> 24), b[5] = (uint8_t)(a >> 16), b[6] = (uint8_t)(a >> 8), b[7] = (uint8_t)a;
+}
+
 static inline void store(quorate_curve curve, uint8_t *bytes, const number *in)
 {
-    for (size_t i = 0; i < SCALAR; i++) {
-        bytes[curve == QUORATE_SECP256K1 ? SCALAR - 1 - i : i] = (uint8_t)(in->limb[i / 8] >> (8 * (i % 8)));
+    for (size_t i = 0; i < 4; i++) {
+        if (curve == QUORATE_SECP256K1) {
+            put_big_endian(bytes + 24 - 8 * i, in->limb[i]);
+        } else {
+            put_little_endian(bytes + 8 * i, in->limb[i]);
+        }
     }
 }
 
