@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -394,6 +395,26 @@ def test_a_scalar_that_is_not_canonical_is_refused(place: int) -> None:
         assert finish(1, wrong) is None
     zero = m2[:place] + bytes(32) + m2[place + 32 :]
     assert ot.is_canonical(zero, 1)
+
+
+def test_threads_compute_the_same() -> None:
+    choices, m1, psi, m2 = answer(1)
+    a, checks = inputs(1)
+    draw = Draw(b"an extension of it")
+    assert draw.bytes(64) == choices
+    mask = draw.bytes(16)
+
+    def work(_: int) -> tuple[bytes, bytes, bytes]:
+        sent, columns = ot.extend(CONTEXT, leaves(), SALTS[0], secret(choices), secret(mask))
+        zeta = ot.accept(CONTEXT, sending(), sent, 1)
+        assert zeta is not None
+        said, _ = ot.respond(
+            CONTEXT, ot.gadgets(CONTEXT), sending(), zeta, SALTS, secret(joined(a)), secret(joined(checks))
+        )
+        return sent, columns.reveal(), said
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(work, range(40))) == {(m1, psi, m2)}
 
 
 def test_sizes_are_checked_before_c_sees_anything() -> None:
