@@ -404,7 +404,7 @@ def test_threads_compute_the_same() -> None:
     assert draw.bytes(64) == choices
     mask = draw.bytes(16)
 
-    def work(_: int) -> tuple[bytes, bytes, bytes]:
+    def work(number: int) -> tuple[bytes, bytes, bytes]:
         sent, columns = ot.extend(CONTEXT, leaves(), SALTS[0], secret(choices), secret(mask))
         zeta = ot.accept(CONTEXT, sending(), sent, 1)
         assert zeta is not None
