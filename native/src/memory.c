@@ -6,9 +6,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* What fits a slot comes out of shared arenas; anything larger has a mapping of its own. Memory is zero whenever it
- * is not in use: fresh pages are, and freeing wipes. */
-enum { SLOT = 64, ARENA_BLOCKS = 819 };
+/* What fits a slot comes out of shared arenas; anything larger has a mapping of its own, some of which are kept for
+ * the next of their size, since mapping and locking pages takes long. Memory is zero whenever it is not in use: fresh
+ * pages are, and freeing wipes. */
+enum { SLOT = 64, ARENA_BLOCKS = 819, SPARES = 16, SPARE_SIZE = 128 * 1024 };
 
 typedef struct block {
     size_t size;
@@ -20,6 +21,7 @@ enum { STRIDE = sizeof(block) + SLOT };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static block *free_blocks;
+static block *spares[SPARES]; /* mappings, each as large as its block's size says */
 static int locked = 1;
 
 static void *map(size_t size)
@@ -82,6 +84,34 @@ static size_t mapping_size(size_t size)
     return (sizeof(block) + size + page - 1) / page * page;
 }
 
+static block *take_spare(size_t mapping)
+{
+    block *taken = NULL;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < SPARES && taken == NULL; i++) {
+        if (spares[i] != NULL && mapping_size(spares[i]->size) == mapping) {
+            taken = spares[i];
+            spares[i] = NULL;
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    return taken;
+}
+
+static int keep_spare(block *freed, size_t mapping)
+{
+    int kept = 0;
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < SPARES && mapping <= SPARE_SIZE && !kept; i++) {
+        if (spares[i] == NULL) {
+            spares[i] = freed;
+            kept = 1;
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    return kept;
+}
+
 void *quorate_secret_new(size_t size)
 {
     if (size > SIZE_MAX / 2) {
@@ -92,7 +122,8 @@ void *quorate_secret_new(size_t size)
         given = take_free_block();
         given = given == NULL ? new_arena() : given;
     } else {
-        given = map(mapping_size(size));
+        given = take_spare(mapping_size(size));
+        given = given == NULL ? map(mapping_size(size)) : given;
     }
     if (given == NULL) {
         return NULL;
@@ -110,7 +141,7 @@ void quorate_secret_free(void *secret)
     quorate_wipe(secret, freed->size);
     if (freed->size <= SLOT) {
         add_free_blocks(freed, freed);
-    } else {
+    } else if (!keep_spare(freed, mapping_size(freed->size))) {
         (void)munmap(freed, mapping_size(freed->size));
     }
 }
