@@ -252,6 +252,7 @@ async def test_a_bad_signature_is_refused_in_both_forms(
         lambda q: answer(q, score=float("inf")),
         lambda q: answer(q).replace(b'"', b"'"),
         lambda q: answer(q, note="deep").replace(b'"deep"', b"[" * 30_000 + b"]" * 30_000),
+        lambda q: answer(q, note="deep").replace(b'"deep"', b"[" * 16 + b"]" * 16),
         lambda q: answer(q, note="long").replace(b'"long"', b"9" * 60_000),
     ],
 )

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,27 +20,39 @@ pytestmark = pytest.mark.xdist_group("demo")
 DEMO = (sys.executable, "-m", "quorate", "demo")
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A Unix socket's path has to fit in 107 bytes, and pytest's own folders can be longer."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def environment(temporary: Path) -> dict[str, str]:
     modules = os.pathsep.join(path for path in sys.path if path)
     return {**os.environ, "PYTHONPATH": modules, "TMPDIR": str(temporary)}
 
 
-def test_every_claim_of_the_demo_holds_and_it_cleans_up(tmp_path: Path) -> None:
+def test_every_claim_of_the_demo_holds_and_it_cleans_up(short_path: Path) -> None:
     done = subprocess.run(
-        [*DEMO, "--json"], env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=120
+        [*DEMO, "--json"],
+        env=environment(short_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     verify(done.stdout.splitlines())
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
     for process in processes_of(done.stdout.splitlines()[0]):
         assert not Path(f"/proc/{process}").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_stopped_leaves_nothing_behind(short_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
         [*DEMO, "--json"],
-        env=environment(tmp_path),
+        env=environment(short_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,7 +63,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: si
         _, complained = demo.communicate(timeout=60)
     assert demo.returncode not in (0, -number)
     assert "Traceback" not in complained
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
     for process in processes_of(first):
         assert not Path(f"/proc/{process}").exists()
 

@@ -7,6 +7,7 @@ what such an answer claims to say is not looked at.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -27,6 +28,8 @@ APPROVER = "webhook"
 MAX_NONCE = 0x7FFFFFFFFFFFFFFE
 MAX_ANSWER = 64 << 10
 """Bytes of an answer's body."""
+MAX_DEPTH = 16
+"""Arrays and objects within each other; the dialect itself has one."""
 
 _CONTENT_TYPE = "application/json"
 _KEY_ID = "eddsa-key"
@@ -37,6 +40,8 @@ _STATUSES = MappingProxyType(
 )
 _PARAMETER = r'([A-Za-z]+)="([^"]*)"'
 _PARAMETERS = re.compile(rf"{_PARAMETER}(?:[ \t]*,[ \t]*{_PARAMETER})*")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -183,12 +188,24 @@ def _object(body: bytes) -> dict[str, Any]:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not JSON")
 
-    try:
-        answer = json.loads(body.decode(), object_pairs_hook=once, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        answer = None
+    answer = None
+    with contextlib.suppress(ValueError):
+        text = body.decode()
+        if _shallow(text):
+            answer = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
     insist(isinstance(answer, dict), "AP-3.7 JSON", f"the answer's {len(body)} bytes are not one JSON object")
     return dict(answer or {})
+
+
+def _shallow(text: str) -> bool:
+    """Whether nothing is nested deeper than ``MAX_DEPTH``. How deep the parser goes by itself is a setting of the
+    interpreter's that any imported package may have raised."""
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return False
+    return True
 
 
 def _body_digest(body: bytes) -> str:
