@@ -104,12 +104,22 @@ async def crash_at(cluster: Cluster, victim: str, number: int, request: Request)
     view = await asked(cluster, request, key)
     died = await death_or_end(cluster, member, view)
     complaints = await honest_about_vaults(cluster, besides=victim if died else "")
-    died_at = (member.home / "died-at").read_text() if died else ""
+    if not died:
+        try:
+            await arm(member, 0)
+        except ProcessLookupError:
+            died = True  # its point came after the operation's end, while we looked at the vaults
+    died_at = ""
     if died:
+        running = member.running
+        assert running is not None
+        await running.process.wait()
+        if running.process.returncode != -signal.SIGKILL:
+            complaints.append(f"{victim} ended by itself, with {running.process.returncode}")
+        marked = member.home / "died-at"
+        died_at = marked.read_text() if marked.exists() else "after the end"
         await member.stop()
         await member.start()
-    else:
-        await arm(member, 0)
     view = await settled(cluster, request, key)
     complaints += judged(view, member)
     complaints += await honest_about_vaults(cluster)
