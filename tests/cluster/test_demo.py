@@ -27,6 +27,11 @@ def short_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+def heed_interrupts() -> None:
+    """A shell starts what it puts in the background, tests as well, with SIGINT ignored; so would be the demo's."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def environment(temporary: Path) -> dict[str, str]:
     modules = os.pathsep.join(path for path in sys.path if path)
     return {**os.environ, "PYTHONPATH": modules, "TMPDIR": str(temporary)}
@@ -56,6 +61,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(short_path: Path, number: 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     ) as demo:
         assert demo.stdout is not None
         first = demo.stdout.readline()
