@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from benchmarks.harness import Figure, Traffic, measure
+from benchmarks.harness import Figure, Traffic, figure, measure
 from quorate.curves import ED25519
 from quorate.identifiers import Curve
 from quorate.wire.simulator import Outcome
@@ -26,6 +27,7 @@ def figures() -> Iterator[Figure]:
         yield from _first_use(vault, weights, threshold)
         yield _sign(vault, weights, threshold, signers=2)
         yield _sign(vault, weights, threshold, signers=3)
+    yield _by_weight()
     light = vault_of(*LIGHT)
     yield _sign(light, *LIGHT, signers=2, tweaked=True)
     yield _sign(light, *LIGHT, signers=2, messages=100, runs=5)
@@ -75,6 +77,25 @@ def _sign(
 
     more = {"signers": signers, "messages": messages, "tweaked": tweaked}
     return measure("protocol/ed25519 sign", {**_parameters(weights, threshold), **more}, run, runs)
+
+
+def _by_weight() -> Figure:
+    """Signing with heavy weights over signing with light ones, in turn: a ratio, not milliseconds."""
+    vaults = [vault_of(*HEAVY), vault_of(*LIGHT)]
+    ratios, cpu_before = [], time.process_time()
+    for seed in range(1, 52):
+        times = []
+        for vault in vaults:
+            before = time.perf_counter()
+            traffic = _traffic(
+                sign(vault, vault.devices[:2], [b"message"], tweak=None, seed=seed, lockstep=True)
+            )
+            times.append(time.perf_counter() - before)
+        ratios.append(times[0] / times[1])
+    parameters = {"over": _parameters(*LIGHT), **_parameters(*HEAVY), "signers": 2, "unit": "ratio"}
+    cpu = (time.process_time() - cpu_before) * 1000 / len(ratios)
+    # The first of each sets the caches of its vault up.
+    return figure("protocol/ed25519 sign, heavy over light", parameters, ratios[1:], cpu=cpu, traffic=traffic)
 
 
 def _parameters(weights: Sequence[int], threshold: int) -> dict[str, object]:
