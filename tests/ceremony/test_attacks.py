@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from quorate.ceremony.agreement import OwnJoin
-from quorate.ceremony.participant import known_operation
+from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import ApprovalRequest, Decision, Method, OperationView, State, Verdict
 from quorate.ceremony.statements import Begin, Outcome, state
 from quorate.errors import StoreError

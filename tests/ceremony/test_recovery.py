@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from quorate.ceremony.participant import known_operation
+from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import EpochState, Method, State, Verdict
 from quorate.ceremony.results import believe_certificate, believe_signatures
 from quorate.errors import UsageError

@@ -13,8 +13,8 @@ import structlog
 
 from quorate.ceremony import intake, results
 from quorate.ceremony.context import Context
+from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
-from quorate.ceremony.participant import known_operation, known_row
 from quorate.ceremony.ports import Method, State, Unfinished
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault

@@ -14,7 +14,8 @@ from quorate.ceremony.client_desk import ClientDesk
 from quorate.ceremony.context import Boot, Context, Limits
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.identity import Identity
-from quorate.ceremony.participant import Participant, known_row, operation_of
+from quorate.ceremony.journal import known_row, operation_of
+from quorate.ceremony.participant import Participant
 from quorate.ceremony.peer_desk import PeerDesk
 from quorate.ceremony.ports import (
     Approver,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 
 from quorate.ceremony import facts
 from quorate.ceremony.admission import Admission
+from quorate.ceremony.bell import rings
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.journal import known_row
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.participant import known_row
 from quorate.ceremony.ports import (
     Caller,
     NodeStatus,
@@ -102,9 +101,7 @@ class ClientDesk:
             left = ends - clock.monotonic()
             if row.state in FINAL or left <= 0:
                 return facts.operation_view(self._context, row)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, 5.0)):
-                    await bell.wait()
+            await rings(bell, min(left, 5.0))
 
     async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
         context = self._context

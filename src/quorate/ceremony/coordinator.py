@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from quorate.ceremony import intake, results
+from quorate.ceremony import intake, journal, results
 from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp, Reported
 from quorate.ceremony.context import Context
@@ -155,7 +155,7 @@ class Coordinator:
                 return False
             if row.state in (State.APPROVED, State.RUNNING):
                 return True
-            verdicts = self._voting.verdicts(operation)
+            verdicts = journal.verdicts(self._context, operation)
             if context.me in electorate.weights and context.me not in verdicts:
                 self._voting.ballot(operation)  # again, where asking our approver came to nothing
             match electorate.standing(verdicts):
@@ -245,7 +245,9 @@ class Coordinator:
         """The signers of the next attempt: never a cheat; those who are here before those who are not; of them, those
         that there was the least trouble with."""
         context, record = self._context, self._record(operation)
-        approving = {d for d, verdict in self._voting.verdicts(operation).items() if verdict == "approve"}
+        approving = {
+            d for d, verdict in journal.verdicts(self._context, operation).items() if verdict == "approve"
+        }
         honest = approving - record.cheats
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
@@ -258,7 +260,9 @@ class Coordinator:
 
     def _others_may_approve(self, operation: Operation, electorate: Electorate) -> bool:
         """Whether votes that are still to come could make up for the cheats."""
-        verdicts = self._voting.verdicts(operation) | dict.fromkeys(self._record(operation).cheats, "reject")
+        verdicts = journal.verdicts(self._context, operation) | dict.fromkeys(
+            self._record(operation).cheats, "reject"
+        )
         return electorate.standing(verdicts) is Standing.OPEN
 
     def _learn(self, operation: Operation, parties: Collection[DeviceId], failure: QuorateError) -> None:

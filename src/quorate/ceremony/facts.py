@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quorate.ceremony import intake, results
+from quorate.ceremony import intake, journal, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import (
@@ -17,7 +17,6 @@ from quorate.ceremony.ports import (
     VaultView,
     VoteView,
 )
-from quorate.ceremony.statements import Proposal, Vote, hear
 from quorate.ceremony.vaults import Vault
 from quorate.errors import QuorateError
 from quorate.identifiers import Curve, DeviceId, VaultId
@@ -33,7 +32,7 @@ SPELLED = {"approve": "approved", "reject": "rejected", "abstain": "abstain"}
 def approval_request(context: Context, operation: Operation) -> ApprovalRequest:
     """The request for our approver: everything in it comes from the operation and from our own records."""
     request = operation.request
-    verdicts = _verdicts(context, operation)
+    verdicts = journal.verdicts(context, operation)
     if isinstance(request, CreateVault):
         weights = {DeviceId(member.device): member.weight for member in request.members}
         body = request_json.create_vault_json(operation, _signers(context, weights, verdicts))
@@ -88,9 +87,8 @@ def xpubs(vault: Vault) -> Mapping[Curve, str]:
 
 
 def operation_view(context: Context, row: OperationRow) -> OperationView:
-    _, proposal = hear(Proposal, row.proposal, context.key_of)
-    operation = proposal.operation
-    verdicts = _verdicts(context, operation)
+    operation = journal.operation_of(context, row)
+    verdicts = journal.verdicts(context, operation)
     weights, needed = _electorate(context, operation)
     signatures, signers, vault = _result(context, operation, row)
     return OperationView(
@@ -132,11 +130,6 @@ def _signers(
         )
         for device, weight in sorted(weights.items())
     )
-
-
-def _verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:
-    heard = (hear(Vote, signed, context.key_of) for signed in context.ledger.votes(operation.id).values())
-    return {voter: vote.verdict for voter, vote in heard}
 
 
 def _electorate(context: Context, operation: Operation) -> tuple[Mapping[DeviceId, int], int]:

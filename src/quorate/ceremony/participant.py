@@ -16,10 +16,11 @@ from quorate.ceremony import intake, results
 from quorate.ceremony.agreement import Agreement, OwnJoin, in_order
 from quorate.ceremony.book import LedgerBook
 from quorate.ceremony.context import Context
+from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import Method, OperationRow
+from quorate.ceremony.ports import Method
 from quorate.ceremony.session import Session
-from quorate.ceremony.statements import Abort, Begin, Join, Proposal, Vote, hear, state
+from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
 from quorate.errors import Bug, Denied, QuorateError, UsageError, suspected
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
@@ -283,20 +284,3 @@ class Participant:
             report = results.report(context, operation, agreement.attempt, failure.reason, suspects)
             telling.append(context.tell(DeviceId(operation.proposer), Method.CONCLUDE, report))
         await asyncio.gather(*telling)
-
-
-def known_row(context: Context, identifier: OperationId) -> OperationRow:
-    row = context.ledger.operation(identifier)
-    if row is None:
-        raise UsageError(f"there is no operation {identifier} on this node", code="UNKNOWN_OPERATION")
-    return row
-
-
-def known_operation(context: Context, identifier: OperationId) -> Operation:
-    return operation_of(context, known_row(context, identifier))
-
-
-def operation_of(context: Context, row: OperationRow) -> Operation:
-    """The operation a row was journalled for, from the proposer's signed statement."""
-    _, proposal = hear(Proposal, row.proposal, context.key_of)
-    return proposal.operation

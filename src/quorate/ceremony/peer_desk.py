@@ -12,8 +12,9 @@ from quorate.ceremony.background import Background
 from quorate.ceremony.catchup import CatchUp, require_member
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.journal import known_operation
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.participant import Participant, known_operation
+from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import (
     Method,
 )

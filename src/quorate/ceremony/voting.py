@@ -12,7 +12,7 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.ports import Decision, DecisionRow, Verdict
 from quorate.ceremony.statements import Ballot, Vote, hear, state
 from quorate.errors import UsageError
-from quorate.identifiers import DeviceId, OperationId
+from quorate.identifiers import OperationId
 from quorate.operations.kinds import Operation
 
 log = structlog.get_logger()
@@ -126,14 +126,6 @@ class Voting:
             raise UsageError("CE-3.4 own join: our join is too old", code="JOIN_EXPIRED")
         del self._joins[operation.id, attempt]
         return held
-
-    def verdicts(self, operation: Operation) -> dict[DeviceId, str]:
-        """What everybody has said so far, by the signed votes kept."""
-        heard = (
-            hear(Vote, signed, self._context.key_of)
-            for signed in self._context.ledger.votes(operation.id).values()
-        )
-        return {voter: vote.verdict for voter, vote in heard}
 
     def _forget(self, identifier: OperationId, task: asyncio.Task[Ballot]) -> None:
         self._deciding.pop(identifier, None)

@@ -1,0 +1,33 @@
+"""What the journal holds of an operation, in the words it was said in."""
+
+from __future__ import annotations
+
+from quorate.ceremony.context import Context
+from quorate.ceremony.ports import OperationRow
+from quorate.ceremony.statements import Proposal, Vote, hear
+from quorate.errors import UsageError
+from quorate.identifiers import DeviceId, OperationId
+from quorate.operations.kinds import Operation
+
+
+def known_row(context: Context, identifier: OperationId) -> OperationRow:
+    row = context.ledger.operation(identifier)
+    if row is None:
+        raise UsageError(f"there is no operation {identifier} on this node", code="UNKNOWN_OPERATION")
+    return row
+
+
+def known_operation(context: Context, identifier: OperationId) -> Operation:
+    return operation_of(context, known_row(context, identifier))
+
+
+def operation_of(context: Context, row: OperationRow) -> Operation:
+    """The operation a row was journalled for, from the proposer's signed statement."""
+    _, proposal = hear(Proposal, row.proposal, context.key_of)
+    return proposal.operation
+
+
+def verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:
+    """What everybody has said so far, by the signed votes kept."""
+    heard = (hear(Vote, signed, context.key_of) for signed in context.ledger.votes(operation.id).values())
+    return {voter: vote.verdict for voter, vote in heard}
