@@ -101,9 +101,10 @@ async def test_derived_addresses_are_the_same_at_every_node_and_sign(
     [signature] = operation["signatures"]
     assert signature["public_key_hex"] == solana["public_key"] == base58.b58decode(solana["address"]).hex()
     told = await quorate("vault", "derive", "ops", "--chain", "bitcoin", "--home", signers["alice"].home)
-    assert "bc1q" in told.out
+    [_, row] = told.out.splitlines()
+    _, chain, address, _ = row.split()
+    assert (chain, address[:4]) == ("bitcoin", "bc1q")
     assert "pay nothing" in told.err
-    assert "0x" not in told.out
 
 
 async def test_a_path_that_cannot_be_derived_is_refused_by_its_rule(
