@@ -79,6 +79,16 @@ def operation(letter: str = "p", **changes: Any) -> OperationView:
         "signers": (ALICE,),
         "signatures": (
             SignatureView(algorithm="EDDSA", message=b"", signature=b"s" * 64, public_key=b"k" * 32),
+            *(
+                SignatureView(
+                    algorithm="ES256K",
+                    message=b"m",
+                    signature=b"e" * 64,
+                    public_key=b"\x02" * 33,
+                    recovery_id=recovery_id,
+                )
+                for recovery_id in range(4)
+            ),
         ),
     }
     return OperationView(**(fields | changes))

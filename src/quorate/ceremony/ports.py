@@ -363,10 +363,13 @@ class VoteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureView:
+    """``signature`` is 64 bytes: R ‖ z, or for ECDSA r ‖ s with the recovery id (SEC 1, section 4.1.6) beside it."""
+
     algorithm: str
     message: bytes
     signature: bytes
     public_key: bytes
+    recovery_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

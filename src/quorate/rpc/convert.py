@@ -101,6 +101,7 @@ def signature_to_pb(view: SignatureView) -> types_pb2.Signature:
         message=view.message,
         signature=view.signature,
         public_key=view.public_key,
+        recovery_id=view.recovery_id,
     )
 
 
@@ -110,6 +111,7 @@ def signature_from_pb(message: types_pb2.Signature) -> SignatureView:
         message=message.message,
         signature=message.signature,
         public_key=message.public_key,
+        recovery_id=message.recovery_id if message.HasField("recovery_id") else None,
     )
 
 

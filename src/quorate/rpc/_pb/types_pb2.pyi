@@ -282,14 +282,17 @@ class Signature(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    RECOVERY_ID_FIELD_NUMBER: _builtins.int
     algorithm: _builtins.str
     """COSE name, for example EDDSA"""
     message: _builtins.bytes
-    """exactly the bytes that were signed; may be empty"""
+    """what was asked to be signed; ECDSA signs its hash; may be empty"""
     signature: _builtins.bytes
-    """EDDSA: 64 bytes, R then S"""
+    """64 bytes; EDDSA: R then S; ECDSA: r then s, big-endian, s at most half the order"""
     public_key: _builtins.bytes
-    """32 or 33 bytes: the key it verifies under"""
+    """the key it verifies under; EDDSA: 32 bytes; ECDSA: 33, compressed"""
+    recovery_id: _builtins.int
+    """ECDSA only, 0 to 3: parity of y of the nonce point, plus 2 if its x was the order or more (SEC 1, 4.1.6)."""
     def __init__(
         self,
         *,
@@ -297,12 +300,15 @@ class Signature(_message.Message):
         message: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
         public_key: _builtins.bytes = ...,
+        recovery_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id", "recovery_id", b"recovery_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "message", b"message", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id", "algorithm", b"algorithm", "message", b"message", "public_key", b"public_key", "recovery_id", b"recovery_id", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recovery_id: _TypeAlias = _typing.Literal["recovery_id"]  # noqa: Y015
+    _WhichOneofArgType__recovery_id: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recovery_id) -> _WhichOneofReturnType__recovery_id | None: ...
 
 Global___Signature: _TypeAlias = Signature  # noqa: Y015
 
