@@ -326,6 +326,22 @@ def test_messages_that_were_early_and_then_read_are_not_held_against_anyone() ->
     assert run(protocol, parties=2, seed=1).failures == {}
 
 
+def test_equivocation_in_a_slot_whose_bodies_were_shed_is_found_out() -> None:
+    async def protocol(net: Net) -> None:
+        first = net.at("first")
+        await first.broadcast(Ping(number=1))
+        first.shed()
+        read = [letter for (slot, _), letter in net.box.letters.items() if slot == "/first/Ping"]
+        assert [letter.frame for letter in read] == [b""] * 3
+        for name in ("second", "third"):
+            await net.at(name).broadcast(Pong(number=2))
+
+    again = Rewritten(Ping(number=2), {"slot": "/first/Ping"})
+    assert run(protocol).failures == {}
+    twice = run(protocol, tamper=cheat("/second/Pong", lambda message: message, again), lockstep=True)
+    assert_blamed(twice, "W-5.1")
+
+
 @breaks("W-4.3")
 def test_a_few_huge_early_messages_name_their_sender() -> None:
     big = [

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import structs
+
 from quorate.errors import Bug
 from quorate.identifiers import DeviceId, SessionId
 from quorate.primitives.domains import Domain
@@ -109,6 +111,13 @@ class Mailbox:
         for sender in senders:
             self.early[sender].pop(slot, None)
         return {p: self.letters[slot, p] for p in senders}
+
+    def shed(self, path: str) -> None:
+        """Drop the bodies of what was said at ``path`` and below it; who signed which hash stays known."""
+        for place, letter in self.letters.items():
+            if letter.frame and below(place[0].rpartition("/")[0], path):
+                bare = structs.replace(letter.envelope, body=b"")
+                self.letters[place] = Letter(bare, letter.signed, b"")
 
 
 def view_of(session: SessionId, slot: str, round_: Sequence[SignedHeader]) -> bytes:

@@ -126,6 +126,11 @@ class Net:
         """The signed envelope in which ``party`` sent us its ``kind`` on this path."""
         return self.box.letters[self.slot(kind), party].frame
 
+    def shed(self) -> None:
+        """Free the memory of what was said on this path and below it, once all of it was read: a long session need not
+        hold on to it. There is no ``evidence`` of it any more; equivocation in it is still found out."""
+        self.box.shed(self.path)
+
     def disclose(self) -> bytes:
         """Our session private key, to support a complaint. The session can seal nothing after it."""
         return self.box.courier.disclose()
