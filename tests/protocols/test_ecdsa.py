@@ -12,7 +12,7 @@ from quorate.curves import SECP256K1, Point, Scalar
 from quorate.errors import Bug, Denied, ProtocolAbort, UsageError
 from quorate.identifiers import Curve, DeviceId
 from quorate.native.ot import answer_size, extension_size
-from quorate.protocols.ecdsa import lane, sign
+from quorate.protocols.ecdsa import lane
 from quorate.protocols.ecdsa.signature import Signature, assemble, coordinate
 from quorate.protocols.ecdsa.terms import agree, share_of, tweaked
 from quorate.protocols.ot.multiply import MAX_BATCH
@@ -185,8 +185,8 @@ def test_sixty_four_digests_fit_what_a_peer_may_send_early() -> None:
     product = answer_size(MAX_BATCH) + MAX_BATCH * (3 * 40 + 40) + 256
     choice = extension_size(MAX_BATCH) + 256
     assert product < MAX_SEALED
-    assert sign.MAX_LANES * (product + choice) < MAX_EARLY_BYTES
-    assert 2 * sign.MAX_LANES + 2 < MAX_EARLY_MESSAGES
+    assert lane.MAX_LANES * (product + choice) < MAX_EARLY_BYTES
+    assert 2 * lane.MAX_LANES + 2 < MAX_EARLY_MESSAGES
 
 
 @pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33), bytes(64)], ids=len)
@@ -367,6 +367,7 @@ def test_terms_are_everything_that_is_agreed(vault: Vault) -> None:
     variants: list[Callable[[], bytes]] = [
         lambda: hash_of(quorum),
         lambda: hash_of(quorum, sid=b"t"),
+        lambda: hash_of(quorum, chunk=1),
         lambda: hash_of(quorum, messages=digests(1)),
         lambda: hash_of(quorum, messages=digests(2)[::-1]),
         lambda: hash_of(quorum, tweak=DELTA),
@@ -391,8 +392,10 @@ def test_terms_are_everything_that_is_agreed(vault: Vault) -> None:
     assert len({variant() for variant in variants}) == len(variants)
 
 
-def hash_of(quorum: Any, sid: bytes = b"s", messages: Any = None, tweak: Scalar | None = None) -> bytes:
-    return agree(quorum, sid, messages or digests(2), tweak).hash  # type: ignore[arg-type]
+def hash_of(
+    quorum: Any, sid: bytes = b"s", messages: Any = None, tweak: Scalar | None = None, chunk: int = 0
+) -> bytes:
+    return agree(quorum, sid, messages or digests(2), tweak, chunk).hash  # type: ignore[arg-type]
 
 
 def test_weights_cost_nothing_on_the_wire() -> None:

@@ -25,6 +25,8 @@ from quorate.protocols.ot.multiply import MAX_BATCH, Chooser, Context, respond
 from quorate.protocols.ot.setup import PairSetup
 from quorate.wire.codec import Bytes32, Message
 
+MAX_LANES = 8  # a peer one round ahead of us sends that many products early
+
 Points = Annotated[tuple[Point, ...], Meta(min_length=1, max_length=MAX_BATCH)]
 Pairs = Sequence[tuple[SecretScalar, SecretScalar]]
 
@@ -244,7 +246,7 @@ def _context(terms: Terms, part: int, setup: PairSetup, sender: DeviceId, receiv
         signers=quorum.seats,
         sender=sender,
         receiver=receiver,
-        part=part,
+        part=terms.chunk * MAX_LANES + part,
     )
 
 

@@ -13,7 +13,7 @@ from quorate.curves import SECP256K1, Point, Randomness, Scalar
 from quorate.errors import Bug, UsageError, require
 from quorate.identifiers import Curve, DeviceId
 from quorate.protocols.ecdsa import lane
-from quorate.protocols.ecdsa.lane import Factor, Heard, Lane, Product
+from quorate.protocols.ecdsa.lane import MAX_LANES, Factor, Heard, Lane, Product
 from quorate.protocols.ecdsa.signature import Signature, assemble
 from quorate.protocols.ecdsa.terms import Terms, agree, share_of
 from quorate.protocols.ot.multiply import MAX_BATCH
@@ -22,7 +22,6 @@ from quorate.protocols.quorum import Quorum
 from quorate.wire.codec import Bytes32, Message
 from quorate.wire.net import Net, gather
 
-MAX_LANES = 8  # a peer one round ahead of us sends that many products early
 MAX_MESSAGES = MAX_LANES * MAX_BATCH
 
 Setups = Callable[[DeviceId], PairSetup]
@@ -53,8 +52,11 @@ async def sign(
     setups: Setups,
     rng: Randomness,
     release: Callable[[], None],
+    *,
+    chunk: int = 0,
 ) -> tuple[Signature, ...]:
-    """Signatures of ``digests``, 32 bytes each, under the quorum's key plus ``tweak``·G.
+    """Signatures of ``digests``, 32 bytes each, under the quorum's key plus ``tweak``·G. What signs more than fit in
+    one call within one session numbers its calls by ``chunk``.
 
     ``setups`` is asked for every peer twice: before anything is made, and before anything leaves that depends on our
     secrets. An abort that is a ``cheat`` must end the set-up with its culprits, durably, before they hear of it.
@@ -67,7 +69,7 @@ async def sign(
         raise UsageError(f"one session signs 1 to {MAX_MESSAGES} digests, not {len(digests)}")
     net = net.over(SECP256K1)
     committed = net.at("committed")
-    terms = agree(quorum, net.sid, digests, tweak)
+    terms = agree(quorum, net.sid, digests, tweak, chunk)
     pairs = {peer: setups(peer) for peer in net.others}
     lanes: list[Lane] = []
     with share_of(terms, pairs) as share:

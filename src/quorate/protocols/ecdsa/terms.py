@@ -26,11 +26,13 @@ class Terms:
     """``hash`` binds all else: every commitment of the session and every share of zero is made under it.
 
     ``digests`` are what is signed, 32 bytes each, made by whoever asks; ``tweak`` is what leads from the quorum's key
-    to ``public_key``, zero if nothing does.
+    to ``public_key``, zero if nothing does. ``chunk`` tells the parts of a long batch apart, which share all else but
+    their digests, and may share those.
     """
 
     quorum: Quorum
     sid: SessionId
+    chunk: int
     digests: tuple[bytes, ...]
     tweak: Scalar
     public_key: Point
@@ -40,7 +42,9 @@ class Terms:
         return next(seat.identity_key for seat in self.quorum.seats if seat.device == device)
 
 
-def agree(quorum: Quorum, sid: SessionId, digests: Sequence[bytes], tweak: Scalar | None) -> Terms:
+def agree(
+    quorum: Quorum, sid: SessionId, digests: Sequence[bytes], tweak: Scalar | None, chunk: int = 0
+) -> Terms:
     """The terms of a session, as one of its signers sees them; ``UsageError`` for what cannot be signed."""
     for each in digests:
         if len(each) != DIGEST_SIZE:
@@ -51,10 +55,11 @@ def agree(quorum: Quorum, sid: SessionId, digests: Sequence[bytes], tweak: Scala
     return Terms(
         quorum=quorum,
         sid=sid,
+        chunk=chunk,
         digests=tuple(digests),
         tweak=tweak or SECP256K1.scalar_of(0),
         public_key=public_key,
-        hash=digest(Domain.ECDSA_TERMS, place, sid, signers, bytes(public_key), tuple(digests)),
+        hash=digest(Domain.ECDSA_TERMS, place, sid, chunk, signers, bytes(public_key), tuple(digests)),
     )
 
 
