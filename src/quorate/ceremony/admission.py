@@ -29,7 +29,9 @@ class Admission:
             return held
         self._check_room(DeviceId(operation.proposer), len(proposal))
         await self._admit(operation)
-        return await context.aside(lambda: context.ledger.add_operation(_row(operation, proposal)))
+        row = await context.aside(lambda: context.ledger.add_operation(_row(operation, proposal)))
+        context.board.announce(operation.id)
+        return row
 
     async def _admit(self, operation: Operation) -> None:
         """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from quorate.identifiers import OperationId
@@ -21,9 +22,10 @@ async def rings(bell: asyncio.Event, seconds: float) -> None:
 
 
 class Board:
-    """Where changes of operations are announced within the node."""
+    """Where changes of operations are announced within the node. ``on_change`` hears of each; it must not raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[OperationId], None] | None = None) -> None:
+        self._on_change = on_change
         # a bell nobody waits for is gone
         self._bells: WeakValueDictionary[OperationId, asyncio.Event] = WeakValueDictionary()
 
@@ -35,3 +37,5 @@ class Board:
         bell = self._bells.pop(operation, None)
         if bell is not None:
             bell.set()
+        if self._on_change is not None:
+            self._on_change(operation)

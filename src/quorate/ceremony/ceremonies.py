@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 import structlog
@@ -13,6 +14,7 @@ from quorate.ceremony.catchup import CatchUp
 from quorate.ceremony.client_desk import ClientDesk
 from quorate.ceremony.context import Boot, Context, Limits
 from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.greetings import Greetings
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.journal import known_row, operation_of
 from quorate.ceremony.participant import Participant
@@ -30,7 +32,7 @@ from quorate.ceremony.session import Sessions
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
 from quorate.errors import UsageError
-from quorate.identifiers import DeviceId
+from quorate.identifiers import DeviceId, OperationId
 from quorate.wire.codec import prepare
 
 log = structlog.get_logger()
@@ -53,12 +55,14 @@ class Ceremonies:
         version: str,
         limits: Limits | None = None,
         organisation: str = "",
+        on_change: Callable[[OperationId], None] | None = None,
     ) -> None:
+        """``on_change`` hears on the event loop of every operation that came in or changed; it must not raise."""
         prepare()  # before the pool's threads
         context = self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
             limits=limits or Limits(), boot=boot, pool=pool, vaults=Vaults(ledger, identity.device),
-            sessions=Sessions(clock), board=Board(), organisation=organisation,
+            sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
         )  # fmt: skip
         voting = Voting(context)
         self._participant = Participant(context, voting)
@@ -66,9 +70,10 @@ class Ceremonies:
         self._coordinator = Coordinator(context, voting, self._participant, self._catchup)
         admission = Admission(context, self._catchup)
         self._background = Background()
+        self.greetings = Greetings(context, version)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,
-            coordinator=self._coordinator, background=self._background, version=version,
+            coordinator=self._coordinator, background=self._background, greetings=self.greetings,
         )  # fmt: skip
         self.clients = ClientDesk(
             context, admission=admission, coordinator=self._coordinator, version=version
@@ -96,6 +101,10 @@ class Ceremonies:
         await self._coordinator.stop()
         await self._participant.stop()
         await self._background.stop()
+
+    @property
+    def vaults(self) -> Vaults:
+        return self._context.vaults
 
     @property
     def sessions_running(self) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from quorate.ceremony.admission import Admission
-from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.background import Background
 from quorate.ceremony.catchup import CatchUp, require_member
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.greetings import Greetings
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.participant import Participant
@@ -28,9 +28,7 @@ from quorate.ceremony.statements import (
     Proposal,
     Query,
     Statement,
-    VaultHead,
     hear,
-    state,
 )
 from quorate.ceremony.voting import Voting
 from quorate.errors import EncodingError, UsageError
@@ -48,7 +46,7 @@ class PeerDesk:
 
     def __init__(
         self, context: Context, *, admission: Admission, voting: Voting, participant: Participant, catchup: CatchUp,
-        coordinator: Coordinator, background: Background, version: str,
+        coordinator: Coordinator, background: Background, greetings: Greetings,
     ) -> None:  # fmt: skip
         self._context = context
         self._admission = admission
@@ -57,7 +55,7 @@ class PeerDesk:
         self._catchup = catchup
         self._coordinator = coordinator
         self._background = background
-        self._version = version
+        self._greetings = greetings
         self._owed: set[OperationId] = set()  # operations whose proposer gets our vote as soon as it is made
         self._answers: Mapping[Method, Callable[[DeviceId, bytes], Awaitable[bytes]]] = {
             Method.HELLO: self._hello,
@@ -75,18 +73,8 @@ class PeerDesk:
         return await self._answers[method](sender, body)
 
     async def _hello(self, sender: DeviceId, body: bytes) -> bytes:
-        context = self._context
-        self._hear(Hello, sender, body)
-        heads = tuple(
-            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
-            for v in context.vaults.all()
-            if sender in v.sharing.devices
-        )
-        hello = Hello(
-            version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
-            boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
-        )  # fmt: skip
-        return state(context.identity, hello)
+        self._greetings.note(sender, self._hear(Hello, sender, body))
+        return self._greetings.hello(sender)
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
         operation = self._hear(Proposal, sender, body).operation

@@ -1,0 +1,119 @@
+"""What peers say of themselves: version, clock, boot, and which epoch of each shared vault they hold.
+
+Nothing is decided by it: it is what this node knows of the others when it tells its operator how things stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import structlog
+
+from quorate.ceremony.agreement import PROTOCOL_VERSION
+from quorate.ceremony.context import Context
+from quorate.ceremony.ports import Method
+from quorate.ceremony.statements import Hello, VaultHead, hear, state
+from quorate.errors import EncodingError, QuorateError, UsageError
+from quorate.identifiers import DeviceId, VaultId
+
+log = structlog.get_logger()
+
+ROUND = 1.0  # seconds between looks at whom to greet
+AGAIN = 5.0  # seconds until a peer is greeted again; at once where it does not hold our vaults as we do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquaintance:
+    """A peer as it last spoke. ``at`` is on the monotonic clock; ``clock_offset`` is how far its wall clock is ahead of
+    ours in seconds, give or take half of ``rtt``, None until it has answered a greeting of ours."""
+
+    version: str
+    protocol: int
+    boot_counter: int
+    heads: Mapping[VaultId, VaultHead]
+    at: float
+    clock_offset: float | None
+    rtt: float | None
+
+
+class Greetings:
+    def __init__(self, context: Context, version: str) -> None:
+        self._context = context
+        self._version = version
+        self._heard: dict[DeviceId, Acquaintance] = {}
+
+    @property
+    def heard(self) -> Mapping[DeviceId, Acquaintance]:
+        return MappingProxyType(self._heard)
+
+    def hello(self, peer: DeviceId) -> bytes:
+        """Ours to a peer, with the vaults it is a member of."""
+        context = self._context
+        heads = tuple(
+            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
+            for v in context.vaults.all()
+            if peer in v.sharing.devices
+        )
+        hello = Hello(
+            version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
+            boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
+        )  # fmt: skip
+        return state(context.identity, hello)
+
+    def note(self, peer: DeviceId, hello: Hello) -> None:
+        """Keep what a peer says when it greets us. When it said it we cannot tell, so not what its clock shows."""
+        known = self._heard.get(peer)
+        self._keep(peer, hello, known.clock_offset if known else None, known.rtt if known else None)
+
+    async def greet(self, peer: DeviceId) -> None:
+        """Ask one peer. ``PeerError`` if it does not answer, ``UsageError`` for what is no hello of its own."""
+        context, clock = self._context, self._context.clock
+        started, sent_ms = clock.monotonic(), clock.now_ms()
+        answer = await context.mesh.request(peer, Method.HELLO, self.hello(peer), timeout=context.limits.ask)
+        rtt = clock.monotonic() - started
+        signer, hello = hear(Hello, answer, context.key_of)
+        if signer != peer:
+            raise UsageError(f"CE-1.1 speaker: {peer} answered with a hello of {signer}", code="WRONG_SENDER")
+        self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
+
+    async def keep_greeting(self) -> None:
+        """Until cancelled: every peer that is connected, now and then; who is gone is forgotten with its card."""
+        while True:
+            context = self._context
+            peers = context.ledger.peers()
+            self._heard = {peer: known for peer, known in self._heard.items() if peer in peers}
+            due = [peer for peer in peers if peer != context.me and self._due(peer)]
+            await asyncio.gather(*(self._try(peer) for peer in due))
+            await asyncio.sleep(ROUND)
+
+    def _due(self, peer: DeviceId) -> bool:
+        if not self._context.mesh.connected(peer):
+            return False
+        known = self._heard.get(peer)
+        if known is None or known.clock_offset is None:
+            return True
+        return self._context.clock.monotonic() - known.at >= AGAIN or self._at_odds(peer, known)
+
+    def _at_odds(self, peer: DeviceId, known: Acquaintance) -> bool:
+        return any(
+            (head := known.heads.get(vault.id)) is None
+            or (head.epoch, head.certificate) != (vault.epoch, vault.certificate_hash)
+            for vault in self._context.vaults.all()
+            if vault.active and peer in vault.sharing.devices
+        )
+
+    async def _try(self, peer: DeviceId) -> None:
+        try:
+            await self.greet(peer)
+        except (QuorateError, EncodingError) as error:
+            log.debug("no greeting", peer=peer, why=str(error))
+
+    def _keep(self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None) -> None:
+        self._heard[peer] = Acquaintance(
+            version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
+            heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),
+            at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt,
+        )  # fmt: skip
