@@ -2,6 +2,7 @@
 
     QuorateError
       UsageError          the caller is wrong; nothing was sent
+        NoSetup           no live pair set-up with a peer
       Denied              an approver or a policy said no: who, which rule, why
       Aborted             a session ended without output
         ProtocolAbort     rule, culprits, evidence (signed envelopes)
@@ -41,6 +42,12 @@ class UsageError(QuorateError):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code or self.reason
+
+
+class NoSetup(UsageError):
+    """No live pair set-up with a peer, without which the two do not sign ECDSA together."""
+
+    reason = "NO_LIVE_SETUP"
 
 
 class Denied(QuorateError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256, shake_256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from quorate.ceremony.ports import (
     EpochRow,
     EpochState,
     OperationRow,
+    SealedSetup,
     SealedShare,
+    SetupState,
     State,
     Verdict,
 )
@@ -69,6 +72,22 @@ def shares() -> tuple[SealedShare, SealedShare]:
     )
 
 
+def setup(
+    generation: int = 0,
+    *,
+    epoch: int = 0,
+    attempt: int = 1,
+    vault: VaultId = VAULT,
+    peer: str = "bob",
+    change: str = "",
+) -> SealedSetup:
+    """The one of that place; ``change`` makes another one for it."""
+    device_id = device(peer).identity.device
+    name = f"{vault} {epoch} {attempt} {device_id} {generation} {change}".encode()
+    secret = SecretBytes.of(shake_256(b"secret " + name).digest(1000))
+    return SealedSetup(id=sha256(name).digest(), peer=device_id, generation=generation, secret=secret)
+
+
 def session(number: int = 1) -> SessionId:
     return SessionId(bytes([number]) * 32)
 
@@ -80,9 +99,15 @@ def approved(ledger: SqliteLedger) -> None:
     assert ledger.move_operation(OPERATION, [State.PROPOSED], State.APPROVED)
 
 
+def keep(ledger: SqliteLedger, epoch: int = 0, attempt: int = 1, *, vault: VaultId = VAULT) -> None:
+    """A sharing with bob and carol, PENDING."""
+    setups = [setup(epoch=epoch, attempt=attempt, vault=vault, peer=peer) for peer in ("bob", "carol")]
+    ledger.store_pending(sharing(epoch, attempt, vault=vault), shares(), setups)
+
+
 def live(ledger: SqliteLedger, epoch: int = 0, attempt: int = 1) -> None:
     """Bring a sharing to life."""
-    ledger.store_pending(sharing(epoch, attempt), shares())
+    keep(ledger, epoch, attempt)
     ledger.mark_signed(VAULT, Epoch(epoch), attempt)
     ledger.activate(VAULT, Epoch(epoch), attempt, b"certificate")
 
@@ -106,13 +131,16 @@ CHANGES: tuple[Callable[[SqliteLedger], Any], ...] = (
     lambda ledger: ledger.record_vote(OPERATION, BOB, b"vote"),
     lambda ledger: ledger.move_operation(OPERATION, [State.PROPOSED], State.APPROVED),
     lambda ledger: ledger.begin_attempt(OPERATION, 1, session()),
-    lambda ledger: ledger.store_pending(sharing(0, 1), shares()),
+    lambda ledger: keep(ledger, 0, 1),
     lambda ledger: ledger.drop_pending(VAULT, Epoch(0), 1),
-    lambda ledger: ledger.store_pending(sharing(0, 2), shares()),
+    lambda ledger: keep(ledger, 0, 2),
     lambda ledger: ledger.mark_signed(VAULT, Epoch(0), 2),
     lambda ledger: ledger.activate(VAULT, Epoch(0), 2, b"certificate"),
     lambda ledger: ledger.record_acknowledgement(VAULT, Epoch(0), 2, BOB, b"acknowledgement"),
-    lambda ledger: ledger.store_pending(sharing(1, 1), shares()),
+    lambda ledger: ledger.kill_setup(setup(attempt=2).id),
+    lambda ledger: ledger.store_setup(VAULT, Epoch(0), 2, setup(1, attempt=2), SetupState.PENDING),
+    lambda ledger: ledger.enliven_setup(VAULT, Epoch(0), BOB, setup(1, attempt=2).id),
+    lambda ledger: keep(ledger, 1, 1),
     lambda ledger: ledger.mark_signed(VAULT, Epoch(1), 1),
     lambda ledger: ledger.activate(VAULT, Epoch(1), 1, b"another certificate"),
     lambda ledger: ledger.release(OPERATION, 1, DIGEST),
@@ -139,6 +167,14 @@ def facts(ledger: SqliteLedger) -> dict[str, Any]:
             ledger.share(row.vault, row.epoch, row.attempt, curve).secret.reveal()
             for row in epochs
             for curve in Curve
+        ],
+        "setups": [list(ledger.setups(row.vault, row.epoch, row.attempt)) for row in epochs],
+        "live setups": [
+            ledger.setup(each.vault, each.epoch, each.attempt, each.peer).secret.reveal()
+            for row in epochs
+            if row.state is EpochState.ACTIVE
+            for each in ledger.setups(row.vault, row.epoch, row.attempt)
+            if each.state is SetupState.LIVE
         ],
         "identity": ledger.identity.secret().reveal(),
     }

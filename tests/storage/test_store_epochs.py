@@ -13,7 +13,7 @@ from quorate.storage import SqliteLedger
 from tests.rules import breaks
 from tests.storage.devices import create, reopen
 from tests.storage.rawsql import raw_sql
-from tests.storage.story import BOB, ED, SECP, VAULT, live, shares, sharing
+from tests.storage.story import BOB, ED, SECP, VAULT, keep, live, shares, sharing
 
 ZERO = Epoch(0)
 OTHER = VaultId("w" * 24)
@@ -30,7 +30,7 @@ def states(ledger: SqliteLedger, vault: VaultId | None = VAULT) -> dict[tuple[in
 
 
 def test_a_sharing_lives_from_pending_to_retired(ledger: SqliteLedger, tmp_path: Path) -> None:
-    ledger.store_pending(sharing(), shares())
+    keep(ledger)
     assert list(ledger.epochs()) == [sharing()]
     assert ledger.active_epoch(VAULT) is None
     ledger.mark_signed(VAULT, ZERO, 1)
@@ -49,7 +49,7 @@ def test_a_sharing_lives_from_pending_to_retired(ledger: SqliteLedger, tmp_path:
 
 
 def test_shares_come_back_as_they_were_sealed(ledger: SqliteLedger) -> None:
-    ledger.store_pending(sharing(), shares())
+    keep(ledger)
     for curve, secret in ((Curve.SECP256K1, SECP), (Curve.ED25519, ED)):
         share = ledger.share(VAULT, ZERO, 1, curve)
         assert (share.curve, share.indices) == (curve, (1, 2))
@@ -57,7 +57,7 @@ def test_shares_come_back_as_they_were_sealed(ledger: SqliteLedger) -> None:
 
 
 def test_a_share_that_is_not_held_is_asked_for_in_vain(ledger: SqliteLedger) -> None:
-    ledger.store_pending(sharing(), shares()[:1])
+    ledger.store_pending(sharing(), shares()[:1], ())
     with pytest.raises(StoreError, match="no share on ed25519"):
         ledger.share(VAULT, ZERO, 1, Curve.ED25519)
     with pytest.raises(StoreError, match="epoch 1, attempt 1: no share"):
@@ -66,7 +66,7 @@ def test_a_share_that_is_not_held_is_asked_for_in_vain(ledger: SqliteLedger) -> 
 
 def test_vaults_are_kept_apart(ledger: SqliteLedger) -> None:
     live(ledger)
-    ledger.store_pending(sharing(vault=OTHER), shares())
+    keep(ledger, vault=OTHER)
     assert [row.vault for row in ledger.epochs()] == [VAULT, OTHER]
     assert [row.vault for row in ledger.epochs(OTHER)] == [OTHER]
     assert ledger.active_epoch(OTHER) is None
@@ -75,10 +75,10 @@ def test_vaults_are_kept_apart(ledger: SqliteLedger) -> None:
 @breaks("ST-4.1")
 @pytest.mark.parametrize(("epoch", "attempt"), [(1, 3), (1, 2), (0, 9), (0, 1)])
 def test_a_sharing_is_kept_only_in_rising_order(ledger: SqliteLedger, epoch: int, attempt: int) -> None:
-    ledger.store_pending(sharing(0, 1), shares())
-    ledger.store_pending(sharing(1, 3), shares())
+    keep(ledger, 0, 1)
+    keep(ledger, 1, 3)
     with pytest.raises(StaleEpoch, match="epoch 1, attempt 3 is already held"):
-        ledger.store_pending(sharing(epoch, attempt), shares())
+        keep(ledger, epoch, attempt)
     assert states(ledger) == {(0, 1): EpochState.PENDING, (1, 3): EpochState.PENDING}
 
 
@@ -86,7 +86,7 @@ def test_a_sharing_is_kept_only_in_rising_order(ledger: SqliteLedger, epoch: int
 def test_a_sharing_that_is_refused_leaves_no_share_behind(ledger: SqliteLedger) -> None:
     secp, _ = shares()
     with pytest.raises(StoreError, match="UNIQUE"):
-        ledger.store_pending(sharing(), [secp, secp])
+        ledger.store_pending(sharing(), [secp, secp], ())
     assert list(ledger.epochs()) == []
     with pytest.raises(StoreError, match="no share"):
         ledger.share(VAULT, ZERO, 1, Curve.SECP256K1)
@@ -102,7 +102,7 @@ def test_a_sharing_that_is_refused_leaves_no_share_behind(ledger: SqliteLedger) 
 )
 def test_a_sharing_that_is_not_new_is_a_bug(ledger: SqliteLedger, row: object) -> None:
     with pytest.raises(Bug, match="PENDING"):
-        ledger.store_pending(row, shares())  # type: ignore[arg-type]
+        ledger.store_pending(row, shares(), ())  # type: ignore[arg-type]
 
 
 @breaks("ST-4.2")
@@ -118,7 +118,7 @@ def test_only_a_pending_sharing_is_signed(ledger: SqliteLedger) -> None:
 @breaks("ST-4.2")
 def test_no_sharing_is_signed_behind_a_later_signed_one(ledger: SqliteLedger) -> None:
     for attempt in (1, 2, 3):
-        ledger.store_pending(sharing(0, attempt), shares())
+        keep(ledger, 0, attempt)
     ledger.mark_signed(VAULT, ZERO, 2)
     with pytest.raises(StaleEpoch, match="attempt 2 is SIGNED"):
         ledger.mark_signed(VAULT, ZERO, 1)
@@ -134,7 +134,7 @@ def test_no_sharing_is_signed_behind_a_later_signed_one(ledger: SqliteLedger) ->
 def test_only_a_signed_sharing_becomes_active(ledger: SqliteLedger) -> None:
     with pytest.raises(StoreError, match="no such sharing"):
         ledger.activate(VAULT, ZERO, 1, b"certificate")
-    ledger.store_pending(sharing(), shares())
+    keep(ledger)
     with pytest.raises(StoreError, match="is PENDING: only a SIGNED"):
         ledger.activate(VAULT, ZERO, 1, b"certificate")
     ledger.mark_signed(VAULT, ZERO, 1)
@@ -155,7 +155,7 @@ def test_activating_twice_changes_nothing_and_the_first_certificate_stands(ledge
 @breaks("ST-4.3")
 def test_the_highest_attempt_of_an_epoch_wins_and_its_siblings_stay_behind(ledger: SqliteLedger) -> None:
     for attempt in (1, 2):
-        ledger.store_pending(sharing(0, attempt), shares())
+        keep(ledger, 0, attempt)
         ledger.mark_signed(VAULT, ZERO, attempt)
     ledger.activate(VAULT, ZERO, 1, b"certificate")
     ledger.activate(VAULT, ZERO, 2, b"certificate")
@@ -168,7 +168,7 @@ def test_the_highest_attempt_of_an_epoch_wins_and_its_siblings_stay_behind(ledge
 @breaks("ST-4.3")
 def test_a_signed_sibling_does_not_come_alive_behind_the_live_one(ledger: SqliteLedger) -> None:
     for epoch, attempt in ((0, 1), (0, 2), (1, 1)):
-        ledger.store_pending(sharing(epoch, attempt), shares())
+        keep(ledger, epoch, attempt)
         ledger.mark_signed(VAULT, Epoch(epoch), attempt)
     ledger.activate(VAULT, Epoch(1), 1, b"certificate")
     for attempt in (1, 2):
@@ -188,7 +188,7 @@ def test_the_file_itself_refuses_two_live_sharings_of_one_vault(tmp_path: Path) 
 @breaks("ST-4.4")
 @pytest.mark.parametrize("move", ["mark_signed", "activate", "retire"])
 def test_a_sharing_we_signed_is_never_dropped(ledger: SqliteLedger, move: str) -> None:
-    ledger.store_pending(sharing(), shares())
+    keep(ledger)
     ledger.mark_signed(VAULT, ZERO, 1)
     if move in ("activate", "retire"):
         ledger.activate(VAULT, ZERO, 1, b"certificate")
@@ -202,8 +202,8 @@ def test_a_sharing_we_signed_is_never_dropped(ledger: SqliteLedger, move: str) -
 
 @breaks("ST-4.4")
 def test_a_dropped_sharing_takes_its_shares_and_no_others_along(ledger: SqliteLedger) -> None:
-    ledger.store_pending(sharing(0, 1), shares())
-    ledger.store_pending(sharing(0, 2), shares())
+    keep(ledger, 0, 1)
+    keep(ledger, 0, 2)
     assert ledger.drop_pending(VAULT, ZERO, 1)
     assert not ledger.drop_pending(VAULT, ZERO, 1)
     assert states(ledger) == {(0, 2): EpochState.PENDING}

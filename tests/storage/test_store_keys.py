@@ -13,7 +13,7 @@ from quorate.storage import Argon2, KeyFile, KeySource, PassphraseFile, SqliteLe
 from tests.rules import breaks
 from tests.storage.devices import create, device, key_file, make_certificate, reopen
 from tests.storage.rawsql import raw_sql
-from tests.storage.story import ED, SECP, VAULT, live, shares, sharing
+from tests.storage.story import ED, SECP, VAULT, keep, live, setup
 
 CHEAP = Argon2(memory_kib=64, passes=1)
 
@@ -234,7 +234,7 @@ def test_the_files_hold_no_secret_in_the_clear(tmp_path: Path) -> None:
         secrets = [
             SECP[:32], SECP[32:], ED[:32], ED[32:], ledger.identity.secret().reveal()[:32],
             ledger.identity.secret().reveal()[32:], device("alice").tls_key[60:120], secret.encode(),
-            (tmp_path / "key").read_bytes(), ledger._sealer._node_key.reveal(),
+            setup().secret.reveal()[:64], (tmp_path / "key").read_bytes(), ledger._sealer._node_key.reveal(),
         ]  # fmt: skip
     raw += (tmp_path / "store.db").read_bytes()
     assert b"alice.example:7100" in raw
@@ -253,7 +253,7 @@ def forms(secret: bytes) -> list[bytes]:
 @breaks("ST-4.4")
 def test_a_dropped_share_is_gone_from_the_files(tmp_path: Path) -> None:
     with create(tmp_path) as ledger:
-        ledger.store_pending(sharing(), shares())
+        keep(ledger)
         (sealed,) = ledger._database.read(
             lambda connection: connection.execute(
                 "SELECT sealed FROM shares WHERE curve = 'ed25519'"
@@ -345,10 +345,10 @@ HERE = "epoch = 0 AND attempt = 1 AND curve = 'ed25519' AND vault = '" + VAULT +
 )
 def test_a_share_opens_nowhere_but_in_its_own_place(tmp_path: Path, tampering: str) -> None:
     with create(tmp_path) as ledger:
-        ledger.store_pending(sharing(0, 1), shares())
-        ledger.store_pending(sharing(0, 2), shares())
-        ledger.store_pending(sharing(1, 1), shares())
-        ledger.store_pending(sharing(0, 1, vault=type(VAULT)("w" * 24)), shares())
+        keep(ledger, 0, 1)
+        keep(ledger, 0, 2)
+        keep(ledger, 1, 1)
+        keep(ledger, vault=type(VAULT)("w" * 24))
     raw_sql(tmp_path / "store.db", tampering)
     named = f"shares: vault {VAULT}, epoch 0, attempt 1, curve ed25519"
     with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match=named):

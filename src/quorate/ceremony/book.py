@@ -32,7 +32,7 @@ class LedgerBook:
             SealedShare(curve=share.curve, indices=tuple(share.indices), secret=share.secret.secret())
             for share in shares
         ]
-        self._ledger.store_pending(row, sealed)
+        self._ledger.store_pending(row, sealed, ())
 
     def signed(self, record: EpochRecord) -> None:
         self._ledger.mark_signed(VaultId(record.vault), Epoch(record.epoch), record.attempt)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Literal, Protocol
 
+from quorate.errors import Bug
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
 
@@ -229,6 +230,39 @@ class SealedShare:
     secret: SecretBytes
 
 
+class SetupState(StrEnum):
+    PENDING = "PENDING"  # ours is durable; whether the peer's is, we have not heard
+    LIVE = "LIVE"
+    DEAD = "DEAD"  # for ever; its secret is gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupRow:
+    """One pair set-up of a sharing, without its secret. ``generation`` counts those of one peer from 0."""
+
+    vault: VaultId
+    epoch: Epoch
+    attempt: int
+    peer: DeviceId
+    generation: int
+    id: bytes
+    state: SetupState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSetup:
+    """Our half of a pair set-up on its way to the ledger, which seals it, or back: ``PairSetup.seal()``."""
+
+    id: bytes
+    peer: DeviceId
+    generation: int
+    secret: SecretBytes
+
+    def __post_init__(self) -> None:
+        if len(self.id) != 32 or self.generation < 0:
+            raise Bug(f"set-up with {self.peer}: an id has 32 bytes, generations count from 0")
+
+
 class Ledger(Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
@@ -264,11 +298,18 @@ class Ledger(Protocol):
         ...
 
     def begin_attempt(
-        self, operation: OperationId, attempt: int, session: SessionId, *, released: bool = False
+        self,
+        operation: OperationId,
+        attempt: int,
+        session: SessionId,
+        *,
+        released: bool = False,
+        setups: Sequence[bytes] = (),
     ) -> bool:
         """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
         before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING; ``released``: and
-        RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails."""
+        RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails.
+        ``NoSetup``, and nothing changed, unless each of ``setups``, ids, is LIVE in an ACTIVE sharing."""
         ...
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
@@ -288,8 +329,11 @@ class Ledger(Protocol):
     def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]: ...
 
     # epochs and shares
-    def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
-        """Seal the shares and keep them with the record, state PENDING."""
+    def store_pending(
+        self, row: EpochRow, shares: Sequence[SealedShare], setups: Sequence[SealedSetup]
+    ) -> None:
+        """Seal the shares and set-ups and keep them with the record, state PENDING. The set-ups are of generation 0,
+        and LIVE as soon as the sharing is ACTIVE."""
         ...
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
@@ -314,6 +358,36 @@ class Ledger(Protocol):
 
     def share(self, vault: VaultId, epoch: Epoch, attempt: int, curve: Curve) -> SealedShare:
         """Unseal a share; ``Corrupt`` naming the row if it does not open under its own place."""
+        ...
+
+    # pair set-ups
+    def setups(self, vault: VaultId, epoch: Epoch, attempt: int) -> Sequence[SetupRow]:
+        """Every generation, in rising order of (peer, generation)."""
+        ...
+
+    def setup(self, vault: VaultId, epoch: Epoch, attempt: int, peer: DeviceId) -> SealedSetup:
+        """Unseal the LIVE one with a peer; ``NoSetup`` if there is none, or the sharing is not ACTIVE; ``Corrupt``
+        naming the row if it does not open under its own place."""
+        ...
+
+    def store_setup(
+        self,
+        vault: VaultId,
+        epoch: Epoch,
+        attempt: int,
+        setup: SealedSetup,
+        state: Literal[SetupState.PENDING, SetupState.LIVE],
+    ) -> None:
+        """Keep the next generation, in place of one that is PENDING; a LIVE one becomes DEAD. ``StaleEpoch`` unless
+        the sharing is ACTIVE, ``StoreError`` unless the generation is above every LIVE or DEAD one with that peer."""
+        ...
+
+    def enliven_setup(self, vault: VaultId, epoch: Epoch, peer: DeviceId, setup: bytes) -> bool:
+        """PENDING → LIVE, by id; False, and nothing changed, unless it is PENDING in the ACTIVE sharing."""
+        ...
+
+    def kill_setup(self, setup: bytes) -> None:
+        """Any state → DEAD, by id, and its secret erased from the file and its log. One we do not hold is dead."""
         ...
 
     # peers

@@ -5,50 +5,41 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
-from quorate.ceremony.ports import EpochRow, EpochState, SealedShare
+from quorate.ceremony.ports import EpochRow, EpochState, SealedSetup, SealedShare, SetupState
 from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
-from quorate.storage.database import Database
-from quorate.storage.sealed import Place, Sealer
+from quorate.storage.sealed import Place
+from quorate.storage.setups import SetupShelf, keep_setups
+from quorate.storage.sharing import HERE, SharingKey
 
 _COLUMNS = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
 _SELECT = f"SELECT {_COLUMNS} FROM epochs"  # noqa: S608 - the columns are ours
 _EPOCHS = "epochs"
-_HERE = "WHERE vault = ? AND epoch = ? AND attempt = ?"
 
 
-class _Key(NamedTuple):
-    vault: VaultId
-    epoch: Epoch
-    attempt: int
-
-    def __str__(self) -> str:
-        return f"vault {self.vault}, epoch {self.epoch}, attempt {self.attempt}"
-
-
-class EpochShelf:
+class EpochShelf(SetupShelf):
     """The part of the ledger that keeps the sharings of each vault, and decides which one lives."""
 
-    _database: Database
-    _sealer: Sealer
-    _device: DeviceId
-
-    def store_pending(self, row: EpochRow, shares: Sequence[SealedShare]) -> None:
+    def store_pending(
+        self, row: EpochRow, shares: Sequence[SealedShare], setups: Sequence[SealedSetup]
+    ) -> None:
         """Seal and keep. ``StaleEpoch`` unless (epoch, attempt) is above every sharing of the vault held so far:
         attempts are taken part in in strictly rising order."""
-        key = _Key(row.vault, row.epoch, row.attempt)
+        key = SharingKey(row.vault, row.epoch, row.attempt)
         if row.state is not EpochState.PENDING or row.certificate or row.acknowledgements:
             raise Bug(f"{key}: a new sharing is PENDING, without certificate or acknowledgement")
+        if any(setup.generation for setup in setups):
+            raise Bug(f"{key}: the set-ups of a new sharing are of generation 0")
         sealed = []
         for share in shares:
             place = self._place(key, share.curve, share.indices, row.record_hash)
             sealed.append(
                 (*key, share.curve.value, json.dumps(share.indices), self._sealer.seal(place, share.secret))
             )
+        paired = [self._sealed_setup(key, row.record_hash, setup, SetupState.LIVE) for setup in setups]
 
         def change(connection: sqlite3.Connection) -> None:
             highest = connection.execute(
@@ -64,13 +55,14 @@ class EpochShelf:
                 (*key, row.record_hash, row.record, row.state.value, row.operation, b""),
             )
             connection.executemany("INSERT INTO shares VALUES (?, ?, ?, ?, ?, ?)", sealed)
+            keep_setups(connection, paired)
 
         self._database.write("store_pending", change, about=_EPOCHS)
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
         """PENDING → SIGNED. ``StaleEpoch`` when a later sharing of the vault has been signed, ``StoreError`` when this
         one is not PENDING."""
-        key = _Key(vault, epoch, attempt)
+        key = SharingKey(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> None:
             row = _existing(connection, key)
@@ -86,7 +78,7 @@ class EpochShelf:
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
         """SIGNED → ACTIVE; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
         when a later sharing lives or lived, ``StoreError`` when this one was never signed by us."""
-        key = _Key(vault, epoch, attempt)
+        key = SharingKey(vault, epoch, attempt)
         if not certificate:
             raise Bug(f"{key}: activated without a certificate")
 
@@ -103,18 +95,18 @@ class EpochShelf:
                 "UPDATE epochs SET state = 'RETIRED' WHERE vault = ? AND state = 'ACTIVE'", (vault,)
             )
             connection.execute(
-                f"UPDATE epochs SET state = 'ACTIVE', certificate = ? {_HERE}",  # noqa: S608
+                f"UPDATE epochs SET state = 'ACTIVE', certificate = ? {HERE}",  # noqa: S608
                 (certificate, *key),
             )
 
         self._database.write("activate", change, about=_EPOCHS)
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
-        """ST-4.4 drop: a PENDING sharing and its shares, out of the file and its log."""
-        key = _Key(vault, epoch, attempt)
+        """ST-4.4 drop: a PENDING sharing, its shares and set-ups, out of the file and its log."""
+        key = SharingKey(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> bool:
-            query = f"DELETE FROM epochs {_HERE} AND state = 'PENDING'"  # noqa: S608 - the shares go with it
+            query = f"DELETE FROM epochs {HERE} AND state = 'PENDING'"  # noqa: S608 - the rest goes with it
             return connection.execute(query, key).rowcount == 1
 
         dropped = self._database.write("drop_pending", change, about=_EPOCHS)
@@ -126,7 +118,7 @@ class EpochShelf:
         self, vault: VaultId, epoch: Epoch, attempt: int, device: DeviceId, ack: bytes
     ) -> None:
         """ST-4.5 acknowledged: the first one of each device stands, for a sharing we hold."""
-        key = _Key(vault, epoch, attempt)
+        key = SharingKey(vault, epoch, attempt)
 
         def change(connection: sqlite3.Connection) -> None:
             _existing(connection, key)
@@ -154,11 +146,11 @@ class EpochShelf:
         return self._database.glance(_EPOCHS, f"live of {vault}", query)
 
     def share(self, vault: VaultId, epoch: Epoch, attempt: int, curve: Curve) -> SealedShare:
-        key = _Key(vault, epoch, attempt)
+        key = SharingKey(vault, epoch, attempt)
 
         def query(connection: sqlite3.Connection) -> tuple[bytes, str, bytes] | None:
             row: tuple[bytes, str, bytes] | None = connection.execute(
-                f"SELECT record_hash, indices, sealed FROM epochs NATURAL JOIN shares {_HERE} AND curve = ?",  # noqa: S608
+                f"SELECT record_hash, indices, sealed FROM epochs NATURAL JOIN shares {HERE} AND curve = ?",  # noqa: S608
                 (*key, curve.value),
             ).fetchone()
             return row
@@ -175,7 +167,7 @@ class EpochShelf:
             raise Corrupt(f"shares: {key}, curve {curve}: the row does not read") from None
         return SealedShare(curve=curve, indices=indices, secret=self._sealer.open(place, blob))
 
-    def _place(self, key: _Key, curve: Curve, indices: Sequence[int], record_hash: bytes) -> Place:
+    def _place(self, key: SharingKey, curve: Curve, indices: Sequence[int], record_hash: bytes) -> Place:
         return Place(
             device=self._device,
             kind="share",
@@ -188,18 +180,18 @@ class EpochShelf:
         )
 
 
-def _existing(connection: sqlite3.Connection, key: _Key) -> EpochRow:
-    row = connection.execute(f"{_SELECT} {_HERE}", key).fetchone()
+def _existing(connection: sqlite3.Connection, key: SharingKey) -> EpochRow:
+    row = connection.execute(f"{_SELECT} {HERE}", key).fetchone()
     if row is None:
         raise StoreError(f"{key}: no such sharing is held")
     return _epoch(connection, row)
 
 
-def _set_state(connection: sqlite3.Connection, key: _Key, state: EpochState) -> None:
-    connection.execute(f"UPDATE epochs SET state = ? {_HERE}", (state.value, *key))  # noqa: S608
+def _set_state(connection: sqlite3.Connection, key: SharingKey, state: EpochState) -> None:
+    connection.execute(f"UPDATE epochs SET state = ? {HERE}", (state.value, *key))  # noqa: S608
 
 
-def _refuse_behind(connection: sqlite3.Connection, key: _Key, rule: str, *states: EpochState) -> None:
+def _refuse_behind(connection: sqlite3.Connection, key: SharingKey, rule: str, *states: EpochState) -> None:
     """Raise ``StaleEpoch`` if a later sharing of the vault is in one of ``states``."""
     later = connection.execute(
         "SELECT epoch, attempt, state FROM epochs WHERE vault = ? AND (epoch, attempt) > (?, ?)"
@@ -214,7 +206,7 @@ def _refuse_behind(connection: sqlite3.Connection, key: _Key, rule: str, *states
 def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:
     vault, epoch, attempt, record_hash, record, state, operation, certificate = row
     acknowledgements = connection.execute(
-        f"SELECT device, acknowledgement FROM acknowledgements {_HERE} ORDER BY device",  # noqa: S608
+        f"SELECT device, acknowledgement FROM acknowledgements {HERE} ORDER BY device",  # noqa: S608
         (vault, epoch, attempt),
     ).fetchall()
     try:

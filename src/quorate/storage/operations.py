@@ -13,6 +13,7 @@ from quorate.ceremony.ports import OperationRow, State, Unfinished, Verdict
 from quorate.errors import Corrupt
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
+from quorate.storage.setups import require_live
 from quorate.storage.votes import last_decision
 
 SMALL = 16 << 10  # bytes
@@ -112,7 +113,13 @@ class OperationJournal:
         return self._database.write("move_operation", change, about=operation)
 
     def begin_attempt(
-        self, operation: OperationId, attempt: int, session: SessionId, *, released: bool = False
+        self,
+        operation: OperationId,
+        attempt: int,
+        session: SessionId,
+        *,
+        released: bool = False,
+        setups: Sequence[bytes] = (),
     ) -> bool:
         """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
         if len(session) != 32:
@@ -127,6 +134,7 @@ class OperationJournal:
             ).fetchone()
             if used is not None:
                 return False
+            require_live(connection, setups)
             now = self._now_ms()
             connection.execute(
                 "INSERT INTO consumed_sessions (session, operation, attempt, at_ms) VALUES (?, ?, ?, ?)",

@@ -30,26 +30,35 @@ NodeSecret: TypeAlias = Literal["check", "identity", "tls-key"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a sealed value lives. Every field is authenticated with it; a share has them all."""
+    """Where a sealed value lives. Every field is authenticated with it."""
 
     device: DeviceId
-    kind: NodeSecret | Literal["share"]
+    kind: NodeSecret | Literal["share", "setup"]
     vault: str = ""
     epoch: int = 0
     attempt: int = 0
     curve: str = ""
     indices: tuple[int, ...] = ()
     record_hash: bytes = b""
+    peer: str = ""
+    generation: int = 0
+    setup: bytes = b""
 
     def binding(self, layer: Literal["key", "value"]) -> bytes:
         node = (Domain.STORE_SEAL.value, SCHEMA, layer, self.device, self.kind)
         row = (self.vault, self.epoch, self.attempt, self.curve, self.indices, self.record_hash)
-        return encode((*node, *row))
+        pair = (self.peer, self.generation, self.setup) if self.kind == "setup" else ()
+        return encode((*node, *row, *pair))
 
     def __str__(self) -> str:
-        if self.kind != "share":
-            return f"node: {self.kind}"
-        return f"shares: vault {self.vault}, epoch {self.epoch}, attempt {self.attempt}, curve {self.curve}"
+        sharing = f"vault {self.vault}, epoch {self.epoch}, attempt {self.attempt}"
+        match self.kind:
+            case "share":
+                return f"shares: {sharing}, curve {self.curve}"
+            case "setup":
+                return f"setups: {sharing}, peer {self.peer}, generation {self.generation}"
+            case _:
+                return f"node: {self.kind}"
 
 
 class Sealer:
