@@ -14,6 +14,7 @@ import pytest
 
 from quorate.cli.main import run
 from quorate.identifiers import Curve
+from quorate.operations.kinds import Kind
 from tests.cluster.conftest import WEIGHTS, Signers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
@@ -221,3 +222,13 @@ async def test_peer_list_shows_who_is_connected(signers: Signers, quorate: Comma
     lines = (await quorate("peer", "list", "--home", signers["alice"].home, "--json")).lines
     links = {line["name"]: line["connected"] for line in lines}
     assert (links["alice"], links["bob"], links["carol"]) == (None, True, True)
+
+
+async def test_a_running_node_tries_its_approver_by_itself(signers: Signers, quorate: Command) -> None:
+    said = await quorate("approver", "test", "--home", signers["alice"].home, "--json")
+    assert said.code == 0
+    assert {(line["check"], line["level"], line["code"]) for line in said.lines} == {
+        (f"approver {kind}", "warning", "AP-1.2") for kind in Kind
+    }
+    told = await quorate("approver", "test", "--home", signers["bob"].home)
+    assert "approved without asking anybody" in told.out

@@ -22,6 +22,7 @@ from quorate.ceremony.ports import (
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.findings import Finding, Level
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.tls import create_identity
 from quorate.storage.clients import EVERY, Client
@@ -53,6 +54,10 @@ COLD = VaultView(
     public_keys={},
     chain_codes={},
     xpubs={},
+)
+FINDINGS = (
+    Finding(check="approver sign", level=Level.OK, said="answers"),
+    Finding(check="approver create-vault", level=Level.PROBLEM, said="lies", code="AP-3.6", remedy="a key"),
 )
 
 
@@ -195,6 +200,11 @@ class FakeBook:
             raise UsageError(f"no client {client} is live")
 
 
+class FakeExaminer:
+    async def approver(self) -> Sequence[Finding]:
+        return FINDINGS
+
+
 class Served:
     """A node server on loopback and on a socket in ``home``, and clients for it."""
 
@@ -214,6 +224,7 @@ class Served:
             socket=self.home / "quorate.sock",
             authenticate=self.book.authenticate,
             registry=self.book,
+            examiner=FakeExaminer(),
         )
         self.port = await self.server.start()
 

@@ -286,3 +286,13 @@ def test_an_error_is_one_json_object_where_json_was_asked_for(
     said = capsys.readouterr()
     assert said.out == ""
     assert json.loads(said.err)["error"] == "UNREACHABLE"
+
+
+def test_a_node_without_an_approver_is_told_to_configure_one(
+    tmp_path: Path, quorate: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    init(quorate, tmp_path, "alice")
+    assert run(["approver", "test", "--home", str(tmp_path), "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(line["level"], line["code"]) for line in lines} == {("problem", "AP-1.1")}
+    assert all("[approver]" in line["remedy"] for line in lines)

@@ -37,6 +37,19 @@ async def connect(call: Call) -> AsyncIterator[NodeClient]:
         yield client
 
 
+async def runs(call: Call) -> bool:
+    """Whether the node of this home runs. One asked with credentials is taken to: if it does not answer, that is the
+    failure."""
+    try:
+        async with connect(call) as node:
+            await node.status()
+    except RemoteError as error:
+        if call.credentials is not None or error.code != UNREACHABLE:
+            raise
+        return False
+    return True
+
+
 class Registrar(Protocol):
     """``node.registry.Registry``, wherever the node is and whether it runs or not."""
 
@@ -58,14 +71,10 @@ class Registrar(Protocol):
 @asynccontextmanager
 async def registry(call: Call) -> AsyncIterator[Registrar]:
     """The registry of the node that is asked, or, if the one in ``--home`` does not run, of its store."""
-    try:
+    if await runs(call):
         async with connect(call) as node:
-            await node.status()
             yield RunningNode(node)
-            return
-    except RemoteError as error:
-        if call.credentials is not None or error.code != UNREACHABLE:
-            raise
+        return
     from quorate.node import founding  # only here: most commands ask a node and need none of it
 
     with founding.at_rest(call.home) as book:

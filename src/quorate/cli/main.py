@@ -27,6 +27,7 @@ ALONE = {
     "verify": "sign",
 }
 NOUNS = {
+    "approver": "Who says yes before this node joins anything.",
     "peer": "The other signers this node knows.",
     "client": "Programs and people that may ask this node.",
     "vault": "Keys that several signers hold together.",

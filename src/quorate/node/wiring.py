@@ -13,6 +13,7 @@ from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.session import Patience
 from quorate.node import config
+from quorate.node.doctor.examiner import NodeExaminer
 from quorate.node.entropy import SystemClock, SystemEntropy
 from quorate.node.registry import Registry
 from quorate.rpc.client import SOCKET_NAME
@@ -99,6 +100,7 @@ def build(
             socket=home / SOCKET_NAME,
             authenticate=ledger.authenticate,
             registry=Registry(ledger, settings, changed=mesh.update),
+            examiner=NodeExaminer(settings=settings, ledger=ledger, clock=clock, entropy=entropy),
         ),
         pool=pool,
         peer_address=peer_address,

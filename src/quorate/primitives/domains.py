@@ -13,6 +13,7 @@ class Domain(StrEnum):
     STATEMENT = "quorate/v1/statement"
     OPERATION_ID = "quorate/v1/operation-id"
     OPERATION = "quorate/v1/operation"
+    SAMPLE = "quorate/v1/sample"
     VAULT_ID = "quorate/v1/vault-id"
     SIGNER_ID = "quorate/v1/signer-id"
     # sessions and the wire

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from quorate.ceremony.ports import NodeApi
 from quorate.rpc._pb import admin_pb2
-from quorate.rpc.convert import client_to_pb, status_to_pb
+from quorate.rpc.convert import client_to_pb, finding_to_pb, status_to_pb
+from quorate.rpc.findings import Examiner
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import to_the_end
 from quorate.storage.clients import EVERY, Client
@@ -19,9 +20,12 @@ T = TypeVar("T")
 class AdminServant:
     """``forget`` is called after every change of the clients, before it is answered."""
 
-    def __init__(self, api: NodeApi, registry: Registry, forget: Callable[[], None]) -> None:
+    def __init__(
+        self, api: NodeApi, registry: Registry, examiner: Examiner, forget: Callable[[], None]
+    ) -> None:
         self._api = api
         self._registry = registry
+        self._examiner = examiner
         self._forget = forget
 
     async def get_status(self, _: Client, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
@@ -34,6 +38,12 @@ class AdminServant:
     async def add_peer(self, _: Client, request: admin_pb2.AddPeerRequest) -> admin_pb2.AddPeerResponse:
         peer = await to_the_end(asyncio.to_thread(self._registry.add_peer, request.card))
         return admin_pb2.AddPeerResponse(card=peer.card)
+
+    async def try_approver(
+        self, _: Client, __: admin_pb2.TryApproverRequest
+    ) -> admin_pb2.TryApproverResponse:
+        findings = await self._examiner.approver()
+        return admin_pb2.TryApproverResponse(findings=[finding_to_pb(each) for each in findings])
 
     async def list_clients(
         self, _: Client, __: admin_pb2.ListClientsRequest

@@ -30,12 +30,14 @@ from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
 from quorate.rpc.convert import (
     client_from_pb,
+    finding_from_pb,
     operation_from_pb,
     signature_from_pb,
     status_from_pb,
     vault_from_pb,
 )
 from quorate.rpc.failures import RemoteError
+from quorate.rpc.findings import Finding
 from quorate.rpc.tls import server_name_of
 from quorate.storage import Client
 
@@ -44,6 +46,7 @@ CLIENT_KEY = "quorate-client"
 SECRET_KEY = "quorate-secret"  # noqa: S105 - the name of the metadata, not a secret
 MAX_WAIT = 60.0  # seconds, of one call
 CALL_TIMEOUT = 30.0  # seconds
+EXAMINATION_TIMEOUT = 90.0  # seconds
 GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
 
 A = TypeVar("A")
@@ -232,6 +235,12 @@ class NodeClient:
         """Have the node trust a device card, whose fingerprint somebody has compared."""
         answer = await self._call(self._admin.AddPeer, admin_pb2.AddPeerRequest(card=card))
         return read_card(answer.card)
+
+    async def try_approver(self) -> tuple[Finding, ...]:
+        """What the node's approver says to a sample of every kind of request."""
+        request = admin_pb2.TryApproverRequest()
+        answer = await self._call(self._admin.TryApprover, request, allow=EXAMINATION_TIMEOUT)
+        return tuple(finding_from_pb(each) for each in answer.findings)
 
     async def clients(self) -> tuple[Client, ...]:
         answer = await self._call(self._admin.ListClients, admin_pb2.ListClientsRequest())

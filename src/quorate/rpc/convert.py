@@ -16,6 +16,7 @@ from quorate.ceremony.ports import (
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc._pb import admin_pb2, types_pb2
+from quorate.rpc.findings import Finding, Level
 from quorate.storage.clients import EVERY, Client
 
 K = TypeVar("K")
@@ -41,6 +42,7 @@ VERDICTS = {
     "reject": types_pb2.VERDICT_REJECT,
     "abstain": types_pb2.VERDICT_ABSTAIN,
 }
+LEVELS = {level: admin_pb2.FindingLevel.Value(f"FINDING_LEVEL_{level.name}") for level in Level}
 
 
 def _named(table: Mapping[K, int], value: int) -> K:
@@ -219,4 +221,24 @@ def client_from_pb(message: admin_pb2.Client) -> Client:
         vaults=tuple(message.vaults) or (EVERY,),
         created_ms=message.created_ms,
         revoked_ms=message.revoked_ms if message.HasField("revoked_ms") else None,
+    )
+
+
+def finding_to_pb(finding: Finding) -> admin_pb2.Finding:
+    return admin_pb2.Finding(
+        check=finding.check,
+        level=LEVELS[finding.level],
+        code=finding.code,
+        said=finding.said,
+        remedy=finding.remedy,
+    )
+
+
+def finding_from_pb(message: admin_pb2.Finding) -> Finding:
+    return Finding(
+        check=message.check,
+        level=_named(LEVELS, message.level),
+        code=message.code,
+        said=message.said,
+        remedy=message.remedy,
     )

@@ -20,6 +20,7 @@ from quorate.rpc import options
 from quorate.rpc._pb import admin_pb2, node_pb2
 from quorate.rpc.admin import AdminServant
 from quorate.rpc.auth import Authenticate, Gate, LocalGate, SecretGate
+from quorate.rpc.findings import Examiner
 from quorate.rpc.node_services import OperationServant, SigningServant, VaultServant
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import handlers
@@ -46,6 +47,7 @@ class NodeServer:
         socket: Path,
         authenticate: Authenticate,
         registry: Registry,
+        examiner: Examiner,
     ) -> None:
         self._tls = tls
         self._address = address
@@ -55,7 +57,7 @@ class NodeServer:
             "VaultService": VaultServant(api),
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
-            "AdminService": AdminServant(api, registry, self._gate.forget),
+            "AdminService": AdminServant(api, registry, examiner, self._gate.forget),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._servers: list[grpc.aio.Server] = []

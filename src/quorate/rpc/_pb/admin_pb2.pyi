@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from quorate.rpc._pb import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +19,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FindingLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FindingLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINDING_LEVEL_UNSPECIFIED: _FindingLevel.ValueType  # 0
+    FINDING_LEVEL_OK: _FindingLevel.ValueType  # 1
+    FINDING_LEVEL_WARNING: _FindingLevel.ValueType  # 2
+    """works, and should be looked at"""
+    FINDING_LEVEL_PROBLEM: _FindingLevel.ValueType  # 3
+    """does not work, or soon will not"""
+
+class FindingLevel(_FindingLevel, metaclass=_FindingLevelEnumTypeWrapper): ...
+
+FINDING_LEVEL_UNSPECIFIED: FindingLevel.ValueType  # 0
+FINDING_LEVEL_OK: FindingLevel.ValueType  # 1
+FINDING_LEVEL_WARNING: FindingLevel.ValueType  # 2
+"""works, and should be looked at"""
+FINDING_LEVEL_PROBLEM: FindingLevel.ValueType  # 3
+"""does not work, or soon will not"""
+Global___FindingLevel: _TypeAlias = FindingLevel  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
@@ -104,6 +128,78 @@ class NodeStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    check: _builtins.str
+    """what was looked at, such as "approver sign" """
+    level: Global___FindingLevel.ValueType
+    code: _builtins.str
+    """stable: OK, a reason code, or the rule that failed"""
+    said: _builtins.str
+    """for people"""
+    remedy: _builtins.str
+    """what to do; empty where there is nothing to do"""
+    def __init__(
+        self,
+        *,
+        check: _builtins.str = ...,
+        level: Global___FindingLevel.ValueType = ...,
+        code: _builtins.str = ...,
+        said: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "code", b"code", "level", b"level", "remedy", b"remedy", "said", b"said"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class TryApproverRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryApproverRequest: _TypeAlias = TryApproverRequest  # noqa: Y015
+
+@_typing.final
+class TryApproverResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """one for each kind of request"""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryApproverResponse: _TypeAlias = TryApproverResponse  # noqa: Y015
 
 @_typing.final
 class ListPeersRequest(_message.Message):

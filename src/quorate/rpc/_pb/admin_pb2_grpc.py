@@ -49,6 +49,11 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
                 _registered_method=True)
+        self.TryApprover = channel.unary_unary(
+                '/quorate.v1.AdminService/TryApprover',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
+                _registered_method=True)
         self.ListClients = channel.unary_unary(
                 '/quorate.v1.AdminService/ListClients',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ListClientsRequest.SerializeToString,
@@ -84,6 +89,13 @@ class AdminServiceServicer:
 
     def AddPeer(self, request, context):
         """Trust a device card, whose fingerprint somebody has compared, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TryApprover(self, request, context):
+        """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +139,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.AddPeer,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.SerializeToString,
+            ),
+            'TryApprover': grpc.unary_unary_rpc_method_handler(
+                    servicer.TryApprover,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.SerializeToString,
             ),
             'ListClients': grpc.unary_unary_rpc_method_handler(
                     servicer.ListClients,
@@ -225,6 +242,33 @@ class AdminService:
             '/quorate.v1.AdminService/AddPeer',
             quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TryApprover(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/TryApprover',
+            quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
             options,
             channel_credentials,
             insecure,

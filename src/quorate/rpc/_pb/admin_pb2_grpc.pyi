@@ -36,6 +36,8 @@ class AdminServiceStub:
     """The device cards this node trusts, its own first."""
     AddPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    TryApprover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]
+    """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
     ListClients: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]
     """Who may call this node, the revoked too."""
     AddClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]
@@ -51,6 +53,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """The device cards this node trusts, its own first."""
     AddPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]  # type: ignore[assignment]
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    TryApprover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]  # type: ignore[assignment]
+    """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
     ListClients: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]  # type: ignore[assignment]
     """Who may call this node, the revoked too."""
     AddClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]  # type: ignore[assignment]
@@ -81,6 +85,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.AddPeerResponse, _abc.Awaitable[_admin_pb2.AddPeerResponse]]:
         """Trust a device card, whose fingerprint somebody has compared, from now on."""
+
+    @_abc_1.abstractmethod
+    def TryApprover(
+        self,
+        request: _admin_pb2.TryApproverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.TryApproverResponse, _abc.Awaitable[_admin_pb2.TryApproverResponse]]:
+        """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
 
     @_abc_1.abstractmethod
     def ListClients(

@@ -1,0 +1,55 @@
+"""Samples of requests: like real ones to an approver, and no operation's to the node."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from quorate.operations.kinds import Kind
+from quorate.operations.request_json import Json, create_vault_json, sign_json
+from quorate.operations.sample import MARK, Sample, sample
+from tests.approval.facts import batch_sign, create_vault, sign, signer, vault
+
+SIGNER = signer(weight=1)
+
+
+def made(kind: Kind, salt: bytes = b"salt") -> Sample:
+    return sample(kind, SIGNER, bytes(32), now_ms=1_762_528_252_984, salt=salt)
+
+
+def real(kind: Kind) -> Json:
+    return {
+        Kind.CREATE_VAULT: lambda: create_vault_json(create_vault(), [signer()]),
+        Kind.SIGN: lambda: sign_json(sign(), vault()),
+        Kind.BATCH_SIGN: lambda: sign_json(batch_sign(), vault()),
+    }[kind]()
+
+
+def shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_sample_has_the_shape_of_a_real_request_of_its_kind(kind: Kind) -> None:
+    assert shape(made(kind).body) == shape(real(kind))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_sample_is_recognised_by_its_id_which_has_the_form_of_an_operation_s(kind: Kind) -> None:
+    one = made(kind)
+    assert one.body["id"] == one.id
+    assert re.fullmatch(r"[a-z2-7]{24}", one.id)
+    assert one.id.startswith(MARK)
+    assert "Nothing is signed or made" in json.dumps(one.body)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_sample_is_another_one(kind: Kind) -> None:
+    one, other = made(kind), made(kind, b"other")
+    assert (one.id, one.digest) != (other.id, other.digest)
+    assert one.id != other.id
+    assert one.digest != other.digest
