@@ -49,7 +49,7 @@ class Drbg:
         return b"".join(blocks)[:size]
 
     def _block(self, purpose: str, request: int | str, number: int) -> bytes:
-        data = encode((Domain.DRBG.value, purpose, request, number))
+        data = encode((Domain.DRBG, purpose, request, number))
         return hashlib.blake2b(data, key=self._seed.reveal()).digest()
 
     def __repr__(self) -> str:

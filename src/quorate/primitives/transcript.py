@@ -7,33 +7,46 @@ count. BLAKE2b also binds the output length. No field has a default, so a contex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import TypeAlias
 
 from quorate.primitives.domains import Domain
 
 Field: TypeAlias = "bytes | str | int | Sequence[Field]"
 
+_head = Struct(">cQ").pack
+
 
 def encode(field: Field) -> bytes:
     """The unambiguous encoding of one field: a type letter, eight bytes of length or count, the content."""
-    match field:
-        case bytes():
-            return b"b" + len(field).to_bytes(8, "big") + field
-        case str():
-            text = field.encode()
-            return b"s" + len(text).to_bytes(8, "big") + text
-        case bool():
-            raise TypeError("hash a bool as 0 or 1")
-        case int():
-            if field < 0:
-                raise ValueError("negative numbers are not hashed")
-            digits = field.to_bytes((field.bit_length() + 7) // 8, "big")
-            return b"i" + len(digits).to_bytes(8, "big") + digits
-        case _:
-            return b"l" + len(field).to_bytes(8, "big") + b"".join(map(encode, field))
+    out: list[bytes] = []
+    _write((field,), out.append)
+    return b"".join(out)
 
 
 def digest(domain: Domain, *fields: Field, size: int = 32) -> bytes:
     """``size`` bytes (1..64) that depend on the domain and on every field."""
-    return hashlib.blake2b(encode((domain.value, *fields)), digest_size=size).digest()
+    return hashlib.blake2b(encode((domain, *fields)), digest_size=size).digest()
+
+
+def _write(fields: Sequence[Field], write: Callable[[bytes], None]) -> None:
+    for field in fields:
+        if isinstance(field, bytes):
+            write(_head(b"b", len(field)))
+            write(field)
+        elif isinstance(field, str):
+            text = field.encode()
+            write(_head(b"s", len(text)))
+            write(text)
+        elif isinstance(field, bool):
+            raise TypeError("hash a bool as 0 or 1")
+        elif isinstance(field, int):
+            if field < 0:
+                raise ValueError("negative numbers are not hashed")
+            size = (field.bit_length() + 7) // 8
+            write(_head(b"i", size))
+            write(field.to_bytes(size, "big"))
+        else:
+            write(_head(b"l", len(field)))
+            _write(field, write)
