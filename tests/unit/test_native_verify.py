@@ -1,4 +1,4 @@
-"""Which Ed25519 signatures libsodium takes, which ECDSA signatures libsecp256k1, and each together with OpenSSL."""
+"""Which Ed25519 signatures libsodium takes, alone and together with OpenSSL; which ECDSA signatures libsecp256k1 does."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_no_ecdsa_signature_verifies_under_what_is_no_key(verifies: Verifier, ke
 
 
 def test_ecdsa_lengths_are_exact() -> None:
-    """A key has one encoding, though libsecp256k1 and OpenSSL read others."""
+    """A key has one encoding, though libsecp256k1 reads others."""
     assert not verify_ecdsa(SIGNER.public_key.format(compressed=False), DIGEST, COMPACT)
     assert not verify_ecdsa(ECDSA_PUBLIC, DIGEST[:-1], COMPACT)
     assert not verify_ecdsa(ECDSA_PUBLIC, DIGEST + b"\0", COMPACT)
