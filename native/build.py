@@ -15,6 +15,7 @@ SOURCES = (
     "group",
     "secp256k1",
     "ed25519",
+    "keys",
     "digest",
     "rows",
     "base_ot",

@@ -76,6 +76,18 @@ int quorate_point_multiply(quorate_curve curve, quorate_point *out, const uint8_
 int quorate_point_combination_var(quorate_curve curve, quorate_point *out, const uint8_t *scalars,
                                   const quorate_point *points, size_t count);
 
+/* --- keys of devices and sessions --- */
+
+/* The 64 bytes that sign and the 32 that verify, from a seed of 32 (Ed25519, RFC 8032). */
+void quorate_sign_key(uint8_t *key, uint8_t *public_key, const uint8_t *seed);
+void quorate_sign(uint8_t *signature, const uint8_t *key, const uint8_t *message, size_t size);
+/* Refuses keys and R that are of small order or not canonical, and S that is not less than the order. */
+int quorate_verify_var(const uint8_t *public_key, const uint8_t *message, size_t size, const uint8_t *signature);
+/* The public half of 32 secret bytes (X25519, RFC 7748). */
+void quorate_exchange_public(uint8_t *public_key, const uint8_t *secret);
+/* What both ends compute; fails for a public key of small order. */
+int quorate_exchange(uint8_t *out, const uint8_t *secret, const uint8_t *public_key);
+
 /* --- oblivious transfer and the vector OLE, over secp256k1 --- */
 
 /* Sizes, contents and order of everything are described in src/quorate/native/ot.py and fixed by tests/oracle/ot.py.

@@ -38,6 +38,7 @@ static const char *load(const char *path, const char *(*load_from)(void *library
 static const char *load_sodium(void *library)
 {
     const char *problem = quorate_ed25519_load(library);
+    problem = problem == NULL ? quorate_keys_load(library) : problem;
     return problem == NULL ? quorate_digest_load(library) : problem;
 }
 

@@ -27,6 +27,7 @@ int quorate_secp256k1_swift(quorate_point *out, const uint8_t *uniform);
 /* Resolve every function from the open shared object and test it; NULL when all is well, else what is wrong. */
 const char *quorate_secp256k1_load(void *library);
 const char *quorate_ed25519_load(void *library);
+const char *quorate_keys_load(void *library);
 
 /* The address of a symbol, into a variable of function pointer type; 0 if there is none. */
 int quorate_resolve(void *library, const char *name, void *function);

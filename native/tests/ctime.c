@@ -85,6 +85,20 @@ static void check_transfers(int portable)
     CHECK(is_a_product(&made));
 }
 
+static void check_keys(void)
+{
+    uint8_t secrets[2 * 32], key[64], public[2 * 32], signature[64], shared[32];
+    fill(secrets, sizeof secrets);
+    QUORATE_CLASSIFY(secrets, sizeof secrets);
+    quorate_sign_key(key, public, secrets);
+    quorate_sign(signature, key, (const uint8_t *)"message", 7);
+    CHECK(quorate_verify_var(public, (const uint8_t *)"message", 7, signature));
+    quorate_exchange_public(public, secrets);
+    quorate_exchange_public(public + 32, secrets + 32);
+    CHECK(quorate_exchange(shared, secrets, public + 32));
+    declassified(shared, sizeof shared);
+}
+
 static void check_memory(void)
 {
     uint8_t *secret = quorate_secret_new(100);
@@ -112,6 +126,7 @@ int main(int count, char **arguments)
         return 0;
     }
     check_memory();
+    check_keys();
     for (size_t i = 0; i < 2; i++) {
         check_scalars(curves[i]);
         check_points(curves[i]);

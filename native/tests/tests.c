@@ -284,6 +284,32 @@ static void test_threads_never_share_a_slot(void)
     }
 }
 
+/* RFC 8032, section 7.1, test 2; RFC 7748, section 6.1. */
+static void test_keys(void)
+{
+    uint8_t seed[32], key[64], public[32], signature[64], expected[64], shared[32], message = 0x72;
+    parse_hex(seed, "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", 32);
+    quorate_sign_key(key, public, seed);
+    parse_hex(expected, "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", 32);
+    CHECK(same(public, expected));
+    quorate_sign(signature, key, &message, 1);
+    parse_hex(expected, "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00", 64);
+    CHECK(memcmp(signature, expected, 64) == 0);
+    CHECK(quorate_verify_var(public, &message, 1, signature) && !quorate_verify_var(public, &message, 0, signature));
+
+    parse_hex(seed, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a", 32);
+    quorate_exchange_public(public, seed);
+    parse_hex(expected, "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", 32);
+    CHECK(same(public, expected));
+    parse_hex(public, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", 32);
+    CHECK(quorate_exchange(shared, seed, public));
+    parse_hex(expected, "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742", 32);
+    CHECK(same(shared, expected));
+    memset(public, 0, sizeof public);
+    CHECK(!quorate_exchange(shared, seed, public));
+}
+
 static void test_libraries_that_will_not_do_are_refused(const char *secp256k1, const char *sodium, const char *lax)
 {
     const char *problem = quorate_groups_load(secp256k1, lax);
@@ -304,6 +330,7 @@ int main(int count, char **arguments)
     test_memory();
     test_threads_never_share_a_slot();
     test_known_values();
+    test_keys();
     for (size_t i = 0; i < 2; i++) {
         test_the_edges(curves[i]);
         test_the_laws(curves[i]);

@@ -13,7 +13,6 @@ from quorate.node.entropy import SystemEntropy
 ROOT = Path(quorate.__file__).parent
 
 REVEALERS = {
-    "ceremony/identity.py": "OpenSSL takes the device's keys as bytes",
     "curves/scalar.py": "what reveal and publish are made of",
     "node/wiring.py": "gRPC takes the TLS key as bytes",
     "primitives/drbg.py": "hashlib takes the seed as bytes",
@@ -26,7 +25,7 @@ REVEALERS = {
     "storage/sealed.py": "sealing",
     "protocols/ot/setup.py": "hashlib takes the halves of the zero seed as bytes; the name of a set-up that was kept",
     "wire/codec.py": "private messages",
-    "wire/courier.py": "OpenSSL takes session keys as bytes; a complaint discloses one",
+    "wire/courier.py": "hashlib takes a shared secret as bytes; a complaint discloses a session key",
 }
 
 

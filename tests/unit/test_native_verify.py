@@ -1,4 +1,4 @@
-"""Which Ed25519 signatures libsodium takes, alone and together with OpenSSL; which ECDSA signatures libsecp256k1 does."""
+"""Which Ed25519 signatures libsodium takes, alone and together with OpenSSL; which ECDSA ones libsecp256k1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from coincurve import PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from quorate.curves import ED25519, SECP256K1
-from quorate.native.verify import recover_compact, verify_compact, verify_detached
-from quorate.primitives import verify
+from quorate.native import keys
+from quorate.native.verify import recover_compact, verify_compact
 from quorate.primitives.verify import recovers_ecdsa, verify_ecdsa, verify_ed25519
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -18,7 +18,7 @@ PUBLIC = KEY.public_key().public_bytes_raw()
 SMALL_ORDER = [bytes.fromhex("ec" + "ff" * 30 + "7f"), bytes(32), b"\1" + bytes(31)]
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
-by_each = pytest.mark.parametrize("verifies", [verify_detached, verify_ed25519])
+by_each = pytest.mark.parametrize("verifies", [keys.verify, verify_ed25519])
 
 
 def flip(data: bytes, bit: int) -> bytes:
@@ -57,17 +57,18 @@ def test_no_key_of_small_order_verifies_anything(verifies: Verifier, point: byte
         assert not verifies(point, bytes([message]), point + bytes(32))
 
 
-def test_lengths_are_exact() -> None:
+@by_each
+def test_lengths_are_exact(verifies: Verifier) -> None:
     signature = KEY.sign(b"")
-    assert not verify_ed25519(PUBLIC + b"\0", b"", signature)
-    assert not verify_ed25519(PUBLIC[:-1], b"", signature)
-    assert not verify_ed25519(PUBLIC, b"", signature[:-1])
-    assert not verify_ed25519(PUBLIC, b"", signature + b"\0")
+    assert not verifies(PUBLIC + b"\0", b"", signature)
+    assert not verifies(PUBLIC[:-1], b"", signature)
+    assert not verifies(PUBLIC, b"", signature[:-1])
+    assert not verifies(PUBLIC, b"", signature + b"\0")
 
 
 def test_openssl_is_asked_as_well_as_libsodium(monkeypatch: pytest.MonkeyPatch) -> None:
     """No signature is known that it alone refuses, so libsodium is made to take all."""
-    monkeypatch.setattr(verify, "verify_detached", lambda *_: True)
+    monkeypatch.setattr(keys, "verify", lambda *_: True)
     assert verify_ed25519(PUBLIC, b"a message", KEY.sign(b"a message"))
     assert not verify_ed25519(PUBLIC, b"a message", KEY.sign(b"another"))
 

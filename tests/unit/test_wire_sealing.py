@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from quorate.errors import Bug, EncodingError, UsageError
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.primitives.transcript import encode as transcribe
 from quorate.wire.codec import Message
-from quorate.wire.courier import SessionCourier, exchange_public
+from quorate.wire.courier import SessionCourier
 from quorate.wire.envelope import pack, unpack
 from quorate.wire.net import Net, Unreadable
 from quorate.wire.simulator import (

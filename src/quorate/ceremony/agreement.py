@@ -13,12 +13,12 @@ from itertools import pairwise
 from quorate.ceremony.ports import Entropy
 from quorate.ceremony.statements import Join, Signer, state
 from quorate.identifiers import DeviceId, SessionId, VaultId
+from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.oneshot import OneShot
 from quorate.primitives.transcript import digest
 from quorate.protocols.quorum import Seat, Sharing
-from quorate.wire.courier import exchange_public
 
 PROTOCOL_VERSION = 1
 

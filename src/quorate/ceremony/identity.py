@@ -14,7 +14,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -24,6 +24,7 @@ from quorate.ceremony.ports import Entropy, Peer
 from quorate.curves import group_of
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId
+from quorate.native import keys
 from quorate.native.memory import SecretBytes
 from quorate.operations.kinds import device_id
 from quorate.primitives.domains import Domain
@@ -42,7 +43,7 @@ class Identity:
     name: str
     identity_key: bytes
     exchange_key: bytes
-    _signing: Ed25519PrivateKey
+    _signing: SecretBytes
     _secret: SecretBytes
 
     @classmethod
@@ -54,21 +55,19 @@ class Identity:
         """The identity whose Ed25519 seed and X25519 private key (32 bytes each) ``secret`` holds, in this order."""
         if len(secret) != 64:
             raise ValueError("an identity is 64 secret bytes")
-        signing = Ed25519PrivateKey.from_private_bytes(secret.part(0, 32).reveal())
-        exchange = X25519PrivateKey.from_private_bytes(secret.part(32, 64).reveal())
-        identity_key = signing.public_key().public_bytes_raw()
+        signing, identity_key = keys.signing_key(secret.part(0, 32))
         return cls(
             device=device_id(identity_key),
             name=name,
             identity_key=identity_key,
-            exchange_key=exchange.public_key().public_bytes_raw(),
+            exchange_key=keys.exchange_public(secret.part(32, 64)),
             _signing=signing,
             _secret=secret,
         )
 
     def sign(self, message: bytes) -> bytes:
         """A raw Ed25519 signature. ``message`` is a digest under its purpose's own domain."""
-        return self._signing.sign(message)
+        return keys.sign(self._signing, message)
 
     def secret(self) -> SecretBytes:
         """What ``of`` takes, for sealing."""

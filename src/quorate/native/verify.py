@@ -1,21 +1,9 @@
-"""libsodium's Ed25519 verifier, which refuses small-order and non-canonical keys and R, and S >= L; libsecp256k1's
-ECDSA verifier, which refuses s > q/2, and its recovery of a key. Variable time: everything is public."""
+"""libsecp256k1's ECDSA verifier, which refuses s > q/2, and its recovery of a key. Variable time: all is public."""
 
 from __future__ import annotations
 
 from coincurve import PublicKey, verify_signature
 from coincurve.ecdsa import cdata_to_der, deserialize_compact
-from nacl.bindings import crypto_sign_open
-from nacl.exceptions import BadSignatureError
-
-
-def verify_detached(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """32 bytes of key, any message, 64 bytes of signature."""
-    try:
-        crypto_sign_open(signature + message, public_key)
-    except BadSignatureError:
-        return False
-    return True
 
 
 def verify_compact(public_key: bytes, digest: bytes, signature: bytes) -> bool:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from quorate.native.verify import recover_compact, verify_compact, verify_detached
+from quorate.native import keys
+from quorate.native.verify import recover_compact, verify_compact
 
 
 def verify_ed25519(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -17,7 +18,7 @@ def verify_ed25519(public_key: bytes, message: bytes, signature: bytes) -> bool:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
-    return verify_detached(public_key, message, signature)
+    return keys.verify(public_key, message, signature)
 
 
 def verify_ecdsa(public_key: bytes, digest: bytes, signature: bytes) -> bool:

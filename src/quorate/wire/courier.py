@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from quorate.errors import Bug, EncodingError, ProtocolAbort, UsageError
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native import keys
+from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
@@ -74,7 +74,7 @@ class SessionCourier:
         self._session = session
         self._me = me
         self._sign = sign
-        self._identities = {p: Ed25519PublicKey.from_public_bytes(k) for p, k in identity_keys.items()}
+        self._identities = dict(identity_keys)
         self._private: SecretBytes | None = session_private
         self._publics = dict(session_publics)
         self._shared: dict[DeviceId, SecretBytes] = {}
@@ -85,7 +85,7 @@ class SessionCourier:
 
     def verify(self, sender: DeviceId, message: bytes, signature: bytes) -> bool:
         identity = self._identities.get(sender)
-        return identity is not None and verifies(identity, message, signature)
+        return identity is not None and keys.verify(identity, message, signature)
 
     def seal(self, recipient: DeviceId, slot: str, body: bytes) -> bytes:
         if self._disclosed:
@@ -126,26 +126,12 @@ class SessionCourier:
         return self._shared[peer]
 
 
-def verifies(identity: Ed25519PublicKey, message: bytes, signature: bytes) -> bool:
-    try:
-        identity.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
-
-
-def exchange_public(private: SecretBytes) -> bytes:
-    """The X25519 public key of a private one, 32 bytes each."""
-    return X25519PrivateKey.from_private_bytes(private.reveal()).public_key().public_bytes_raw()
-
-
 def agreed(private: SecretBytes, public: bytes) -> SecretBytes:
     """The secret two session keys share; ``EncodingError`` for a public key of small order or of another length."""
-    try:
-        peer = X25519PublicKey.from_public_bytes(public)
-        return SecretBytes.of(X25519PrivateKey.from_private_bytes(private.reveal()).exchange(peer))
-    except ValueError:
-        raise EncodingError("not a usable X25519 public key") from None
+    shared = keys.exchange(private, public)
+    if shared is None:
+        raise EncodingError("not a usable X25519 public key")
+    return shared
 
 
 def open_with(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from quorate.errors import EncodingError, ProtocolAbort, require
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
-from quorate.wire.courier import Courier, exchange_public, open_with
+from quorate.wire.courier import Courier, open_with
 from quorate.wire.envelope import unpack
 
 

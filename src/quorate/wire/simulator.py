@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from quorate.errors import Bug, QuorateError
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native import keys
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.drbg import Drbg
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message, encode
-from quorate.wire.courier import SessionCourier, exchange_public
+from quorate.wire.courier import SessionCourier
 from quorate.wire.machine import Machine, Passage
 from quorate.wire.mailbox import Draft, Letter
 from quorate.wire.net import Net
@@ -160,12 +160,12 @@ class Simulator(Generic[T]):
         )  # fmt: skip
 
     def _make_couriers(self) -> dict[DeviceId, SessionCourier]:
-        keys = {device: self._rng.fork(f"session key {device}").secret(32) for device in self.devices}
-        publics = {device: exchange_public(key) for device, key in keys.items()}
+        privates = {device: self._rng.fork(f"session key {device}").secret(32) for device in self.devices}
+        publics = {device: keys.exchange_public(key) for device, key in privates.items()}
         return {
             device: SessionCourier(
                 session=self.session, me=device, sign=signer(device),
-                identity_keys={d: identity_key(d) for d in self.devices}, session_private=keys[device],
+                identity_keys={d: identity_key(d) for d in self.devices}, session_private=privates[device],
                 session_publics=publics,
             )
             for device in self.devices
@@ -252,12 +252,12 @@ def devices(count: int) -> tuple[DeviceId, ...]:
 
 def identity_key(device: DeviceId) -> bytes:
     """The Ed25519 public key of a simulated device, in every simulation."""
-    return _identity(device).public_key().public_bytes_raw()
+    return _identity(device)[1]
 
 
 def signer(device: DeviceId) -> Callable[[bytes], bytes]:
     """The signing key of a simulated device, as the callable the product has of its own."""
-    return _identity(device).sign
+    return partial(keys.sign, _identity(device)[0])
 
 
 def randomness(label: str) -> Drbg:
@@ -266,5 +266,5 @@ def randomness(label: str) -> Drbg:
 
 
 @cache
-def _identity(device: DeviceId) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(randomness(f"identity {device}").public(32))
+def _identity(device: DeviceId) -> tuple[SecretBytes, bytes]:
+    return keys.signing_key(SecretBytes.of(randomness(f"identity {device}").public(32)))
