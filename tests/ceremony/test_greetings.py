@@ -47,6 +47,23 @@ async def test_a_peer_that_is_down_is_not_heard(world: World) -> None:
     assert bob.device not in alice.ceremonies.greetings.heard
 
 
+async def test_a_peer_tells_how_it_sees_those_it_is_asked_about_and_no_others(world: World) -> None:
+    alice, bob, carol = (world[name] for name in ("alice", "bob", "carol"))
+    carol.clock.ahead_ms = 60_000
+    await bob.ceremonies.greetings.greet(carol.device)
+    told = await alice.ceremonies.greetings.greet(bob.device)
+    assert told.sights == {}
+    strangers = DeviceId("z" * 24)
+    told = await alice.ceremonies.greetings.greet(
+        bob.device, asking=[alice.device, bob.device, carol.device, strangers]
+    )
+    assert set(told.sights) == {carol.device}
+    sight = told.sights[carol.device]
+    assert (sight.connected, sight.version, sight.rev) == (True, "test", 1)
+    assert sight.rtt_us > 0
+    assert 55_000 < sight.offset_ms < 65_000
+
+
 @breaks("CE-1.1")
 async def test_a_hello_that_somebody_else_signed_is_not_believed(world: World) -> None:
     alice, bob, carol = (world[name] for name in ("alice", "bob", "carol"))

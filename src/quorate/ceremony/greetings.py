@@ -6,7 +6,8 @@ Nothing is decided by it: it is what this node knows of the others when it tells
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,8 +15,8 @@ import structlog
 
 from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.context import Context
-from quorate.ceremony.ports import Method
-from quorate.ceremony.statements import Hello, VaultHead, hear, state
+from quorate.ceremony.ports import Method, Peer
+from quorate.ceremony.statements import MAX_ASKED, Hello, Sight, VaultHead, hear, state
 from quorate.errors import EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, VaultId
 
@@ -28,7 +29,8 @@ AGAIN = 5.0  # seconds until a peer is greeted again; at once where it does not 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquaintance:
     """A peer as it last spoke. ``at`` is on the monotonic clock; ``clock_offset`` is how far its wall clock is ahead of
-    ours in seconds, give or take half of ``rtt``, None until it has answered a greeting of ours."""
+    ours in seconds, give or take half of ``rtt``, None until it has answered a greeting of ours. ``sights``: how it
+    sees those we asked it about."""
 
     version: str
     protocol: int
@@ -37,6 +39,7 @@ class Acquaintance:
     at: float
     clock_offset: float | None
     rtt: float | None
+    sights: Mapping[DeviceId, Sight]
 
 
 class Greetings:
@@ -49,8 +52,11 @@ class Greetings:
     def heard(self) -> Mapping[DeviceId, Acquaintance]:
         return MappingProxyType(self._heard)
 
-    def hello(self, peer: DeviceId) -> bytes:
-        """Ours to a peer, with the vaults it is a member of."""
+    def hello(
+        self, peer: DeviceId, *, asking: Collection[DeviceId] = (), about: Collection[str] = ()
+    ) -> bytes:
+        """Ours to a peer, with the vaults it is a member of, ``asking`` how it sees others, or saying how we see those
+        that it asked ``about``."""
         context = self._context
         heads = tuple(
             VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
@@ -60,6 +66,7 @@ class Greetings:
         hello = Hello(
             version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
             boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
+            asked=tuple(sorted(set(asking) - {peer})[:MAX_ASKED]), sights=self._sights(set(about) - {peer}),
         )  # fmt: skip
         return state(context.identity, hello)
 
@@ -68,16 +75,39 @@ class Greetings:
         known = self._heard.get(peer)
         self._keep(peer, hello, known.clock_offset if known else None, known.rtt if known else None)
 
-    async def greet(self, peer: DeviceId) -> None:
-        """Ask one peer. ``PeerError`` if it does not answer, ``UsageError`` for what is no hello of its own."""
+    def _sights(self, devices: Collection[str]) -> tuple[Sight, ...]:
+        """Of those that are our peers, and that the asker knew to name."""
+        peers = self._context.ledger.peers()
+        return tuple(
+            self._sight(peers[device]) for device in map(DeviceId, sorted(devices))
+            if device in peers and device != self._context.me
+        )  # fmt: skip
+
+    def _sight(self, peer: Peer) -> Sight:
+        heard = self._heard.get(peer.device)
+        rtt, offset = (heard.rtt or 0, heard.clock_offset or 0) if heard else (0, 0)
+        return Sight(
+            device=peer.device,
+            rev=peer.rev,
+            connected=self._context.mesh.connected(peer.device),
+            rtt_us=math.ceil(rtt * 1e6),
+            offset_ms=round(offset * 1000),
+            version=heard.version if heard else "",
+        )
+
+    async def greet(self, peer: DeviceId, *, asking: Collection[DeviceId] = ()) -> Acquaintance:
+        """Ask one peer how it is, and how it sees those in ``asking``, of whom it thereby learns that they are peers of
+        ours. ``PeerError`` if it does not answer, ``UsageError`` for what is no hello of its own."""
         context, clock = self._context, self._context.clock
         started, sent_ms = clock.monotonic(), clock.now_ms()
-        answer = await context.mesh.request(peer, Method.HELLO, self.hello(peer), timeout=context.limits.ask)
+        answer = await context.mesh.request(
+            peer, Method.HELLO, self.hello(peer, asking=asking), timeout=context.limits.ask
+        )
         rtt = clock.monotonic() - started
         signer, hello = hear(Hello, answer, context.key_of)
         if signer != peer:
             raise UsageError(f"CE-1.1 speaker: {peer} answered with a hello of {signer}", code="WRONG_SENDER")
-        self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
+        return self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
 
     async def keep_greeting(self) -> None:
         """Until cancelled: every peer that is connected, now and then; who is gone is forgotten with its card."""
@@ -111,9 +141,13 @@ class Greetings:
         except (QuorateError, EncodingError) as error:
             log.debug("no greeting", peer=peer, why=str(error))
 
-    def _keep(self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None) -> None:
-        self._heard[peer] = Acquaintance(
+    def _keep(
+        self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None
+    ) -> Acquaintance:
+        heard = self._heard[peer] = Acquaintance(
             version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
             heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),
             at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt,
+            sights=MappingProxyType({DeviceId(sight.device): sight for sight in hello.sights}),
         )  # fmt: skip
+        return heard

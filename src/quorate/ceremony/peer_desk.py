@@ -73,8 +73,9 @@ class PeerDesk:
         return await self._answers[method](sender, body)
 
     async def _hello(self, sender: DeviceId, body: bytes) -> bytes:
-        self._greetings.note(sender, self._hear(Hello, sender, body))
-        return self._greetings.hello(sender)
+        hello = self._hear(Hello, sender, body)
+        self._greetings.note(sender, hello)
+        return self._greetings.hello(sender, about=hello.asked)
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
         operation = self._hear(Proposal, sender, body).operation

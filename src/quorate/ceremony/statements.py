@@ -20,6 +20,7 @@ from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Mil
 MAX_STATEMENT = 4 << 20
 REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
 MAX_ATTEMPTS = 64
+MAX_ASKED = 1000
 
 Attempt = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
 Parties = Annotated[tuple[Identifier, ...], Meta(max_length=MAX_PARTIES)]
@@ -134,7 +135,22 @@ class VaultHead(Message):
     ready: bool
 
 
+class Sight(Message):
+    """How a node sees one of its peers: the ``rev`` of the card it holds, whether a link is up, and, unless ``rtt_us``
+    is 0, what the peer's last hello measured and said. ``offset_ms``: how far the peer's clock is ahead."""
+
+    device: Identifier
+    rev: Millis
+    connected: bool
+    rtt_us: Millis
+    offset_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)]
+    version: Annotated[str, Meta(max_length=40)]
+
+
 class Hello(Statement):
+    """``asked``: devices of which the sender would like to know how the hearer sees them; ``sights``: the answer, of
+    those that are the sender's peers too."""
+
     purpose = "hello"
     version: Annotated[str, Meta(max_length=40)]
     protocol: Count
@@ -142,6 +158,8 @@ class Hello(Statement):
     boot_counter: Count
     boot: Bytes32
     vaults: Annotated[tuple[VaultHead, ...], Meta(max_length=10_000)]
+    asked: Annotated[tuple[Identifier, ...], Meta(max_length=MAX_ASKED)] = ()
+    sights: Annotated[tuple[Sight, ...], Meta(max_length=MAX_ASKED)] = ()
 
 
 class Ballot(Message):
