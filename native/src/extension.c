@@ -19,7 +19,7 @@ enum {
 typedef struct {
     size_t size, blocks, columns; /* bytes and blocks of a row; bytes of it that become columns */
     size_t stream;                /* bytes of a leaf's key stream, a little more than a row's where that is faster */
-    uint8_t *streams;             /* of a tree's 16 leaves */
+    uint8_t *streams;             /* of a tree's leaves */
     uint8_t *total;               /* the sum of them */
     uint8_t *factors;             /* public */
     uint8_t folds[(ROWS + 1) * BLOCK];
@@ -61,7 +61,7 @@ static void add_blocks(uint8_t *out, const uint8_t *a, size_t blocks)
     }
 }
 
-/* The four rows of tree i, as they are for position zero, and the total. Leaf number missing counts for nothing. */
+/* The two rows of tree i, as they are for position zero, and the total. Leaf number missing counts for nothing. */
 static void sum_tree(extension *e, size_t i, const uint8_t *leaves, const uint8_t *nonce, uint64_t missing)
 {
     memset(e->total, 0, e->size);

@@ -189,11 +189,12 @@ void quorate_ot_product(uint8_t *out, const uint8_t *gadgets, const uint8_t *cho
     quorate_wipe(&total, sizeof total);
 }
 
-/* Δ as a column: bit 4i + b is bit b of the leaf that tree i lacks. */
+/* Δ as a column: bit 2i + b is bit b of the leaf that tree i lacks. */
 static void pack(uint8_t *delta, const uint8_t *missing)
 {
-    for (size_t i = 0; i < COLUMN; i++) {
-        delta[i] = (uint8_t)(missing[2 * i] | missing[2 * i + 1] << DEPTH);
+    memset(delta, 0, COLUMN);
+    for (size_t i = 0; i < TREES; i++) {
+        delta[i * DEPTH / 8] = (uint8_t)(delta[i * DEPTH / 8] | missing[i] << (i * DEPTH % 8));
     }
 }
 

@@ -4,9 +4,9 @@
 
 enum {
     BASE_OTS = 256, /* also the width of a row after transposition, in bits */
-    TREES = 64,
-    DEPTH = 4,
-    LEAVES = 16,
+    TREES = 128,
+    DEPTH = 2,
+    LEAVES = 4,
     SEED = 32,
     PROOF = 64,
     TRANSFERS = 512, /* for one multiplication */

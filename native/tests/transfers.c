@@ -168,7 +168,7 @@ static void test_cheats(void)
         CHECK(quorate_ot_accept(made.zeta, &accepted, pair.context, pair.punctured, made.m1, BATCH));
         made.m1[place] ^= 0x10;
         CHECK(accepted || memcmp(made.zeta, nothing, sizeof made.zeta) == 0);
-        /* A row is only seen where delta has a bit: one tree in sixteen has none. */
+        /* A row is only seen where delta has a bit: one tree in four has none. */
         CHECK(!accepted || (place >= SALT && place < M1 - 48 &&
                             pair.punctured[TREES * LEAVES * SEED + (place - SALT) / ROW_SIZE] == 0));
     }

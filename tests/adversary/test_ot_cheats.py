@@ -121,16 +121,21 @@ def test_a_base_answer_that_is_none_names_its_sender(name: str) -> None:
 
 
 def both_corrections(message: Answer) -> Answer:
-    trees = flipped(flipped(message.trees, 320 * 5), 320 * 5 + 32)
+    trees = flipped(flipped(message.trees, ot.TREE * 5), ot.TREE * 5 + 32)
     return replace(message, trees=trees)
+
+
+def exchanged(parts: bytes, size: int) -> bytes:
+    """With the first two in the order that they were not in."""
+    return parts[size : 2 * size] + parts[:size] + parts[2 * size :]
 
 
 TREES: dict[str, Callable[[Answer], Answer]] = {
     "both corrections of a level": both_corrections,
-    "t~": lambda m: replace(m, trees=flipped(m.trees, 192)),
-    "s~": lambda m: replace(m, trees=flipped(m.trees, 319)),
+    "t~": lambda m: replace(m, trees=flipped(m.trees, ot.TREE - 128)),
+    "s~": lambda m: replace(m, trees=flipped(m.trees, ot.TREE - 1)),
     "the last tree": lambda m: replace(m, trees=flipped(m.trees, -1)),
-    "two trees exchanged": lambda m: replace(m, trees=m.trees[320:640] + m.trees[:320] + m.trees[640:]),
+    "two trees exchanged": lambda m: replace(m, trees=exchanged(m.trees, ot.TREE)),
     "other keys": lambda m: replace(m, points=m.points[66:] + m.points[:66]),
 }
 
@@ -149,7 +154,7 @@ def test_one_false_correction_is_a_guess_at_one_bit() -> None:
     """It fails or passes with the bit of Δ, and what it fails for is discarded."""
     passed = 0
     for tree in range(6):
-        outcome = run_setup(tamper=replacing(Answer, falsifying(320 * tree)))
+        outcome = run_setup(tamper=replacing(Answer, falsifying(ot.TREE * tree)))
         if VICTIM in outcome.results:
             passed += 1
         else:
@@ -218,8 +223,8 @@ SIZES: dict[str, tuple[type[Message], Callable[[Any], Any]]] = {
     "no answer": (Answer, lambda m: replace(m, points=b"")),
     "an answer too long": (Answer, lambda m: replace(m, points=m.points + b"\x02")),
     "no trees": (Answer, lambda m: replace(m, trees=b"")),
-    "a tree short": (Answer, lambda m: replace(m, trees=m.trees[:-320])),
-    "a tree more": (Answer, lambda m: replace(m, trees=m.trees + m.trees[:320])),
+    "a tree short": (Answer, lambda m: replace(m, trees=m.trees[: -ot.TREE])),
+    "a tree more": (Answer, lambda m: replace(m, trees=m.trees + m.trees[: ot.TREE])),
 }
 
 
@@ -304,7 +309,7 @@ def test_a_false_row_is_a_cheat(place: int) -> None:
 
 
 def guessing(tree: int) -> list[bytes]:
-    """m1 of an R that lies in one row, and makes up for it in t^ as is right if Δ_i is 0, 1, .. 15."""
+    """m1 of an R that lies in one row, and makes up for it in t^ as is right if Δ_i is 0, 1, 2, 3."""
     where = context()
     fresh = hedged(randomness("chooser 0"), where.hash)
     salt, choice, mask = fresh.public(32), fresh.secret(64).reveal(), fresh.secret(16).reveal()
@@ -316,17 +321,17 @@ def guessing(tree: int) -> list[bytes]:
     factors = ot.fold_factors(where.hash, salt, u, 1)
     folds, wrong = [ot.fold(row, factors) for row in v], ot.fold(error, factors)
     x, messages = ot.fold(choice + mask, factors), []
-    for guess in range(16):
+    for guess in range(ot.LEAVES):
         adapted = list(folds)
-        for b in range(4):
+        for b in range(ot.DEPTH):
             if ot.bit(guess, b):
-                adapted[4 * tree + b] = ot.xor(adapted[4 * tree + b], wrong)
+                adapted[ot.DEPTH * tree + b] = ot.xor(adapted[ot.DEPTH * tree + b], wrong)
         messages.append(salt + u + x + ot.hash_of_folds(where.hash, salt, adapted))
     return messages
 
 
 @breaks("OT-3.2")
-def test_a_guessed_column_passes_for_one_value_of_sixteen_and_else_is_a_cheat() -> None:
+def test_a_guessed_column_passes_for_one_value_of_four_and_else_is_a_cheat() -> None:
     tree = 9
     right = forests().missing[tree]
     for guess, m1 in enumerate(guessing(tree)):

@@ -5,7 +5,7 @@ first field is 32 bytes that are themselves the hash of the whole context (or of
 carries all of it. Where a field holds several things, each has a fixed width. Numbers in fields are big-endian:
 ``two(j)`` and ``four(j)`` are 2 and 4 bytes. Scalars are 32 bytes big-endian, points 33 bytes compressed.
 
-Bits: bit n of a row is bit n % 8 of byte n // 8; so is x^n of an element of GF(2^128). Row i·4 + b belongs to tree
+Bits: bit n of a row is bit n % 8 of byte n // 8; so is x^n of an element of GF(2^128). Row i·2 + b belongs to tree
 i and bit b. Roles: S is the sender of the OT extension (it knows Δ), R its receiver (it knows all leaves).
 """
 
@@ -23,7 +23,8 @@ from tests.oracle.ellswift import decode as ellswift
 CURVE = Secp256k1()
 Q = CURVE.q
 G = CURVE.generator
-BASE_OTS, DEPTH, TREES, LEAVES = 256, 4, 64, 16
+BASE_OTS, DEPTH, TREES, LEAVES = 256, 2, 128, 4
+TREE = 64 * (DEPTH - 1) + 128  # bytes of a tree's message
 XI = 512  # transfers per multiplication
 COLUMNS = 3  # two inputs and one that checks
 
@@ -117,11 +118,11 @@ def base_finish(context: bytes, j: int, choice: int, t: int, answer: bytes) -> b
     return base_key(context, j, choice, times(CURVE, t, decode(answer[33 * choice :][:33])))
 
 
-# --- all but one: 64 trees of 16 leaves. Tree i uses base OTs 4i to 4i + 3.
+# --- all but one: 128 trees of 4 leaves. Tree i uses base OTs 2i and 2i + 1.
 
 
 def children(context: bytes, tree: int, level: int, place: int, seed: bytes) -> tuple[bytes, bytes]:
-    """Of node ``place`` of ``level`` (1 to 3, the root's children being level 1)."""
+    """Of node ``place`` of ``level``, the root's children being level 1 and the leaves level DEPTH."""
     both = H(Domain.OT_TREE, context, bytes([tree, level, place]) + seed, size=64)
     return both[:32], both[32:]
 
@@ -135,14 +136,14 @@ def proof_of_tree(context: bytes, tree: int, proofs: Sequence[bytes]) -> bytes:
 
 
 def expand(context: bytes, keys: Sequence[tuple[bytes, bytes]]) -> tuple[list[list[bytes]], bytes]:
-    """R: all leaves, and the message: for each tree t_{1,0}, t_{1,1}, t_{2,0}, .., t_{3,1}, t~, s~ (320 bytes)."""
+    """R: all leaves, and the message: for each tree t_{1,0}, t_{1,1}, t~, s~ (192 bytes)."""
     forest, message = [], b""
     for i in range(TREES):
-        nodes = list(keys[4 * i])
-        for d in (1, 2, 3):
+        nodes = list(keys[DEPTH * i])
+        for d in range(1, DEPTH):
             pairs = [children(context, i, d, y, seed) for y, seed in enumerate(nodes)]
             for c in (0, 1):
-                message += xor(keys[4 * i + d][c], *(pair[c] for pair in pairs))
+                message += xor(keys[DEPTH * i + d][c], *(pair[c] for pair in pairs))
             nodes = [child for pair in pairs for child in pair]
         proofs = [proof_of_leaf(context, i, y, leaf) for y, leaf in enumerate(nodes)]
         message += xor(*proofs) + proof_of_tree(context, i, proofs)
@@ -156,24 +157,24 @@ def puncture(
     """S: all leaves but one of each tree (zeros there), and which; None if a check fails."""
     forest, missing = [], []
     for i in range(TREES):
-        parts = message[320 * i : 320 * (i + 1)]
-        b = bits[4 * i : 4 * i + 4]
+        parts = message[TREE * i : TREE * (i + 1)]
+        b = bits[DEPTH * i : DEPTH * (i + 1)]
         star, nodes = 1 - b[0], [b"", b""]
-        nodes[b[0]] = keys[4 * i]
-        for d in (1, 2, 3):
+        nodes[b[0]] = keys[DEPTH * i]
+        for d in range(1, DEPTH):
             pairs = [
                 children(context, i, d, y, seed) if y != star else (bytes(32), bytes(32))
                 for y, seed in enumerate(nodes)
             ]
             t = parts[64 * (d - 1) + 32 * b[d] :][:32]
-            found = xor(t, keys[4 * i + d], *(pair[b[d]] for pair in pairs))
+            found = xor(t, keys[DEPTH * i + d], *(pair[b[d]] for pair in pairs))
             nodes = [child for pair in pairs for child in pair]
             nodes[2 * star + b[d]] = found
             star = 2 * star + 1 - b[d]
         nodes[star] = bytes(32)
         proofs = [proof_of_leaf(context, i, y, leaf) for y, leaf in enumerate(nodes)]
-        proofs[star] = xor(parts[192:256], *(proof for y, proof in enumerate(proofs) if y != star))
-        if proof_of_tree(context, i, proofs) != parts[256:]:
+        proofs[star] = xor(parts[-128:-64], *(proof for y, proof in enumerate(proofs) if y != star))
+        if proof_of_tree(context, i, proofs) != parts[-64:]:
             return None
         forest.append(nodes)
         missing.append(star)
@@ -243,8 +244,8 @@ def accept(
 ) -> list[bytes] | None:
     """S: the 256 rows w = v + Δ·x, or None if the check fails (COTE_CHEAT)."""
     length = 64 * batch + 16
-    assert len(m1) == 32 + 64 * length + 48
-    salt, u, x, said = m1[:32], m1[32 : 32 + 64 * length], m1[-48:-32], m1[-32:]
+    assert len(m1) == 32 + TREES * length + 48
+    salt, u, x, said = m1[:32], m1[32 : 32 + TREES * length], m1[-48:-32], m1[-32:]
     w = []
     for i, delta in enumerate(missing):
         r = [stream(context, salt, leaf, length) for leaf in forest[i]]
@@ -253,7 +254,8 @@ def accept(
             w.append(xor(row, u[length * i :][:length]) if bit(delta, b) else row)
     factors = fold_factors(context, salt, u, batch)
     folds = [
-        xor(fold(row, factors), x if bit(missing[n // 4], n % 4) else bytes(16)) for n, row in enumerate(w)
+        xor(fold(row, factors), x if bit(missing[n // DEPTH], n % DEPTH) else bytes(16))
+        for n, row in enumerate(w)
     ]
     return w if hash_of_folds(context, salt, folds) == said else None
 
@@ -267,8 +269,8 @@ def transpose(rows: Sequence[bytes], count: int) -> list[bytes]:
 
 
 def packed(missing: Sequence[int]) -> bytes:
-    """Δ as a column: bit i·4 + b is bit b of Δ_i."""
-    return sum(delta << 4 * i for i, delta in enumerate(missing)).to_bytes(32, "little")
+    """Δ as a column: bit i·2 + b is bit b of Δ_i."""
+    return sum(delta << DEPTH * i for i, delta in enumerate(missing)).to_bytes(32, "little")
 
 
 def pads(salts: bytes, j: int, column: bytes) -> list[int]:

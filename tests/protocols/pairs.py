@@ -113,4 +113,4 @@ def forests(sender: DeviceId = LOW) -> Forests:
 
 
 def leaves(data: bytes) -> list[list[bytes]]:
-    return [[data[32 * (16 * i + y) :][:32] for y in range(ot.LEAVES)] for i in range(ot.TREES)]
+    return [[data[32 * (ot.LEAVES * i + y) :][:32] for y in range(ot.LEAVES)] for i in range(ot.TREES)]

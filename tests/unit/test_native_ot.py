@@ -186,13 +186,13 @@ def test_any_choice_punctures_as_the_oracle_does(seed: bytes) -> None:
     forest, missing = expected
     assert found.reveal() == flat(forest) + bytes(missing)
     for tree, all_leaves, star in zip(forest, trees()[0], missing, strict=True):
-        assert [y for y in range(16) if tree[y] != all_leaves[y]] == [star]
+        assert [y for y in range(ot.LEAVES) if tree[y] != all_leaves[y]] == [star]
 
 
-@pytest.mark.parametrize("tree", [0, 30, 63])
-@pytest.mark.parametrize("part", [192, 255, 256, 319])
+@pytest.mark.parametrize("tree", [0, 30, 127])
+@pytest.mark.parametrize("part", [64, 127, 128, 191])
 def test_a_wrong_check_value_of_a_tree_is_seen(tree: int, part: int) -> None:
-    message = flipped(trees()[1], 8 * (320 * tree + part))
+    message = flipped(trees()[1], 8 * (192 * tree + part))
     assert ot.puncture(CONTEXT, secret(base().choices), secret(base().chosen), message) is None
 
 
@@ -259,7 +259,7 @@ def test_transfers_are_correlated_by_delta() -> None:
         assert zeta.reveal()[here] == expected
 
 
-@pytest.mark.parametrize("place", [0, 31, 32 + 5120, 32 + 5120 + 15, 32 + 5120 + 16, 32 + 5120 + 47])
+@pytest.mark.parametrize("place", [0, 31, -48, -33, -32, -1])
 def test_a_changed_extension_is_a_cheat(place: int) -> None:
     _, m1, _ = extension()
     for path in CPU_PATHS:
@@ -270,7 +270,7 @@ def test_a_changed_extension_is_a_cheat(place: int) -> None:
 
 def test_a_changed_row_is_a_cheat_against_any_other_leaf() -> None:
     _, m1, _ = extension()
-    for tree in (0, 33, 63):
+    for tree in [i for i, delta in enumerate(punctured()[1]) if delta][::40]:
         changed = flipped(m1, 8 * (32 + 80 * tree) + 7)
         assert ot.accept(CONTEXT, sending(), changed, 1) is None
 

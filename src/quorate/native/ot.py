@@ -23,11 +23,11 @@ from quorate.native._native import ffi, lib
 from quorate.native.memory import SecretBytes
 
 CONTEXT = SALT = SCALAR = COLUMN = 32
-BASE_OTS, TREES, LEAVES, TRANSFERS = 256, 64, 16, 512
+BASE_OTS, TREES, LEAVES, TRANSFERS = 256, 128, 4, 512
 BASE_MESSAGE = BASE_OTS * 2 * groups.ENCODED_SIZE[Curve.SECP256K1]
 BASE_CHOICES = BASE_OTS // 8
 UNIFORM = BASE_OTS * 128
-TREE_MESSAGE = TREES * 320
+TREE_MESSAGE = TREES * 192
 ALL_LEAVES = TREES * LEAVES * 32
 PUNCTURED = ALL_LEAVES + TREES
 MASK = 16
@@ -79,7 +79,7 @@ def base_finish(
 
 
 def expand(context: bytes, keys: SecretBytes) -> tuple[SecretBytes, bytes]:
-    """R: 64 trees of 16 leaves from both keys of each base OT, and the message that corrects S's."""
+    """R: 128 trees of 4 leaves from both keys of each base OT, and the message that corrects S's."""
     _sizes((context, CONTEXT), (keys, BASE_OTS * 64))
     leaves, out = SecretBytes(ALL_LEAVES), ffi.new("uint8_t[]", TREE_MESSAGE)
     _done(lib.quorate_ot_expand(leaves.pointer, out, context, keys.pointer))
