@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, cast
 
 from quorate.ceremony.session import MAX_UNREAD, MAX_UNREAD_BYTES, Patience, Session, Sessions
@@ -12,10 +14,10 @@ from tests.ceremony.world import SteadyClock
 HONEST, CHEAT, STRANGER = DeviceId("a" * 24), DeviceId("b" * 24), DeviceId("c" * 24)
 
 
-def session() -> Session[object]:
+def session(clock: SteadyClock | None = None, open_machine: Any = None) -> Session[object]:
     return Session(
-        SessionId(bytes(32)), (HONEST, CHEAT), cast("Any", None), erase=lambda: None, mesh=cast("Any", None),
-        clock=SteadyClock(), pool=ThreadPoolExecutor(1), patience=Patience(),
+        SessionId(bytes(32)), (HONEST, CHEAT), open_machine, erase=lambda: None, mesh=cast("Any", None),
+        clock=clock or SteadyClock(), pool=ThreadPoolExecutor(1), patience=Patience(),
     )  # fmt: skip
 
 
@@ -37,3 +39,22 @@ def test_what_comes_before_its_session_waits_in_bounds() -> None:
     for _ in range(Sessions.MAX_EARLY_FRAMES + 10):
         sessions._hold(CHEAT, SessionId(bytes(32)), bytes(1 << 20))
     assert sum(len(frame) for _, _, frame in sessions._early[CHEAT]) <= Sessions.MAX_EARLY_BYTES
+
+
+async def test_a_long_computation_of_ours_is_nobodys_silence() -> None:
+    """Two frames, a quarter of a minute of work on each, one arriving during the work on the other."""
+    clock, loop, frames = SteadyClock(), asyncio.get_running_loop(), 0
+
+    def work(frame: bytes, sender: DeviceId) -> None:
+        nonlocal frames
+        frames += 1
+        clock.ahead_s += Patience().silence + 5
+        machine.done = frames == 2
+        loop.call_soon_threadsafe(slow.offer, CHEAT, b"the second")
+
+    machine = SimpleNamespace(
+        done=False, failure=None, result="done", waiting_on=((CHEAT,), "/slot"), deliver=work, drain=list
+    )
+    slow = session(clock, lambda: cast("Any", machine))
+    slow.offer(CHEAT, b"the first")
+    assert await slow.run() == "done"

@@ -111,7 +111,7 @@ class Session(Generic[T]):
                         f"{', '.join(sorted(self._gave_up))} ended the session"
                     )
             elif await self._take(machine):
-                heard = now
+                heard = self._clock.monotonic()  # what we computed meanwhile is nobody's silence
         if isinstance(machine.failure, Diverged):
             await self._settle(machine)
 
