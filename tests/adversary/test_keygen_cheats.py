@@ -17,6 +17,7 @@ from quorate.protocols.certificate import CURVES
 from quorate.protocols.complaint import Complaint, Verdict, complain
 from quorate.protocols.dealing import Shares
 from quorate.protocols.keygen import Commit, Dealing, Opening, Proof, combine, create, keygen
+from quorate.protocols.pairing import pair_up
 from quorate.protocols.quorum import KeyShare, Sharing, quorum_of
 from quorate.wire.codec import Message, encode
 from quorate.wire.courier import SEAL_OVERHEAD
@@ -45,6 +46,7 @@ from tests.adversary.blame import (
     bad_points,
     rewritten,
 )
+from tests.protocols.ideal import dealt_setups
 from tests.protocols.vaults import VAULT, Shelf, believing, generate, sharing
 from tests.rules import breaks
 
@@ -230,12 +232,16 @@ def play(cheating: Callable[[Net], Coroutine[Any, None, Any]], tamper: Tamper | 
             return cheating
         return member(device)
 
-    return Simulator({device: protocol(device) for device in devices(3)}, tamper=tamper).run()
+    with dealt_setups():
+        return Simulator({device: protocol(device) for device in devices(3)}, tamper=tamper).run()
 
 
 async def first_three_rounds(net: Net, roster: Sharing) -> dict[Curve, Dealing]:
     rng = randomness("cheat")
-    runs = await gather(*(keygen(net.over(group_of(curve)), roster, rng) for curve in CURVES))
+    runs, _ = await gather(
+        gather(*(keygen(net.over(group_of(curve)), roster, rng) for curve in CURVES)),
+        pair_up(net, sharing(WEIGHTS, THRESHOLD), rng, vault=VAULT, epoch=Epoch(0), attempt=1),
+    )
     return dict(zip(CURVES, runs, strict=True))
 
 
@@ -402,9 +408,9 @@ def one_commit(session: bytes) -> tuple[Any, Any]:
             spoken[slot] = message
         return message
 
-    run = Simulator(
-        {device: member(device) for device in devices(3)}, session=SessionId(session), tamper=listen
-    ).run()
+    protocols = {device: member(device) for device in devices(3)}
+    with dealt_setups():
+        run = Simulator(protocols, session=SessionId(session), tamper=listen).run()
     assert not run.failures
     return spoken["/ed25519/Commit"], spoken["/ed25519/Opening"]
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.ceremony.ports import State, Verdict
+from quorate.ceremony.ports import SetupState, State, Verdict
 from quorate.identifiers import Curve
 from quorate.primitives.verify import verify_ed25519
+from quorate.protocols.certificate import EpochRecord
+from quorate.protocols.ot.setup import PairSetup
+from quorate.wire.codec import decode
 from tests.ceremony.world import World
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 
 
+@pytest.mark.usefixtures("real_setups")
 async def test_three_nodes_make_a_vault_and_sign_with_it(world: World) -> None:
     made = await world["alice"].create_vault("ops", WEIGHTS, 3)
     assert made.state is State.COMPLETED, made
@@ -21,6 +25,26 @@ async def test_three_nodes_make_a_vault_and_sign_with_it(world: World) -> None:
     assert view.state is State.COMPLETED, view
     (signature,) = view.signatures
     assert verify_ed25519(vault.public_keys[Curve.ED25519], b"hello", signature.signature)
+
+
+@pytest.mark.usefixtures("real_setups")
+async def test_every_node_keeps_its_half_of_each_set_up_that_the_record_names(world: World) -> None:
+    await world["alice"].create_vault("ops", WEIGHTS, 3)
+    halves = {}
+    for node in world.nodes.values():
+        await node.restart()
+        [row] = node.ledger.epochs()
+        named = decode(EpochRecord, row.record).setups
+        kept = node.ledger.setups(row.vault, row.epoch, row.attempt)
+        assert {(each.generation, each.state) for each in kept} == {(0, SetupState.LIVE)}
+        for each in kept:
+            held = PairSetup.unseal(node.ledger.setup(row.vault, row.epoch, row.attempt, each.peer).secret)
+            assert (held.id, held.peer) == (each.id, each.peer)
+            halves[node.device, each.peer] = held
+    assert len(halves) == 6
+    assert {half.id for half in halves.values()} == set(named)
+    for (device, peer), half in halves.items():
+        assert (half.id, half.zero_seed) == (halves[peer, device].id, halves[peer, device].zero_seed)
 
 
 async def test_weight_one_and_one_cannot_sign(world: World) -> None:

@@ -49,7 +49,8 @@ def test_the_hash_covers_every_field_of_the_record(certificate: Certificate) -> 
         replace(record, roster=reweighed(record, 4), threshold=12),
         replace(record, keys=(record.keys[0], moved)),
         replace(record, keys=(record.keys[0], backwards(record.keys[1]))),
-        replace(record, setups=(bytes(32),)),
+        replace(record, setups=(bytes(32), *record.setups[1:])),
+        replace(record, setups=record.setups[::-1]),
         replace(record, transcript=bytes(32)),
     ]
     assert len({record.hash, *(other.hash for other in others)}) == len(others) + 1
@@ -103,6 +104,10 @@ CURVE, COMMITMENT, CHAIN_CODE = range(3)
         (lambda r: r.__setitem__(PREVIOUS, bytes(32)), "none at epoch 0"),
         (lambda r: r.__setitem__(EPOCH, 1), "from epoch 1 on"),
         (lambda r: (r.__setitem__(EPOCH, 1), r.__setitem__(PREVIOUS, bytes(31))), "from epoch 1 on"),
+        (lambda r: r[SETUPS].pop(), "one set-up for each pair"),
+        (lambda r: r[SETUPS].clear(), "one set-up for each pair"),
+        (lambda r: r[SETUPS].append(bytes(32)), "one set-up for each pair"),
+        (lambda r: r[SETUPS].__setitem__(0, bytes(31)), "length >= 32"),
         (lambda r: r.__setitem__(TRANSCRIPT, b""), "length >= 32"),
         (lambda r: r.append(b""), "length"),
     ],

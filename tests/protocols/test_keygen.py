@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -9,13 +10,16 @@ import pytest
 from quorate.curves import group_of
 from quorate.errors import Bug, Stalled
 from quorate.identifiers import Curve, DeviceId, SessionId
+from quorate.protocols import pairing
 from quorate.protocols.certificate import EpochRecord
 from quorate.protocols.keygen import create
+from quorate.protocols.ot.setup import PairSetup, SetupContext
 from quorate.protocols.quorum import KeyShare
-from quorate.wire.net import Net
+from quorate.wire.net import Net, Pair
 from quorate.wire.simulator import DROP, Simulator, devices, randomness, signer
 from tests.oracle import curve as oracle
 from tests.oracle import shamir
+from tests.protocols.ideal import deal_setup, dealt_setups
 from tests.protocols.vaults import VAULT, Shelf, generate, sharing, vault_of
 
 CURVES: dict[Curve, oracle.Curve] = {Curve.SECP256K1: oracle.Secp256k1(), Curve.ED25519: oracle.Ed25519()}
@@ -36,7 +40,7 @@ def test_the_record_says_who_what_and_when() -> None:
         (device, weight, weight // 2) for device, weight in zip(devices(3), [4, 2, 2], strict=True)
     ]
     assert (record.vault, record.epoch, record.attempt, record.previous) == (VAULT, 0, 1, b"")
-    assert (record.threshold, record.terms, record.setups) == (6, 3, ())
+    assert (record.threshold, record.terms, len(record.setups)) == (6, 3, 3)
 
 
 @pytest.mark.parametrize("curve", Curve)
@@ -102,7 +106,8 @@ def test_the_order_of_delivery_changes_nothing() -> None:
             )
             for device in roster.devices
         }
-        results = Simulator(protocols, seed=seed, session=session).run().results
+        with dealt_setups():
+            results = Simulator(protocols, seed=seed, session=session).run().results
         (one,) = {certificate.hash for certificate in results.values()}
         return one
 
@@ -138,7 +143,8 @@ def test_a_share_is_durable_and_the_intent_to_sign_too_before_the_record_is_sign
         )
         for device in roster.devices
     }
-    assert not Simulator(protocols).run().failures
+    with dealt_setups():
+        assert not Simulator(protocols).run().failures
     assert told == ["pending", "signed", "device key used"] * 2 + ["active"] * 2
 
 
@@ -148,7 +154,9 @@ def test_what_could_not_be_made_durable_is_not_signed(event: str) -> None:
     asked: list[bytes] = []
 
     class Full(Shelf):
-        def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None:
+        def pending(
+            self, record: EpochRecord, shares: Sequence[KeyShare], setups: Sequence[PairSetup]
+        ) -> None:
             if event == "pending":
                 raise OSError("disk full")
 
@@ -168,9 +176,53 @@ def test_what_could_not_be_made_durable_is_not_signed(event: str) -> None:
 
 
 def test_a_generation_costs_five_rounds() -> None:
-    outcome, _ = generate([2, 1, 1], 3, lockstep=True)
+    outcome, _ = generate([2, 1, 1], 3, lockstep=True, ideally=False)
     assert outcome.rounds == 5
-    assert outcome.messages == 10 * 6
+    assert outcome.messages == 13 * 6
+
+
+def test_every_pair_ends_with_both_halves_of_a_set_up_that_the_record_names() -> None:
+    outcome, shelves = generate([2, 1, 1], 3, ideally=False)
+    assert not outcome.failures
+    roster = devices(3)
+    assert {device: set(shelf.setups) for device, shelf in shelves.items()} == {
+        device: set(roster) - {device} for device in roster
+    }
+    pairs = list(combinations(roster, 2))
+    record = shelves[roster[0]].record
+    assert record is not None
+    assert record.setups == tuple(shelves[one].setups[other].id for one, other in pairs)
+    assert len(set(record.setups)) == 3
+    for one, other in pairs:
+        mine, theirs = shelves[one].setups[other], shelves[other].setups[one]
+        assert (mine.id, mine.zero_seed) == (theirs.id, theirs.zero_seed)
+        for sending, receiving in ((mine.sending, theirs.receiving), (theirs.sending, mine.receiving)):
+            assert_all_but_one(sending.reveal(), receiving.reveal())
+
+
+def assert_all_but_one(sending: bytes, receiving: bytes) -> None:
+    """Of each tree's 16 leaves the sender has all but the one it says it misses."""
+    for tree, missing in enumerate(sending[len(receiving) :]):
+        for leaf in range(16):
+            at = 32 * (16 * tree + leaf)
+            held = bytes(32) if leaf == missing else receiving[at : at + 32]
+            assert sending[at : at + 32] == held
+
+
+def test_set_ups_are_of_one_attempt_of_one_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SetupContext] = []
+
+    async def watch(pair: Pair, context: SetupContext, rng: Any) -> PairSetup:
+        asked.append(context)
+        return await deal_setup(pair, context, rng)
+
+    monkeypatch.setattr(pairing, "set_up", watch)
+    generate([4, 2, 2], 6, ideally=False)
+    seats = sharing([4, 2, 2], 6).seats
+    assert len(asked) == 6
+    for context in asked:
+        assert (context.vault, context.epoch, context.attempt, context.generation) == (VAULT, 0, 1, 0)
+        assert context.members in list(combinations(seats, 2))
 
 
 def test_a_vault_of_one_is_made_without_a_message() -> None:

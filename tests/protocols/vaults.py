@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
@@ -12,11 +13,13 @@ from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.protocols.certificate import Certificate, EpochRecord, Place
 from quorate.protocols.eddsa import frost
 from quorate.protocols.keygen import create
+from quorate.protocols.ot.setup import PairSetup
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, sharing_of
 from quorate.protocols.trial import Trial, trial
 from quorate.wire.codec import Message
 from quorate.wire.net import Net
 from quorate.wire.simulator import Outcome, Simulator, Tamper, devices, identity_key, randomness, signer
+from tests.protocols.ideal import dealt_setups
 
 T = TypeVar("T")
 
@@ -42,11 +45,13 @@ class Shelf:
     events: list[str] = field(default_factory=list)
     record: EpochRecord | None = None
     shares: dict[Curve, KeyShare] = field(default_factory=dict)
+    setups: dict[DeviceId, PairSetup] = field(default_factory=dict)
     certificate: Certificate | None = None
 
-    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None:
+    def pending(self, record: EpochRecord, shares: Sequence[KeyShare], setups: Sequence[PairSetup]) -> None:
         self.events.append("pending")
         self.record, self.shares = record, {share.curve: share for share in shares}
+        self.setups = {setup.peer: setup for setup in setups}
 
     def signed(self, record: EpochRecord) -> None:
         assert record == self.record
@@ -82,9 +87,10 @@ def generate(
     *,
     seed: int = 0,
     tamper: Tamper | None = None,
+    ideally: bool = True,
     **simulation: Any,
 ) -> tuple[Outcome[Certificate], dict[DeviceId, Shelf]]:
-    """A key generation, and what each device's book holds afterwards."""
+    """A key generation, and what each device's book holds afterwards. Set-ups are dealt unless said otherwise."""
     roster = sharing(weights, threshold)
     shelves = {device: Shelf() for device in roster.devices}
     protocols = {
@@ -99,7 +105,8 @@ def generate(
         )
         for device in roster.devices
     }
-    return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run(), shelves
+    with dealt_setups() if ideally else nullcontext():
+        return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run(), shelves
 
 
 def believing(

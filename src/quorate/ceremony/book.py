@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.ceremony.ports import EpochRow, EpochState, Ledger, SealedShare
+from quorate.ceremony.ports import EpochRow, EpochState, Ledger, SealedSetup, SealedShare
 from quorate.identifiers import Epoch, OperationId, VaultId
 from quorate.protocols.certificate import Certificate, EpochRecord
+from quorate.protocols.ot.setup import PairSetup
 from quorate.protocols.quorum import KeyShare
 from quorate.wire.codec import encode
 
@@ -18,7 +19,7 @@ class LedgerBook:
         self._ledger = ledger
         self._operation = operation
 
-    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None:
+    def pending(self, record: EpochRecord, shares: Sequence[KeyShare], setups: Sequence[PairSetup]) -> None:
         row = EpochRow(
             vault=VaultId(record.vault),
             epoch=Epoch(record.epoch),
@@ -32,7 +33,10 @@ class LedgerBook:
             SealedShare(curve=share.curve, indices=tuple(share.indices), secret=share.secret.secret())
             for share in shares
         ]
-        self._ledger.store_pending(row, sealed, ())
+        paired = [
+            SealedSetup(id=setup.id, peer=setup.peer, generation=0, secret=setup.seal()) for setup in setups
+        ]
+        self._ledger.store_pending(row, sealed, paired)
 
     def signed(self, record: EpochRecord) -> None:
         self._ledger.mark_signed(VaultId(record.vault), Epoch(record.epoch), record.attempt)

@@ -215,7 +215,7 @@ class Participant:
                 return lambda net: keygen.create(
                     net,
                     agreement.sharing,
-                    rng,
+                    context.entropy,  # what is kept for years never passes through Python's memory
                     LedgerBook(context.ledger, operation.id),
                     vault=vault_id(agreement.ceremony_id),
                     attempt=agreement.attempt,

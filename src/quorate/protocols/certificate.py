@@ -18,7 +18,9 @@ from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import Field, digest
 from quorate.primitives.verify import verify_ed25519
+from quorate.protocols.ot.setup import PairSetup
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, quorum_of, sharing_of
+from quorate.protocols.sharing import MAX_PARTIES
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message
 from quorate.wire.net import Net
 
@@ -49,7 +51,8 @@ class Key(Message):
 
 
 class EpochRecord(Message):
-    """Everything that is public about one sharing of a vault's keys. ``previous`` is empty at epoch 0."""
+    """Everything that is public about one sharing of a vault's keys. ``previous`` is empty at epoch 0; ``setups`` are
+    the ids of the set-ups made with it, of each pair (i, j), i < j in the roster, in order."""
 
     vault: Identifier
     epoch: Count
@@ -59,7 +62,7 @@ class EpochRecord(Message):
     threshold: Annotated[int, Meta(ge=1, le=2**37)]
     terms: Annotated[int, Meta(ge=1, le=1000)]
     keys: tuple[Key, Key]
-    setups: tuple[Bytes32, ...]
+    setups: Annotated[tuple[Bytes32, ...], Meta(max_length=MAX_PARTIES * (MAX_PARTIES - 1) // 2)]
     transcript: Bytes32
 
     def __post_init__(self) -> None:
@@ -76,6 +79,8 @@ class EpochRecord(Message):
             raise EncodingError("epoch record: one key per curve, in order")
         if any(len(key.commitment) != self.terms for key in self.keys):
             raise EncodingError("epoch record: a commitment has one point per term")
+        if len(self.setups) != len(self.roster) * (len(self.roster) - 1) // 2:
+            raise EncodingError("epoch record: one set-up for each pair of the roster")
         if bool(self.previous) != bool(self.epoch) or len(self.previous) not in (0, 32):
             raise EncodingError(
                 "epoch record: a hash of the previous certificate from epoch 1 on, and none at epoch 0"
@@ -151,7 +156,9 @@ class Endorsement(Message):
 class Book(Protocol):
     """Where a node keeps its epochs. Each call returns when the change is durable."""
 
-    def pending(self, record: EpochRecord, shares: Sequence[KeyShare]) -> None: ...
+    def pending(
+        self, record: EpochRecord, shares: Sequence[KeyShare], setups: Sequence[PairSetup]
+    ) -> None: ...
 
     def signed(self, record: EpochRecord) -> None: ...
 
@@ -176,11 +183,16 @@ def acknowledgement(record: EpochRecord, device: str) -> bytes:
 
 
 async def certify(
-    net: Net, record: EpochRecord, shares: Sequence[KeyShare], book: Book, sign: Callable[[bytes], bytes]
+    net: Net,
+    record: EpochRecord,
+    shares: Sequence[KeyShare],
+    setups: Sequence[PairSetup],
+    book: Book,
+    sign: Callable[[bytes], bytes],
 ) -> Certificate:
-    """Durable share, durable intent, signature, everyone's signatures: in that order, so that whoever holds a
-    certificate knows that every member holds its share."""
-    book.pending(record, shares)
+    """Durable share and set-ups, durable intent, signature, everyone's signatures: in that order, so that whoever holds
+    a certificate knows that every member holds its own."""
+    book.pending(record, shares, setups)
     book.signed(record)
     mine = Endorsement(record=record.hash, signature=sign(endorsement(record.hash, net.me)))
     endorsements = await net.broadcast(mine)

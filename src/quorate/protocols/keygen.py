@@ -1,6 +1,7 @@
 """Distributed key generation, weighted, both curves side by side: docs/spec/keygen.md, rules KG.
 
-Rounds 1 to 3 run per curve; one verdict (round 4) and one certificate end them for both.
+Rounds 1 to 3 run per curve, and the set-up of each pair beside them; one verdict (round 4) and one certificate end
+them all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import Meta
 
 from quorate.curves import Group, Point, Randomness, Scalar, SecretPolynomial, SecretVector, group_of
 from quorate.errors import Bug, require
-from quorate.identifiers import Curve, DeviceId, VaultId
+from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.primitives import schnorr
 from quorate.primitives.commitment import commit, opens
 from quorate.primitives.domains import Domain
@@ -23,6 +24,7 @@ from quorate.primitives.transcript import Field, digest
 from quorate.protocols.certificate import CURVES, Book, Certificate, EpochRecord, Key, certify, places
 from quorate.protocols.complaint import complain, settle
 from quorate.protocols.dealing import Shares, inspection
+from quorate.protocols.pairing import pair_up
 from quorate.protocols.quorum import KeyShare, Seat, Sharing
 from quorate.wire.codec import Bytes32, Message
 from quorate.wire.net import Net, gather
@@ -81,13 +83,16 @@ async def create(
     attempt: int,
     sign: Callable[[bytes], bytes],
 ) -> Certificate:
-    """A new vault's keys, in epoch 0: its certificate, held by the book together with our shares.
+    """A new vault's keys, in epoch 0: its certificate, held by the book together with our shares and pair set-ups.
 
     ``sign`` is the device key's Ed25519. The net's session is the ceremony id, its parties the roster.
     """
     if tuple(net.parties) != sharing.devices:
         raise Bug("the parties of a key generation are its roster")
-    runs = await gather(*(keygen(net.over(group_of(curve)), sharing, rng) for curve in CURVES))
+    runs, pairing = await gather(
+        gather(*(keygen(net.over(group_of(curve)), sharing, rng) for curve in CURVES)),
+        pair_up(net, sharing, rng, vault=vault, epoch=Epoch(0), attempt=attempt),
+    )
     dealings = dict(zip(CURVES, runs, strict=True))
     complaints = (complain(net, curve, cheat) for curve, dealt in dealings.items() for cheat in dealt.cheats)
     commitments = {curve: dealt.commitments for curve, dealt in dealings.items()}
@@ -102,10 +107,10 @@ async def create(
         threshold=sharing.threshold,
         terms=sharing.terms,
         keys=(public_side(shares[0]), public_side(shares[1])),
-        setups=(),
+        setups=pairing.ids,
         transcript=digest(Domain.TRANSCRIPT, net.sid, [dealt.transcript for dealt in runs]),
     )
-    return await certify(net, record, shares, book, sign)
+    return await certify(net, record, shares, pairing.ours, book, sign)
 
 
 async def keygen(net: Net, sharing: Sharing, rng: Randomness) -> Dealing:
