@@ -102,13 +102,14 @@ def spoiling(kind: type[Any], change: Callable[[Any], Any]) -> Tamper:
 
 
 def flipped(data: bytes, place: int) -> bytes:
+    place %= len(data)
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
 SPOILT: dict[str, tuple[type[Any], str, Callable[[Any], Any]]] = {
     "a choice that is no point": (Choice, "OT-1.1", lambda m: replace(m, points=bytes(33) + m.points[33:])),
     "an answer that is no point": (Answer, "OT-1.2", lambda m: replace(m, points=bytes(33) + m.points[33:])),
-    "trees that do not fit": (Answer, "OT-2.1", lambda m: replace(m, trees=flipped(m.trees, 319))),
+    "trees that do not fit": (Answer, "OT-2.1", lambda m: replace(m, trees=flipped(m.trees, -1))),
     "another zero seed": (Answer, "OT-2.2", lambda m: replace(m, zero=SecretBytes(32))),
     "a choice too short": (Choice, "W-1.1", lambda m: b"\x92\xc4\x00\xc4\x00"),
 }

@@ -113,7 +113,7 @@ async def deal_setup(pair: Pair, context: SetupContext, rng: Randomness) -> Pair
     full, _ = _direction(context.hash(sid, peer, me))
     leaves, missing = _direction(context.hash(sid, me, peer))
     for tree, gap in enumerate(missing):
-        start = 32 * (16 * tree + gap)
+        start = 32 * (ot.LEAVES * tree + gap)
         leaves[start : start + 32] = bytes(32)
     zero = digest(Domain.OT_ZERO, context.id(sid, [], b""))
     return PairSetup(
@@ -127,7 +127,7 @@ async def deal_setup(pair: Pair, context: SetupContext, rng: Randomness) -> Pair
 
 def _direction(name: bytes) -> tuple[bytearray, bytes]:
     """All leaves of one, and which of each tree its sender misses."""
-    missing = bytes(choice % 16 for choice in shake_256(b"missing" + name).digest(ot.TREES))
+    missing = bytes(choice % ot.LEAVES for choice in shake_256(b"missing" + name).digest(ot.TREES))
     return bytearray(shake_256(b"leaves" + name).digest(ot.ALL_LEAVES)), missing
 
 

@@ -10,6 +10,7 @@ import pytest
 from quorate.curves import group_of
 from quorate.errors import Bug, Stalled
 from quorate.identifiers import Curve, DeviceId, SessionId
+from quorate.native.ot import LEAVES
 from quorate.protocols import pairing
 from quorate.protocols.certificate import EpochRecord
 from quorate.protocols.keygen import create
@@ -201,10 +202,10 @@ def test_every_pair_ends_with_both_halves_of_a_set_up_that_the_record_names() ->
 
 
 def assert_all_but_one(sending: bytes, receiving: bytes) -> None:
-    """Of each tree's 16 leaves the sender has all but the one it says it misses."""
+    """Of each tree's leaves the sender has all but the one it says it misses."""
     for tree, missing in enumerate(sending[len(receiving) :]):
-        for leaf in range(16):
-            at = 32 * (16 * tree + leaf)
+        for leaf in range(LEAVES):
+            at = 32 * (LEAVES * tree + leaf)
             held = bytes(32) if leaf == missing else receiving[at : at + 32]
             assert sending[at : at + 32] == held
 
