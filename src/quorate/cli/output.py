@@ -10,17 +10,13 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from quorate.errors import Aborted, Denied, PeerError, QuorateError, UsageError
-
-REMEDIES = {
-    "STORE_LOCKED": "check [key] in quorate.toml: it must name the passphrase or key file of `quorate init`",
-    "STORE_CORRUPT": "stop this node and restore its store; the other signers are not affected",
-    "UNAUTHENTICATED": "make new credentials with `quorate client add`",
-}
-
+from quorate.errors import Aborted, Denied, QuorateError, UsageError
+from quorate.reasons import REASONS
 
 WIDTH = 400
-PEER_REMEDY = "check that the peer runs and that its address is right: `quorate peer list`"
+SELF_EVIDENT = frozenset(
+    {"INVALID_REQUEST", "PEER_ERROR", "REMOTE_ERROR"}
+)  # the message says what there is to say
 
 
 class Output:
@@ -64,7 +60,7 @@ class Output:
     def fail(self, error: QuorateError) -> None:
         """One clear line: what, who, what to do."""
         code = self.code_of(error)
-        remedy = PEER_REMEDY if isinstance(error, PeerError) else REMEDIES.get(code, "")
+        remedy = REASONS[code].remedy if code in REASONS and code not in SELF_EVIDENT else ""
         if self.json:
             fields: dict[str, Any] = {"error": code, "message": str(error)}
             if remedy:

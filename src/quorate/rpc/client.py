@@ -285,8 +285,8 @@ class NodeClient:
                 return RemoteError(failures.TIMEOUT, f"{self._where} did not answer within {allow:g} s")
             case grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return RemoteError(failures.TOO_LARGE, f"over a size limit of {self._where}: {details}")
-            case _:
-                return RemoteError(error.code().name, f"{self._where}: {details}")
+            case code:
+                return RemoteError(failures.REFUSED, f"{self._where}: {code.name}: {details}")
 
 
 @contextmanager

@@ -39,6 +39,9 @@ UNKNOWN_CERTIFICATE = "UNKNOWN_CERTIFICATE"
 WRONG_CERTIFICATE = "WRONG_CERTIFICATE"
 NOT_COMPLETED = "NOT_COMPLETED"
 NOT_ALLOWED = "NOT_ALLOWED"
+NOT_A_PEER = "NOT_A_PEER"
+REFUSED = "REFUSED"
+ENCODING = "ENCODING"
 
 # The first class that fits decides; what is in no row is our own fault.
 TABLE: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
@@ -53,7 +56,6 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
 )
 # Usage errors that have a status of their own.
 NARROWED = {
-    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
     NOT_COMPLETED: grpc.StatusCode.FAILED_PRECONDITION,
@@ -82,7 +84,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, QuorateError):
         code = getattr(error, "code", None)
         return code if isinstance(code, str) else error.reason
-    return "ENCODING" if isinstance(error, EncodingError) else INTERNAL
+    return ENCODING if isinstance(error, EncodingError) else INTERNAL
 
 
 def status_of(error: BaseException) -> grpc.StatusCode:

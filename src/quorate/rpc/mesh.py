@@ -146,7 +146,7 @@ def explain(error: grpc.aio.AioRpcError, peer: Peer, timeout: float | None) -> t
     """The reason code and the words for a failed call to ``peer``. A peer's own words are not repeated."""
     info = failures.info_of(error)
     if info is not None:
-        reason = info.reason if REASON.fullmatch(info.reason) else "REFUSED"
+        reason = info.reason if REASON.fullmatch(info.reason) else failures.REFUSED
         return reason, f"refused with {reason}"
     details = error.details() or ""
     match error.code():
@@ -157,7 +157,7 @@ def explain(error: grpc.aio.AioRpcError, peer: Peer, timeout: float | None) -> t
         case grpc.StatusCode.UNAVAILABLE:
             return _explain_unreachable(details, peer)
         case code:
-            return "REFUSED", f"refused with {code.name}"
+            return failures.REFUSED, f"refused with {code.name}"
 
 
 def _explain_unreachable(details: str, peer: Peer) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def _explain_unreachable(details: str, peer: Peer) -> tuple[str, str]:
         stranger = f"what answers at {peer.address} does not hold the certificate on the card of {peer.name}"
         return failures.WRONG_CERTIFICATE, f"{stranger}: wrong address, or the card is out of date"
     if "handshake failed" in details:
-        return "NOT_A_PEER", f"what answers at {peer.address} does not speak TLS: wrong port?"
+        return failures.NOT_A_PEER, f"what answers at {peer.address} does not speak TLS: wrong port?"
     # The dialler's half of a TLS 1.3 handshake is done before the other side looks at its certificate.
     if "failed to connect" in details and "Socket closed" in details:
         closed = f"{peer.name} at {peer.address} hung up when it saw our certificate"

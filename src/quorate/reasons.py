@@ -1,0 +1,262 @@
+"""Every reason code this program gives, what it means and what to do about it: the one table.
+
+Codes cross gRPC, stand in operations, logs and metrics, and never change their meaning. ``docs/reference/reasons.md``
+is made of this; a test compares the table with the codes in the source.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+OTHER = "OTHER"
+
+
+class Reason(NamedTuple):
+    meaning: str
+    remedy: str
+
+
+_BUG = "read this node's log around that time and report it; nothing was signed that was not approved"
+_REPEAT = (
+    "ask again: a new attempt takes new values; if it persists, look at the log of the node that refused"
+)
+_SAME_RELEASE = "run the same release of Quorate on every node; if they do, the peer is faulty or hostile"
+_OWN_CARDS = "exchange device cards again (`quorate peer list`, `quorate peer add`) and compare fingerprints"
+
+REASONS: dict[str, Reason] = {
+    "ABORTED": Reason(
+        "A session ended without output.",
+        "ask again; the operation's detail and the log say what came first",
+    ),
+    "ALREADY_CERTIFIED": Reason(
+        "A key generation was begun for a vault that has its certificate.",
+        "nothing: the node that asked is behind and catches up by itself",
+    ),
+    "ALREADY_READY": Reason(
+        "A trial was begun for a vault that everybody has acknowledged.",
+        "nothing: the node that asked is behind and catches up by itself",
+    ),
+    "AMBIGUOUS_VAULT": Reason(
+        "Two vaults have this name here.", "name the vault by its id (`quorate vault list`)"
+    ),
+    "APPROVER_UNAVAILABLE": Reason(
+        "The approver gave no usable answer when it was last asked.",
+        "check that the approver runs, is reachable from this node and signs with the key in [approver.webhook]",
+    ),
+    "ATTEMPT_NOT_RISING": Reason(
+        "An attempt, or a session's id, was used before: each counts once, also across a restart.",
+        "nothing: the proposer starts another attempt; after a node was restored from an old disk, do not run it",
+    ),
+    "BAD_CERTIFICATE": Reason(
+        "A vault's certificate was shown without every member's signature.", _SAME_RELEASE
+    ),
+    "BAD_SIGNATURE": Reason("A signature that was shown does not verify.", _SAME_RELEASE),
+    "BATCH_SIZE": Reason(
+        "A batch has no message, or too many.", "send between one message and the limit it names"
+    ),
+    "BUSY": Reason(
+        "Too much of this caller or proposer is under way at once.",
+        "wait for some of it to end and ask again; limits.unfinished sets how many operations may be open",
+    ),
+    "CANCELLED": Reason(
+        "A session was ended by a node's own decision: its deadline, its stop, a newer attempt.",
+        "ask again once the nodes are up",
+    ),
+    "CLOCK_AHEAD": Reason(
+        "An operation was made in the future by this node's clock.",
+        "set the clocks of both nodes by NTP; limits.clock_tolerance says how far apart they may be",
+    ),
+    "CONSUMED": Reason("A secret that may be used once was asked for again.", _BUG),
+    "DEMO_FAILED": Reason("The demo did not go as it should.", "read the logs it names and report it"),
+    "DENIED": Reason(
+        "An approver or a check of this node said no.",
+        "read who and which rule in the message; the approver's own log says why it decided so",
+    ),
+    "DERIVATION_TOO_DEEP": Reason("A derivation path has too many steps.", "shorten the path"),
+    "DIVERGED": Reason(
+        "Nodes were told different things in one round, and nobody could be named yet.",
+        "look at the logs of all signers; one of them, or the network between, lies",
+    ),
+    "DRAINING": Reason(
+        "This node is stopping and begins nothing new.", "ask another node, or this one when it is back"
+    ),
+    "DUPLICATE_SIGNER": Reason(
+        "A signer is named twice for one vault.", "name each signer once, with its whole weight"
+    ),
+    "ENCODING": Reason(
+        "A value is not in its one encoding.", "check the value; ids and keys are copied whole"
+    ),
+    "EPOCH_CONFLICT": Reason(
+        "A peer holds another certificate than this node for the same epoch of a vault.",
+        "stop using the vault and find out which node was restored from an older or another disk",
+    ),
+    "EXPIRED": Reason(
+        "The operation's time passed before it was done.",
+        "ask again, with a longer --expires where approvals take long; the detail says whose vote was missing",
+    ),
+    "EXPIRY_TOO_LONG": Reason(
+        "An operation would live longer than this node allows.",
+        "ask for a shorter life, or raise limits.longest_expiry on every node",
+    ),
+    "FAILED": Reason("It failed, and nothing more precise is known.", "read the message and this node's log"),
+    "HARDENED_DERIVATION": Reason(
+        "A derivation path has a hardened step, which needs the whole private key.",
+        "use a path without ' or h",
+    ),
+    "INTERNAL": Reason("A bug of ours.", _BUG),
+    "INTERNAL_MESSAGE": Reason(
+        "The message is one that only nodes sign among themselves.",
+        "sign something else; nobody needs this one",
+    ),
+    "INVALID_CARD": Reason(
+        "A device card does not read, is not signed by its device, or does not fit.",
+        "get the card again from its node: it stands in cards/ of its home",
+    ),
+    "INVALID_DERIVATION": Reason("A derivation path does not read.", "write it as m/0/1: numbers below 2^31"),
+    "INVALID_PAYLOAD": Reason(
+        "The data is not what its content type says.", "check data and content type together"
+    ),
+    "INVALID_REQUEST": Reason(
+        "The request or the command line is wrong.", "the message says what; nothing was sent"
+    ),
+    "INVALID_TIME": Reason("A time is out of range.", "use Unix milliseconds of this century"),
+    "INVALID_TRANSACTION": Reason(
+        "A transaction does not read, or not every byte of it was understood.",
+        "send the unsigned transaction in its standard encoding",
+    ),
+    "JOIN_EXPIRED": Reason(
+        "What a node gave for an attempt is too old or used.", "nothing: the proposer asks it again"
+    ),
+    "MALFORMED": Reason("A peer's message does not read.", _SAME_RELEASE),
+    "MESSAGE_TOO_LONG": Reason("A message to sign is over the limit.", "sign its hash, or split it"),
+    "NOT_ALLOWED": Reason(
+        "This client's role or vaults do not include that.",
+        "use credentials that do; `quorate client list` shows roles and vaults",
+    ),
+    "NOT_APPROVED": Reason(
+        "Not enough weight approved, or a vote that is needed says no.",
+        "the detail has every vote; ask the operators whose nodes did not approve",
+    ),
+    "NOT_A_PARTY": Reason("A node was asked to run an attempt it is no party of.", _SAME_RELEASE),
+    "NOT_A_PEER": Reason(
+        "What answers at a peer's address does not speak TLS.", "correct the address on its card"
+    ),
+    "NOT_COMPLETED": Reason(
+        "The operation has no signature, or not yet.", "wait for it: `quorate operation show`"
+    ),
+    "NOT_ENOUGH_WEIGHT": Reason(
+        "The signers who are here, or in an attempt, have less weight than the threshold.",
+        "bring the missing signers back; `quorate status` names those that are not connected",
+    ),
+    "NOT_IN_ROSTER": Reason(
+        "A node has no part in this vault or operation.", "ask a node that is a signer of the vault"
+    ),
+    "NOT_THE_PROPOSER": Reason("A vote came to a node that did not propose.", _SAME_RELEASE),
+    "NO_APPROVER": Reason(
+        "This node has no approver and refuses every operation.",
+        "configure [approver] in quorate.toml and restart the node",
+    ),
+    "NO_LIVE_SETUP": Reason(
+        "There is no live pair set-up with a signer, which ECDSA needs.",
+        "make a new one with that signer; the message names it",
+    ),
+    "NO_SUCH_KEY": Reason(
+        "There is no key at this path, as happens about once in 2^127.", "use the next index of the path"
+    ),
+    "OPERATION_CONFLICT": Reason(
+        "One id stands for two different operations.", "use another idempotency key for another request"
+    ),
+    "OPERATION_OVER": Reason("The operation has ended.", "nothing: the node that asked hears how it ended"),
+    "OTHER": Reason(
+        "In metrics only: a reason that a peer gave and this release does not know.",
+        "run the same release of Quorate on every node; the operation itself has the reason as it was given",
+    ),
+    "OVERSIZE": Reason("A peer's statement is over the size limit.", _SAME_RELEASE),
+    "PEER_ERROR": Reason("A peer could not be reached or refused.", "the message says which and why"),
+    "PROCESS_FAILED": Reason("A process of the demo ended too early.", "read the log it names"),
+    "PROTOCOL_ABORT": Reason(
+        "A check of the protocol failed: who is named did not follow it.",
+        "keep the log, which has the rule; leave the named signer out and find out what it runs",
+    ),
+    "QUARANTINED": Reason(
+        "A restored store has not been reconciled.", "let it catch up with its peers first"
+    ),
+    "REFUSED": Reason(
+        "A node or a peer refused, without or with a reason of its own.",
+        "read the detail, and the log of the one that did",
+    ),
+    "REMOTE_ERROR": Reason("The node answered with an error.", "read the message"),
+    "REQUEST_TOO_LONG": Reason("A request is over the size limit.", "send less in one request"),
+    "STALE_EPOCH": Reason(
+        "Another epoch of the vault is live than the one asked for, or than this node holds.",
+        "ask again by the vault's name; a node that is behind must reach a peer to catch up",
+    ),
+    "STALLED": Reason(
+        "A signer did not speak in time.",
+        "check the named signer and the link to it: `quorate status` on both",
+    ),
+    "STARTING": Reason("The node is not serving yet.", "wait; if it stays so, read its log"),
+    "STORE_CORRUPT": Reason(
+        "The store is damaged, or a row in it was changed.",
+        "stop this node and restore its store; the other signers are not affected",
+    ),
+    "STORE_ERROR": Reason(
+        "The store cannot be read or written.",
+        "make room on the disk, make it writable, then restart the node if the message says so",
+    ),
+    "STORE_LOCKED": Reason(
+        "The key does not open the store.",
+        "check [key] in quorate.toml: it must name the passphrase or key file of `quorate init`",
+    ),
+    "TIMEOUT": Reason(
+        "No answer came in time.", "try again; if it persists, look at that node's load and network"
+    ),
+    "TOO_LARGE": Reason("A message is over a size limit.", "send less in one request"),
+    "UNAUTHENTICATED": Reason(
+        "The client id or the secret is missing, wrong or revoked.",
+        "make new credentials with `quorate client add`",
+    ),
+    "UNKNOWN_CERTIFICATE": Reason(
+        "A node saw a certificate that is on none of its cards.",
+        "have this node's current card added there: `quorate peer add`",
+    ),
+    "UNKNOWN_OPERATION": Reason(
+        "There is no such operation on this node.", "ask the node that was asked first, or check the id"
+    ),
+    "UNKNOWN_PEER": Reason("A device is not known here.", "add its card: `quorate peer add`"),
+    "UNKNOWN_VAULT": Reason(
+        "There is no such vault on this node.", "`quorate vault list` shows those there are"
+    ),
+    "UNREACHABLE": Reason(
+        "Nothing answers there.",
+        "check that the node runs and that its address is right: `quorate peer list`",
+    ),
+    "UNRESPONSIVE": Reason(
+        "The node's event loop has not turned for seconds.",
+        "look at the machine's load and disk; restart the node if it stays so",
+    ),
+    "UNSUPPORTED_ALGORITHM": Reason(
+        "This algorithm is not known, or not served for this key.", "use one that the message names"
+    ),
+    "UNSUPPORTED_CONTENT_TYPE": Reason("This content type is not known.", "use one that the message names"),
+    "VAULT_NOT_READY": Reason(
+        "Not every signer of the vault has acknowledged it.",
+        "bring the signers it waits for back: they acknowledge by themselves",
+    ),
+    "WRONG_CERTIFICATE": Reason(
+        "What answers does not hold the certificate it should.",
+        "correct the address, or get the current card or credentials file; if neither helps, somebody is in between",
+    ),
+    "WRONG_IDENTITY": Reason("A device stands under a key that is not its own.", _OWN_CARDS),
+    "WRONG_JOIN": Reason("A join is not for this attempt, or not its sender's.", _REPEAT),
+    "WRONG_OUTCOME": Reason("An outcome does not fit the operation's kind.", _SAME_RELEASE),
+    "WRONG_PROPOSER": Reason("A node proposed in another's name.", _SAME_RELEASE),
+    "WRONG_SENDER": Reason("A node passed on another's statement as its own.", _SAME_RELEASE),
+    "WRONG_STAGE": Reason("A stage was begun that does not come next.", _REPEAT),
+    "WRONG_VOTE": Reason("A vote is not its sender's, or for another operation.", _SAME_RELEASE),
+}
+
+
+def known(code: str) -> str:
+    """The code if it is one of ours, else OTHER: what a peer makes up must not become a label."""
+    return code if code in REASONS else OTHER
