@@ -10,7 +10,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-header --no-annotate --no-emit-index-url pyproject.toml
 EXTENSION := pyproject.toml setup.py native/build.py $(wildcard native/include/*.h native/src/*.c native/src/*.h)
 
-.PHONY: help demo test lint native bench crash mutate proto lock clean
+.PHONY: help demo test lint native bench crash mutate proto reference lock clean
 
 help:
 	@echo "make demo     three nodes and an approval server on this machine: create a vault, sign, refuse"
@@ -20,7 +20,8 @@ help:
 	@echo "make bench    figures, one JSON line each"
 	@echo "make crash    the slow tests: kill -9 at every commit and every message"
 	@echo "make mutate   delete each protocol check in turn and see a test fail"
-	@echo "make proto    regenerate the gRPC code; make lock: the lock files; make clean: forget the environment"
+	@echo "make proto    regenerate the gRPC code; make reference: docs/reference; make lock: the lock files"
+	@echo "make clean    forget the environment"
 
 demo: $(VENV)/installed
 	@$(RUN) quorate demo
@@ -34,6 +35,7 @@ lint: $(VENV)/installed $(VENV)/development
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) python scripts/generate_proto.py --check
+	$(RUN) python scripts/generate_reference.py --check
 	$(RUN) python -m pytest -n 0 tests/docs/test_repository.py
 
 native: $(VENV)/installed $(VENV)/development
@@ -50,6 +52,9 @@ mutate: $(VENV)/installed $(VENV)/development
 
 proto: $(VENV)/development
 	$(RUN) python scripts/generate_proto.py
+
+reference: $(VENV)/installed
+	$(RUN) python scripts/generate_reference.py
 
 lock:
 	$(COMPILE) --group build --output-file requirements.lock

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.docs.readme_commands import README, commands
 
 ROOT = README.parent
-PORT = re.compile(r"\b7[123]0[0-3]\b")
+PORT = re.compile(r"\b7[123][01][0-3]\b")
 PATIENCE = 300
 
 
@@ -49,7 +49,7 @@ def test_three_nodes_by_hand_go_as_the_readme_says(tmp_path: Path) -> None:
 
 def on_free_ports(script: str) -> str:
     ports = {port: str(free_port()) for port in PORT.findall(script)}
-    assert len(ports) == 7
+    assert len(ports) == 10
     return PORT.sub(lambda match: ports[match[0]], script)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from quorate.ceremony.ports import (
     Caller,
+    Cause,
     NodeStatus,
     OperationView,
     Peer,
@@ -212,6 +213,7 @@ class Served:
         self.home = home
         self.api = FakeNode()
         self.book = FakeBook()
+        self.causes: tuple[Cause, ...] = ()
         self.tls = create_identity(ALICE)
         self.port = 0
         self.server: NodeServer | None = None
@@ -224,6 +226,7 @@ class Served:
             socket=self.home / "quorate.sock",
             authenticate=self.book.authenticate,
             registry=self.book,
+            causes=lambda: self.causes,
             examiner=FakeExaminer(),
         )
         self.port = await self.server.start()

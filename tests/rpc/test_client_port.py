@@ -493,6 +493,8 @@ async def test_health_is_told_to_anyone_and_changes(served: Served) -> None:
     async with secure_channel(served) as channel:
         check = health_pb2_grpc.HealthStub(channel)
         for service in ("", "quorate.v1.SigningService"):
+            await served.server.set_serving(service, True)
+        for service in ("", "quorate.v1.SigningService"):
             answer = await check.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         await served.server.set_serving("vault/ops", False)

@@ -130,7 +130,8 @@ class Greetings:
     def _at_odds(self, peer: DeviceId, known: Acquaintance) -> bool:
         return any(
             (head := known.heads.get(vault.id)) is None
-            or (head.epoch, head.certificate) != (vault.epoch, vault.certificate_hash)
+            or (head.epoch, head.certificate, head.ready)
+            != (vault.epoch, vault.certificate_hash, vault.ready)
             for vault in self._context.vaults.all()
             if vault.active and peer in vault.sharing.devices
         )

@@ -468,6 +468,15 @@ class OperationView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One reason why this node, or one vault on it, is not ready. ``code`` is a reason code."""
+
+    code: str
+    detail: str
+    vault: VaultId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     device: DeviceId
     name: str
@@ -477,6 +486,7 @@ class NodeStatus:
     peers: Mapping[DeviceId, bool]
     vaults: tuple[VaultView, ...]
     unfinished: int
+    not_ready: tuple[Cause, ...] = ()
 
 
 class NodeApi(Protocol):

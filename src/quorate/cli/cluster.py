@@ -104,6 +104,7 @@ class Member:
     home: Path
     peer_port: int
     client_port: int
+    metrics_port: int
     device: DeviceId
     credentials: Credentials
     command: Sequence[str] = NODE
@@ -155,9 +156,10 @@ class Cluster:
         return self.members[name]
 
     async def __aenter__(self) -> Cluster:
-        ports = iter(free_ports(2 * len(self._settings)))
+        ports = iter(free_ports(3 * len(self._settings)))
         for name, settings in self._settings.items():
-            self.members[name] = found_member(self.root / name, name, next(ports), next(ports), settings)
+            chosen = (next(ports), next(ports), next(ports))
+            self.members[name] = found_member(self.root / name, name, chosen, settings)
             self.members[name].command = self._command
         cards = [
             (member.home / "cards" / f"{name}.json").read_text() for name, member in self.members.items()
@@ -196,11 +198,14 @@ class Cluster:
                 await asyncio.sleep(0.05)
 
 
-def found_member(home: Path, name: str, peer_port: int, client_port: int, settings: str) -> Member:
+def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: str) -> Member:
+    """``chosen`` are the ports for peers, clients and metrics."""
     home.mkdir(parents=True, mode=0o700)
+    peer_port, client_port, metrics_port = chosen
     ports = (
         f'[peer]\nbind = "127.0.0.1"\nport = {peer_port}\n'
         f'[client]\nbind = "127.0.0.1"\nport = {client_port}\n'
+        f"[metrics]\nport = {metrics_port}\n"
         '[key]\nkey_file = "node.key"\n'
     )
     (home / "quorate.toml").write_text(ports + settings)
@@ -212,6 +217,7 @@ def found_member(home: Path, name: str, peer_port: int, client_port: int, settin
         home=home,
         peer_port=peer_port,
         client_port=client_port,
+        metrics_port=metrics_port,
         device=card.device,
         credentials=credentials,
     )

@@ -56,6 +56,8 @@ def status_record(view: NodeStatus) -> dict[str, Any]:
         ],
         "vaults": [vault_record(vault) for vault in view.vaults],
         "unfinished": view.unfinished,
+        "ready": not view.not_ready,
+        "not_ready": [asdict(cause) for cause in view.not_ready],
     }
 
 
@@ -77,6 +79,12 @@ def status_text(view: NodeStatus) -> Group:
             f"online weight {online}, threshold {vault.threshold}",
         )
     table.add_row("unfinished", str(view.unfinished))
+    vaults = {vault.id: vault.name for vault in view.vaults}
+    for cause in view.not_ready:
+        where = f"vault {escape(vaults.get(cause.vault, cause.vault))}: " if cause.vault else ""
+        table.add_row("[yellow]not ready", f"{where}{escape(cause.detail)} [dim]{cause.code}[/]")
+    if not view.not_ready:
+        table.add_row("[green]ready", "the node, and every vault on it")
     return Group(table)
 
 

@@ -82,7 +82,18 @@ class Limits(Section):
 
 
 class Log(Section):
+    """To stderr, one line an event: ``json`` for programs, ``text`` for people."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class MetricsPort(Section):
+    """Prometheus and probes, over plain HTTP, to whoever can reach it: names and figures, no secrets."""
+
+    enabled: bool = True
+    bind: str = "127.0.0.1"
+    port: int = Field(default=2112, ge=1, le=65535)
 
 
 class Settings(BaseSettings):
@@ -99,6 +110,7 @@ class Settings(BaseSettings):
     approver: ApproverOptions = ApproverOptions()
     limits: Limits = Limits()
     log: Log = Log()
+    metrics: MetricsPort = MetricsPort()
 
     @classmethod
     def settings_customise_sources(

@@ -14,6 +14,8 @@ from quorate.identifiers import DeviceId
 from quorate.node import logs
 from quorate.node.config import load
 from quorate.node.founding import opened, write_card
+from quorate.node.metrics import Metrics
+from quorate.node.observers import CommitWatch
 from quorate.node.wiring import build
 from quorate.rpc.mesh import Observer
 
@@ -44,10 +46,11 @@ async def run(
 ) -> None:
     """Run the node in ``home`` until SIGTERM or SIGINT. ``ready`` hears once that it serves."""
     settings = load(home)
-    with opened(home, settings, on_commit=on_commit) as ledger:
-        logs.configure(settings.log.level, ledger.me.name)
+    metrics = Metrics()
+    with opened(home, settings, on_commit=CommitWatch(metrics, on_commit)) as ledger:
+        logs.configure(settings.log.level, settings.log.format, ledger.me.name)
         write_card(home, ledger.me)
-        node = build(home, settings, ledger, observer=observer)
+        node = build(home, settings, ledger, metrics=metrics, observer=observer)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in SIGNALS:

@@ -34,6 +34,10 @@ bind = "127.0.0.1"
 port = 7200
 # endpoint = "signer.example:7200"   # how applications reach it, if not at bind:port
 
+[metrics]                   # Prometheus at /metrics, probes at /livez and /readyz; plain HTTP
+bind = "127.0.0.1"
+port = 2112
+
 [key]                       # what opens the store
 {key}
 

@@ -1,4 +1,4 @@
-"""JSON lines on stderr: what happened, to which operation, with whom. Never a body, never a secret."""
+"""Lines on stderr, JSON or text: what happened, to which operation, with whom. Never a body, never a secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import structlog
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: Literal["debug", "info", "warning", "error"], node: str) -> None:
+def configure(
+    level: Literal["debug", "info", "warning", "error"], form: Literal["json", "text"], node: str
+) -> None:
     """Every line carries the time (UTC), the level and this node's name."""
 
     def name_the_node(
@@ -21,6 +23,11 @@ def configure(level: Literal["debug", "info", "warning", "error"], node: str) ->
         event["node"] = node
         return event
 
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -28,7 +35,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], node: str) ->
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             name_the_node,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -36,7 +43,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], node: str) ->
     )
     # asyncio and grpc speak through the standard library; what they have to say is worth a line each.
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
+    handler.setFormatter(Lines() if form == "json" else Words())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
@@ -52,3 +59,10 @@ class Lines(logging.Formatter):
             "error": error,
         }
         return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+class Words(logging.Formatter):
+    """The same for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"[{record.levelname.lower()}] {record.getMessage()[:300]} logger={record.name}"

@@ -15,10 +15,14 @@ from quorate.ceremony.session import Patience
 from quorate.node import config
 from quorate.node.doctor.examiner import NodeExaminer
 from quorate.node.entropy import SystemClock, SystemEntropy
+from quorate.node.metrics import Metrics
+from quorate.node.monitor import Monitor
+from quorate.node.observers import OperationWatch, WatchedApprover
+from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
 from quorate.rpc.client import SOCKET_NAME
 from quorate.rpc.mesh import GrpcMesh, Observer
-from quorate.rpc.node_server import NodeServer
+from quorate.rpc.node_server import SERVICES, NodeServer
 from quorate.rpc.peer_server import PeerServer
 from quorate.rpc.tls import TlsIdentity
 from quorate.rpc.trust import Trust
@@ -37,32 +41,46 @@ class Node:
     ceremonies: Ceremonies
     peer_server: PeerServer
     node_server: NodeServer
+    monitor: Monitor
+    probes: ProbeServer | None
     pool: ThreadPoolExecutor
     peer_address: str
     client_address: str
 
     async def start(self) -> None:
         """Serve peers, then take up what the journal holds, then serve clients."""
+        if self.probes is not None:
+            self.probes.start()
         await self.peer_server.start()
         await self.mesh.start()
         await self.ceremonies.start()
+        await self.monitor.start()
         await self.node_server.start()
 
     async def stop(self, drain: float) -> None:
         """Take nothing new, give running sessions ``drain`` seconds, then end what is left. Nothing is lost: the
         journal says what to take up again."""
+        await self.monitor.drain()
         await self.node_server.stop(grace=0.5)
         ends = asyncio.get_running_loop().time() + drain
         while self.ceremonies.sessions_running and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await self.ceremonies.stop()
+        await self.monitor.stop()
         await self.peer_server.stop(grace=0.2)
         await self.mesh.stop()
+        if self.probes is not None:
+            await asyncio.to_thread(self.probes.stop)
         self.pool.shutdown(cancel_futures=True)
 
 
 def build(
-    home: Path, settings: config.Settings, ledger: SqliteLedger, *, observer: Observer | None = None
+    home: Path,
+    settings: config.Settings,
+    ledger: SqliteLedger,
+    *,
+    metrics: Metrics,
+    observer: Observer | None = None,
 ) -> Node:
     """Wire a node on an open store, counting one more boot. On the event loop it is to run on."""
     clock, entropy = SystemClock(), SystemEntropy()
@@ -72,36 +90,55 @@ def build(
     mesh = GrpcMesh(trust, observer=observer)
     counted = ledger.boot()
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
+    metrics.requests.starts = counted.counter
+    approver = build_approver(settings.approver, sign=ledger.identity.sign, device=ledger.identity.device)
+    watched = WatchedApprover(approver, clock, metrics)
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="ceremony")
     ceremonies = Ceremonies(
         identity=ledger.identity,
         ledger=ledger,
         mesh=mesh,
-        approver=build_approver(settings.approver, sign=ledger.identity.sign, device=ledger.identity.device),
+        approver=watched,
         clock=clock,
         entropy=entropy,
         boot=boot,
         pool=pool,
         version=program_version(),
         limits=limits_of(settings.limits),
+        on_change=OperationWatch(ledger, clock, metrics),
     )
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"
+    node_server = NodeServer(
+        ceremonies.clients,
+        tls,
+        client_address,
+        socket=home / SOCKET_NAME,
+        authenticate=ledger.authenticate,
+        registry=Registry(ledger, settings, changed=mesh.update),
+        causes=lambda: monitor.causes(),
+        examiner=NodeExaminer(settings=settings, ledger=ledger, clock=clock, entropy=entropy),
+    )
+    monitor = Monitor(
+        ledger=ledger,
+        ceremonies=ceremonies,
+        mesh=mesh,
+        approver=watched,
+        clock=clock,
+        metrics=metrics,
+        tell=node_server.set_serving,
+        services={service.full_name: name == "SigningService" for name, service in SERVICES.items()},
+    )
+    served = settings.metrics
     return Node(
         ledger=ledger,
         boot=boot,
         mesh=mesh,
         ceremonies=ceremonies,
         peer_server=PeerServer(trust, ceremonies, peer_address, observer=observer),
-        node_server=NodeServer(
-            ceremonies.clients,
-            tls,
-            client_address,
-            socket=home / SOCKET_NAME,
-            authenticate=ledger.authenticate,
-            registry=Registry(ledger, settings, changed=mesh.update),
-            examiner=NodeExaminer(settings=settings, ledger=ledger, clock=clock, entropy=entropy),
-        ),
+        node_server=node_server,
+        monitor=monitor,
+        probes=ProbeServer(served.bind, served.port, metrics.registry, monitor) if served.enabled else None,
         pool=pool,
         peer_address=peer_address,
         client_address=client_address,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from quorate.ceremony.ports import NodeApi
+from quorate.ceremony.ports import Cause, NodeApi
 from quorate.rpc._pb import admin_pb2
 from quorate.rpc.convert import client_to_pb, finding_to_pb, status_to_pb
 from quorate.rpc.findings import Examiner
@@ -18,18 +19,25 @@ T = TypeVar("T")
 
 
 class AdminServant:
-    """``forget`` is called after every change of the clients, before it is answered."""
+    """``forget`` is called after every change of the clients, before it is answered; ``causes`` says why the node is
+    not ready."""
 
     def __init__(
-        self, api: NodeApi, registry: Registry, examiner: Examiner, forget: Callable[[], None]
+        self,
+        api: NodeApi,
+        registry: Registry,
+        examiner: Examiner,
+        forget: Callable[[], None],
+        causes: Callable[[], Sequence[Cause]],
     ) -> None:
         self._api = api
         self._registry = registry
         self._examiner = examiner
         self._forget = forget
+        self._causes = causes
 
     async def get_status(self, _: Client, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
-        return status_to_pb(await self._api.status())
+        return status_to_pb(replace(await self._api.status(), not_ready=tuple(self._causes())))
 
     async def list_peers(self, _: Client, __: admin_pb2.ListPeersRequest) -> admin_pb2.ListPeersResponse:
         peers = await asyncio.to_thread(self._registry.peers)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from quorate.ceremony.ports import (
+    Cause,
     NodeStatus,
     OperationView,
     SignatureView,
@@ -188,6 +189,10 @@ def status_to_pb(view: NodeStatus) -> admin_pb2.NodeStatus:
         ],
         vaults=[vault_to_pb(each) for each in view.vaults],
         unfinished=view.unfinished,
+        not_ready=[
+            admin_pb2.NotReady(code=cause.code, detail=cause.detail, vault=cause.vault)
+            for cause in view.not_ready
+        ],
     )
 
 
@@ -201,6 +206,14 @@ def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
         peers={DeviceId(each.device): each.connected for each in message.peers},
         vaults=tuple(vault_from_pb(each) for each in message.vaults),
         unfinished=message.unfinished,
+        not_ready=tuple(
+            Cause(
+                code=each.code,
+                detail=each.detail,
+                vault=VaultId(each.vault) if each.HasField("vault") else None,
+            )
+            for each in message.not_ready
+        ),
     )
 
 

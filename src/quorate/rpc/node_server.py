@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket as sockets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from quorate.ceremony.ports import NodeApi
+from quorate.ceremony.ports import Cause, NodeApi
 from quorate.errors import UsageError
 from quorate.rpc import options
 from quorate.rpc._pb import admin_pb2, node_pb2
@@ -48,7 +48,9 @@ class NodeServer:
         authenticate: Authenticate,
         registry: Registry,
         examiner: Examiner,
+        causes: Callable[[], Sequence[Cause]],
     ) -> None:
+        """``causes``: why the node or a vault is not ready at this moment. What health says is set from outside."""
         self._tls = tls
         self._address = address
         self._socket = socket
@@ -57,7 +59,7 @@ class NodeServer:
             "VaultService": VaultServant(api),
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
-            "AdminService": AdminServant(api, registry, examiner, self._gate.forget),
+            "AdminService": AdminServant(api, registry, examiner, self._gate.forget, causes),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._servers: list[grpc.aio.Server] = []
@@ -78,8 +80,6 @@ class NodeServer:
         except RuntimeError as error:
             raise UsageError(f"cannot listen for clients on {self._address}: is it taken?") from error
         self._listen_locally(local)
-        for name in ("", *names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         for server in (remote, local):
             self._servers.append(server)
             await server.start()

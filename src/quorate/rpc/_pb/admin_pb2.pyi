@@ -83,6 +83,38 @@ class PeerStatus(_message.Message):
 Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
 
 @_typing.final
+class NotReady(_message.Message):
+    """One reason why the node, or one vault on it, cannot do its part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    VAULT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """stable upper-case reason code"""
+    detail: _builtins.str
+    """for people"""
+    vault: _builtins.str
+    """vault id; unset where it concerns the whole node"""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        vault: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_vault", b"_vault", "vault", b"vault"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_vault", b"_vault", "code", b"code", "detail", b"detail", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__vault: _TypeAlias = _typing.Literal["vault"]  # noqa: Y015
+    _WhichOneofArgType__vault: _TypeAlias = _typing.Literal["_vault", b"_vault"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vault) -> _WhichOneofReturnType__vault | None: ...
+
+Global___NotReady: _TypeAlias = NotReady  # noqa: Y015
+
+@_typing.final
 class NodeStatus(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,6 +126,7 @@ class NodeStatus(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     VAULTS_FIELD_NUMBER: _builtins.int
     UNFINISHED_FIELD_NUMBER: _builtins.int
+    NOT_READY_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     """device id of this node"""
     name: _builtins.str
@@ -109,6 +142,10 @@ class NodeStatus(_message.Message):
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerStatus]: ...
     @_builtins.property
     def vaults(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Vault]: ...
+    @_builtins.property
+    def not_ready(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotReady]:
+        """empty: ready"""
+
     def __init__(
         self,
         *,
@@ -120,10 +157,11 @@ class NodeStatus(_message.Message):
         peers: _abc.Iterable[Global___PeerStatus] | None = ...,
         vaults: _abc.Iterable[_types_pb2.Vault] | None = ...,
         unfinished: _builtins.int = ...,
+        not_ready: _abc.Iterable[Global___NotReady] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "device", b"device", "name", b"name", "peers", b"peers", "started_ms", b"started_ms", "unfinished", b"unfinished", "vaults", b"vaults", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "device", b"device", "name", b"name", "not_ready", b"not_ready", "peers", b"peers", "started_ms", b"started_ms", "unfinished", b"unfinished", "vaults", b"vaults", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

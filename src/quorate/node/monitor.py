@@ -1,0 +1,201 @@
+"""Looks at a running node once a second: what is up, what is ready and why not, and whether the event loop turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from prometheus_client import Gauge
+
+from quorate.ceremony.ceremonies import Ceremonies
+from quorate.ceremony.ports import Cause, Clock
+from quorate.ceremony.vaults import Vault
+from quorate.errors import QuorateError, StoreError
+from quorate.identifiers import VaultId
+from quorate.node import readiness
+from quorate.node.metrics import STALL, Metrics
+from quorate.node.observers import WatchedApprover
+from quorate.node.readiness import Standing
+from quorate.rpc.mesh import GrpcMesh
+from quorate.storage import SqliteLedger
+
+ROUND = 1.0  # seconds between looks
+STORE_ROUND = 10.0  # seconds between checks that the store can be written, which cost a commit
+BEAT = 0.01  # seconds between beats: a stall shorter than the threshold and one beat may go uncounted
+SILENT = 5.0  # seconds without a beat, or three rounds without a look: the node does not answer for itself
+
+log = structlog.get_logger()
+
+Tell = Callable[[str, bool], Awaitable[None]]
+"""What health is to say of a service, or of ``vault/ID``."""
+
+
+class Monitor:
+    """``causes`` and ``alive`` may be asked from any thread."""
+
+    def __init__(
+        self, *, ledger: SqliteLedger, ceremonies: Ceremonies, mesh: GrpcMesh, approver: WatchedApprover,
+        clock: Clock, metrics: Metrics, tell: Tell, services: Mapping[str, bool],
+    ) -> None:  # fmt: skip
+        """``services``: whether each needs the node ready, or only up."""
+        self._ledger, self._ceremonies, self._mesh = ledger, ceremonies, mesh
+        self._approver, self._clock, self._metrics = approver, clock, metrics
+        self._tell, self._services = tell, services
+        self._causes: tuple[Cause, ...] = (Cause(code="STARTING", detail="the node is not serving yet"),)
+        self._store: StoreError | None = None
+        self._vaults: Mapping[VaultId, str] = {}
+        self._told: dict[str, bool] = {}
+        self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
+        self._draining = False
+        self._beat_at = self._looked_at = clock.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take the first look, then go on looking."""
+        await self._check_store()
+        await self.look()
+        greeting = self._ceremonies.greetings.keep_greeting()
+        loops = (self._keep_beating(), self._keep_looking(), self._keep_checking(), greeting)
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def drain(self) -> None:
+        """From now on the node is not ready, for it is stopping."""
+        self._draining = True
+        await self.look()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        return not self._tasks or self._clock.monotonic() - self._beat_at < SILENT
+
+    def causes(self) -> tuple[Cause, ...]:
+        """Why the node, or a vault on it, is not ready; empty if all is well."""
+        if self._tasks and self._clock.monotonic() - min(self._beat_at, self._looked_at) >= SILENT:
+            silent = f"the event loop has not turned for {SILENT:.0f} s"
+            return (Cause(code="UNRESPONSIVE", detail=silent), *self._causes)
+        return self._causes
+
+    def known(self, vault: str) -> VaultId | None:
+        """The vault of this id or name, if it was there at the last look."""
+        return next((held for held, name in self._vaults.items() if vault in (held, name)), None)
+
+    async def look(self) -> None:
+        """On the event loop."""
+        standing = self._standing()
+        vaults = [vault for vault in self._ceremonies.vaults.all() if vault.active]
+        of_node = tuple(readiness.of_node(standing))
+        if self._draining:
+            of_node = (Cause(code="DRAINING", detail="this node is stopping"), *of_node)
+        of_vaults = {vault.id: tuple(readiness.of_vault(vault, standing)) for vault in vaults}
+        self._vaults = {vault.id: vault.name for vault in vaults}
+        self._report((*of_node, *(cause for causes in of_vaults.values() for cause in causes)))
+        self._show(standing, vaults)
+        self._metrics.sessions.set(self._ceremonies.sessions_running)
+        self._metrics.unfinished.set(len(await asyncio.to_thread(self._ledger.unfinished)))
+        health = {
+            name: not (of_node if needs_ready else self._draining)
+            for name, needs_ready in self._services.items()
+        }
+        health |= {f"vault/{vault}": not (of_node or causes) for vault, causes in of_vaults.items()}
+        await self._tell_health({"": not self._causes, **health})
+        self._looked_at = self._clock.monotonic()
+
+    def _standing(self) -> Standing:
+        peers = self._ledger.peers()
+        return Standing(
+            me=self._ledger.me.device,
+            approver=self._approver.name,
+            decision=self._approver.last,
+            decided=self._clock.monotonic() - self._approver.last_at,
+            store=self._store,
+            connected=frozenset(peer for peer in peers if self._mesh.connected(peer)),
+            heard=self._ceremonies.greetings.heard,
+            names={device: peer.name for device, peer in peers.items()},
+        )
+
+    def _report(self, causes: tuple[Cause, ...]) -> None:
+        """Every reason is a line in the log when it comes and when it goes."""
+        before = {(cause.code, cause.vault): cause for cause in self._causes}
+        now = {(cause.code, cause.vault): cause for cause in causes}
+        for key in now.keys() - before.keys():
+            log.warning("not ready", reason=key[0], vault=key[1], detail=now[key].detail)
+        for key in before.keys() - now.keys():
+            log.info("no longer a reason" if causes else "ready", reason=key[0], vault=key[1])
+        self._causes = causes
+
+    def _show(self, standing: Standing, vaults: Sequence[Vault]) -> None:
+        """Set every gauge of a peer, a vault or a reason, and take away those of what is gone."""
+        metrics, shown = self._metrics, dict[tuple[Gauge, tuple[str, ...]], float]()
+        links = self._mesh.status()
+        for device, name in standing.names.items():
+            if device == standing.me:
+                continue
+            shown[metrics.peer_up, (name,)] = device in standing.connected
+            if (link := links.get(device)) is not None and link.rtt is not None:
+                shown[metrics.peer_rtt, (name,)] = link.rtt
+            if (known := standing.heard.get(device)) is not None and known.clock_offset is not None:
+                shown[metrics.peer_clock, (name,)] = known.clock_offset
+        unready = {cause.vault for cause in self._causes}
+        for vault in vaults:
+            labels: tuple[str, ...] = (vault.id, vault.name)
+            shown[metrics.vault_epoch, labels] = vault.epoch
+            shown[metrics.vault_threshold, labels] = vault.sharing.threshold
+            shown[metrics.vault_online, labels] = readiness.online_weight(vault, standing)
+            shown[metrics.vault_ready, labels] = not unready & {None, vault.id}
+        shown |= {(metrics.not_ready, (cause.code,)): 1.0 for cause in self._causes}
+        for gauge, labels in self._shown - shown.keys():
+            gauge.remove(*labels)
+        for (gauge, labels), value in shown.items():
+            gauge.labels(*labels).set(value)
+        self._shown = set(shown)
+
+    async def _tell_health(self, health: dict[str, bool]) -> None:
+        """What changed. A vault that is gone is not serving."""
+        for name, serving in (dict.fromkeys(self._told, False) | health).items():
+            if self._told.get(name) is not serving:
+                await self._tell(name, serving)
+                self._told[name] = serving
+
+    # --- what goes on until the stop
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(ROUND)
+            try:
+                await self.look()
+            except QuorateError as error:
+                log.error("cannot tell how this node is", why=str(error))
+            except Exception:
+                log.exception("bug in the monitor")
+
+    async def _keep_checking(self) -> None:
+        while True:
+            await asyncio.sleep(STORE_ROUND)
+            await self._check_store()
+
+    async def _check_store(self) -> None:
+        try:
+            await asyncio.to_thread(self._ledger.check)
+        except StoreError as error:
+            self._store = error
+        except OSError as error:
+            self._store = StoreError(f"the store's disk does not answer: {error.strerror}")
+        else:
+            self._store = None
+
+    async def _keep_beating(self) -> None:
+        loop, metrics = asyncio.get_running_loop(), self._metrics
+        while True:
+            due = loop.time() + BEAT
+            await asyncio.sleep(BEAT)
+            late = max(loop.time() - due, 0.0)
+            self._beat_at = self._clock.monotonic()
+            metrics.lag.observe(late)
+            if late > STALL:
+                metrics.stalls.inc()
+                log.warning("event loop stalled", seconds=round(late, 3))

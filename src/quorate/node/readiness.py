@@ -1,0 +1,97 @@
+"""Whether this node can do its part, and for each vault, why not: the one answer behind health, probes and status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from quorate.ceremony.greetings import Acquaintance
+from quorate.ceremony.ports import Cause, Decision, Verdict
+from quorate.ceremony.statements import VaultHead
+from quorate.ceremony.vaults import Vault
+from quorate.errors import StoreError
+from quorate.identifiers import DeviceId
+
+DOUBT = 300.0  # seconds that an approver's failure counts for; after that nobody knows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What readiness is judged by, as far as this node knows it. ``connected`` and ``heard`` are of the peers."""
+
+    me: DeviceId
+    approver: str
+    decision: Decision | None  # the approver's last, and how long ago
+    decided: float
+    store: StoreError | None
+    connected: frozenset[DeviceId]
+    heard: Mapping[DeviceId, Acquaintance]
+    names: Mapping[DeviceId, str]
+
+    def name(self, device: DeviceId) -> str:
+        return self.names.get(device, device)
+
+
+def of_node(standing: Standing) -> Iterator[Cause]:
+    """What keeps this node from its part in any vault."""
+    if standing.store is not None:
+        yield Cause(code=standing.store.reason, detail=str(standing.store))
+    if standing.approver == "none":
+        yield Cause(code="NO_APPROVER", detail="no approver is configured: every operation is refused")
+    elif (
+        (decision := standing.decision) is not None
+        and decision.verdict is Verdict.REFUSE
+        and standing.decided < DOUBT
+    ):
+        said = f"{standing.decided:.0f} s ago the approver {decision.approver} gave no usable answer"
+        yield Cause(code="APPROVER_UNAVAILABLE", detail=f"{said}: {decision.rule}")
+
+
+def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
+    """What keeps one vault from being signed with here, beside what concerns the whole node."""
+    if missing := vault.missing_acknowledgements:
+        waits = ", ".join(standing.name(device) for device in missing)
+        yield Cause(code="VAULT_NOT_READY", detail=f"awaits the acknowledgement of {waits}", vault=vault.id)
+    for device in vault.sharing.devices:
+        head = _head(vault, device, standing)
+        if head is not None and head.epoch > vault.epoch:
+            behind = f"{standing.name(device)} is at epoch {head.epoch}, this node at {vault.epoch}"
+            yield Cause(code="STALE_EPOCH", detail=behind, vault=vault.id)
+        elif head is not None and head.epoch == vault.epoch and head.certificate != vault.certificate_hash:
+            other = f"{standing.name(device)} has another certificate for epoch {head.epoch}"
+            yield Cause(code="EPOCH_CONFLICT", detail=other, vault=vault.id)
+    online, away = online_weight(vault, standing), away_from(vault, standing)
+    if online < vault.sharing.threshold:
+        missed = ", ".join(standing.name(device) for device in away)
+        yield Cause(
+            code="NOT_ENOUGH_WEIGHT",
+            detail=f"online weight {online} of {vault.sharing.threshold} needed; not here or not level: {missed}",
+            vault=vault.id,
+        )
+
+
+def online_weight(vault: Vault, standing: Standing) -> int:
+    away = away_from(vault, standing)
+    return sum(seat.weight for seat in vault.sharing.seats if seat.device not in away)
+
+
+def away_from(vault: Vault, standing: Standing) -> tuple[DeviceId, ...]:
+    """The signers that are not connected, or whose own word is that they do not hold this epoch, whole."""
+    return tuple(
+        device
+        for device in vault.sharing.devices
+        if device != standing.me and (device not in standing.connected or _behind(vault, device, standing))
+    )
+
+
+def _behind(vault: Vault, device: DeviceId, standing: Standing) -> bool:
+    if device not in standing.heard:
+        return False
+    head = _head(vault, device, standing)
+    return head is None or head.epoch < vault.epoch or not head.ready
+
+
+def _head(vault: Vault, device: DeviceId, standing: Standing) -> VaultHead | None:
+    """The vault as a peer last said it holds it."""
+    known = standing.heard.get(device)
+    return known.heads.get(vault.id) if known is not None else None
