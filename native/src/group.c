@@ -22,11 +22,11 @@ int quorate_resolve(void *library, const char *name, void *function)
     return address != NULL;
 }
 
+static const uint8_t ones[][SCALAR] = {[QUORATE_SECP256K1] = {[SCALAR - 1] = 1}, [QUORATE_ED25519] = {[0] = 1}};
+
 static int load_generator(quorate_curve curve)
 {
-    uint8_t one[SCALAR] = {0};
-    one[curve == QUORATE_SECP256K1 ? SCALAR - 1 : 0] = 1;
-    return groups[curve]->base(&generators[curve], one);
+    return groups[curve]->base(&generators[curve], ones[curve]);
 }
 
 static const char *load(const char *path, const char *(*load_from)(void *library))
@@ -164,6 +164,8 @@ int quorate_point_combination_var(quorate_curve curve, quorate_point *out, const
         const uint8_t *scalar = scalars + i * SCALAR;
         if (is_identity(curve, &points[i]) || publicly_zero(scalar)) {
             terms[i] = g->identity;
+        } else if (memcmp(scalar, ones[curve], SCALAR) == 0) {
+            terms[i] = points[i];
         } else if (same(&points[i], &generators[curve])) {
             done = g->base(&terms[i], scalar);
         } else {

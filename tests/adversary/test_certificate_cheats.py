@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from quorate.errors import Stalled
+from quorate.errors import ProtocolAbort, Stalled
 from quorate.identifiers import Curve, DeviceId
 from quorate.protocols.certificate import Endorsement, acknowledgement, endorsement
+from quorate.protocols.ecdsa.lane import Product
+from quorate.protocols.ecdsa.sign import sign as ecdsa_sign
 from quorate.protocols.eddsa import frost
-from quorate.protocols.trial import Acknowledgement, Purpose, internal_message
+from quorate.protocols.trial import Acknowledgement, Purpose, internal_message, trial
+from quorate.wire.net import gather
 from quorate.wire.simulator import DROP, Simulator, devices, randomness, signer
 from tests.adversary.blame import (
     THRESHOLD,
@@ -118,30 +122,63 @@ def test_a_dropped_acknowledgement_is_waited_for_by_name(victims: list[DeviceId]
         assert failure.waiting_on == {CHEAT}
 
 
-@breaks("ED-2.2")
-def test_a_trial_of_another_message_names_the_signer() -> None:
+@breaks("ED-2.2", "EC-1.1")
+@pytest.mark.parametrize("curve", Curve)
+def test_a_trial_of_another_message_is_signed_by_nobody(curve: Curve) -> None:
     """The cheat would have the vault sign a policy instead: everyone builds the message from its own records."""
     vault = vault_of(WEIGHTS, THRESHOLD)
 
     def protocol(device: DeviceId) -> Any:
-        quorum = vault.quorum(device, vault.devices)
-        purpose = Purpose.POLICY if device == CHEAT else Purpose.TRIAL
-        message = internal_message(
-            purpose, Curve.ED25519, vault.record.hash, vault.record.vault, list(quorum.devices)
+        rng, sign = randomness(f"trial {device}"), signer(device)
+        quorums = {each: vault.quorum(device, vault.devices, each) for each in Curve}
+        setups = vault.shelves[device].setups.__getitem__
+        if device != CHEAT:
+            return lambda net: trial(net, vault.record, quorums, setups, rng, sign)
+        purposes = {each: Purpose.POLICY if each is curve else Purpose.TRIAL for each in Curve}
+        messages = {
+            each: internal_message(
+                purpose, each, vault.record.hash, vault.record.vault, list(quorums[each].devices)
+            )
+            for each, purpose in purposes.items()
+        }
+        hashed, plain = sha256(messages[Curve.SECP256K1]).digest(), messages[Curve.ED25519]
+        return lambda net: gather(
+            ecdsa_sign(net, quorums[Curve.SECP256K1], [hashed], None, setups, rng, lambda: None),
+            frost.sign(net, quorums[Curve.ED25519], [plain], None, rng, lambda: None),
         )
-        rng = randomness(f"trial {device}")
-        return lambda net: frost.sign(net, quorum, [message], None, rng, lambda: None)
 
     outcome = Simulator({device: protocol(device) for device in vault.devices}).run()
-    assert_all_name(outcome, CHEAT, "ED-2.2")
+    if curve is Curve.ED25519:
+        assert_all_name(outcome, CHEAT, "ED-2.2")
+    else:
+        assert_all_name_nobody(outcome, CHEAT, "EC-1.1")
 
 
-def test_an_equivocator_in_the_trial_is_named_or_nobody_is() -> None:
+@breaks("OT-4.3")
+def test_a_cheat_at_the_multiplications_of_a_trial_is_told_from_other_failures() -> None:
+    """So that the set-up with it ends, as after any ECDSA session."""
+
+    def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        if sender == CHEAT and recipient == VICTIM and isinstance(message, Product):
+            return replace(message, m2=message.m2[:-1] + bytes([message.m2[-1] ^ 1]))
+        return message
+
+    outcome = try_out(vault_of(WEIGHTS, THRESHOLD), tamper=tamper)
+    assert_no_honest_party_is_named(outcome, CHEAT)
+    failure = outcome.failures[VICTIM]
+    assert isinstance(failure, ProtocolAbort)
+    assert (failure.rule.split()[0], failure.culprits, failure.cheat) == ("OT-4.3", frozenset({CHEAT}), True)
+
+
+@pytest.mark.parametrize("path", ["/secp256k1/committed", "/ed25519"])
+def test_an_equivocator_in_the_trial_is_named_or_nobody_is(path: str) -> None:
     def two_faced(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
-        if sender == CHEAT and recipient == VICTIM and slot.endswith("/Commitments"):
+        if (sender, recipient, slot) != (CHEAT, VICTIM, f"{path}/Commitments"):
+            return message
+        if path == "/ed25519":
             (pair,) = message.pairs
             return replace(message, pairs=(replace(pair, hiding=pair.binding),))
-        return message
+        return replace(message, commitments=(bytes(32),))
 
     outcome = try_out(vault_of(WEIGHTS, THRESHOLD), tamper=two_faced)
     assert_no_honest_party_is_named(outcome, CHEAT)

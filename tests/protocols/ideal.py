@@ -7,7 +7,7 @@ real multiplications work under it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import shake_256
 from itertools import count
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from quorate.curves import SECP256K1, Randomness, SecretScalar
+from quorate.curves import SECP256K1, Randomness, SecretScalar, SecretVector
 from quorate.errors import require
 from quorate.identifiers import DeviceId
 from quorate.native import ot
@@ -28,16 +28,16 @@ from quorate.protocols.ot.multiply import Context
 from quorate.protocols.ot.setup import PairSetup, SetupContext
 from quorate.wire.net import Pair
 
-Shares = list[tuple[SecretScalar, SecretScalar]]
+Inputs = list[tuple[SecretScalar, SecretScalar]]
 
 
 class Dealer:
     """Both sides of every multiplication of a test. ``inputs`` may change what a sender multiplies with."""
 
-    def __init__(self, inputs: Callable[[Context, Shares], Shares] = lambda _, shares: shares) -> None:
+    def __init__(self, inputs: Callable[[Context, Inputs], Inputs] = lambda _, inputs: inputs) -> None:
         self.inputs = inputs
         self.chosen: dict[bytes, tuple[bytes, list[SecretScalar]]] = {}
-        self.dealt: dict[bytes, tuple[bytes, bytes, Shares]] = {}
+        self.dealt: dict[bytes, tuple[bytes, bytes, SecretVector]] = {}
         self.tokens = count()
 
     def token(self, kind: str) -> bytes:
@@ -46,42 +46,40 @@ class Dealer:
     def start(self, setup: PairSetup, context: Context, rng: Randomness, batch: int) -> IdealChooser:
         assert (setup.id, setup.peer) == (context.setup, context.sender)
         message = self.token("m1")
-        choice = [SECP256K1.random_secret(rng) for _ in range(batch)]
-        self.chosen[message] = context.hash, [SECP256K1.secret_scalar(each.memory) for each in choice]
-        return IdealChooser(self, context, message, tuple(choice))
+        choice = SECP256K1.random_secrets(rng, batch)
+        self.chosen[message] = context.hash, list(choice)
+        return IdealChooser(self, context, message, choice)
 
     def respond(
         self,
         setup: PairSetup,
         context: Context,
         m1: bytes,
-        inputs: Sequence[tuple[SecretScalar, SecretScalar]],
+        inputs: SecretVector,
         rng: Randomness,
-    ) -> tuple[bytes, Shares]:
+    ) -> tuple[bytes, SecretVector]:
         assert (setup.id, setup.peer) == (context.setup, context.receiver)
         require(len(m1) == 32, "OT-3.1 extension length", context.receiver)
         place, choice = self.chosen.get(m1, (b"", []))
         require(place == context.hash, "OT-3.2 consistency", context.receiver, cheat=True)
-        ours, theirs = [], []
-        for chi, factors in zip(choice, self.inputs(context, list(inputs)), strict=True):
-            c = [SECP256K1.random_secret(rng) for _ in factors]
-            ours.append((c[0], c[1]))
-            theirs.append((factors[0] * chi - c[0], factors[1] * chi - c[1]))
+        factors = list(inputs)
+        pairs = self.inputs(context, list(zip(factors[::2], factors[1::2], strict=True)))
+        products = [factor * chi for chi, pair in zip(choice, pairs, strict=True) for factor in pair]
+        ours = SECP256K1.random_secrets(rng, len(products))
         m2 = self.token("m2")
-        self.dealt[m2] = context.hash, m1, theirs
+        self.dealt[m2] = context.hash, m1, SecretVector.of(products) - ours
         return m2, ours
 
 
 class IdealChooser:
-    def __init__(
-        self, dealer: Dealer, context: Context, message: bytes, choice: tuple[SecretScalar, ...]
-    ) -> None:
+    def __init__(self, dealer: Dealer, context: Context, message: bytes, choice: SecretVector) -> None:
         self.dealer, self.context, self.message, self.choice = dealer, context, message, choice
 
-    def finish(self, m2: bytes) -> Shares:
+    def finish(self, m2: bytes) -> SecretVector:
         sender = self.context.sender
         require(len(m2) == 32, "OT-4.1 answer length", sender)
-        place, answered, shares = self.dealer.dealt.get(m2, (b"", b"", []))
+        nothing = SecretVector(SECP256K1, SecretBytes(0))
+        place, answered, shares = self.dealer.dealt.get(m2, (b"", b"", nothing))
         fits = (place, answered) == (self.context.hash, self.message)
         require(fits, "OT-4.3 product", sender, cheat=True)
         return shares

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from quorate.curves import SECP256K1, SecretScalar
+from quorate.curves import SECP256K1, SecretScalar, SecretVector
 from quorate.identifiers import DeviceId, Epoch
-from quorate.protocols.ot.multiply import Chooser, Context, Shares, respond
+from quorate.protocols.ot.multiply import Chooser, Context, respond
 from quorate.protocols.ot.setup import PairSetup, SetupContext, set_up
 from quorate.wire.simulator import Outcome, Simulator, Tamper, devices, randomness
 from tests.oracle import ot
@@ -66,8 +66,8 @@ def start(where: Context | None = None, *, seed: int = 0, batch: int = 1) -> Cho
     return Chooser.start(setups()[where.receiver], where, randomness(f"chooser {seed}"), batch)
 
 
-def inputs(*pairs: tuple[int, int]) -> list[tuple[SecretScalar, SecretScalar]]:
-    return [(secret(a), secret(b)) for a, b in pairs]
+def inputs(*pairs: tuple[int, int]) -> SecretVector:
+    return SECP256K1.secret_vector(b"".join(ot.scalar(number) for pair in pairs for number in pair))
 
 
 def answer(
@@ -76,7 +76,7 @@ def answer(
     where: Context | None = None,
     *,
     seed: int = 0,
-) -> tuple[bytes, Shares]:
+) -> tuple[bytes, SecretVector]:
     where = where or context()
     return respond(setups()[where.sender], where, m1, inputs(*given), randomness(f"responder {seed}"))
 
@@ -89,8 +89,9 @@ def plain(scalar: SecretScalar) -> int:
     return ot.number(scalar.reveal())
 
 
-def pairs(shares: Shares) -> list[tuple[int, int]]:
-    return [(plain(first), plain(second)) for first, second in shares]
+def pairs(shares: SecretVector) -> list[tuple[int, int]]:
+    numbers = [plain(share) for share in shares]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from quorate.curves import SECP256K1, Point, Scalar
+from quorate.curves import SECP256K1, Point, Scalar, SecretScalar
 from quorate.errors import Bug, Denied, ProtocolAbort, UsageError
 from quorate.identifiers import Curve, DeviceId
 from quorate.native.ot import answer_size, extension_size
@@ -26,6 +26,7 @@ from tests.rules import breaks
 
 G = SECP256K1.generator
 DELTA = SECP256K1.scalar_of(0xDE17A)
+NOTHING = SECP256K1.secret_vector(b"")
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_every_signature_is_the_textbooks(
     quorums = [vault.quorum(device, vault.devices, Curve.SECP256K1) for device in vault.devices]
     key = sum(int(quorum.secret.publish()) for quorum in quorums) + (int(tweak) if tweak else 0)
     for item, (message, signature) in enumerate(zip(digests(2), signatures, strict=True)):
-        k = sum(int(each.nonces[item].publish()) for each in made)
+        k = sum(int(each.inputs[2 * item].publish()) for each in made)
         r = int.from_bytes(bytes(SECP256K1.scalar_of(k) * G)[1:], "big") % q
         s = pow(k, -1, q) * (int.from_bytes(message, "big") + r * key) % q
         assert signature.compact == r.to_bytes(32, "big") + min(s, q - s).to_bytes(32, "big")
@@ -275,8 +276,7 @@ def test_release_is_asked_for_once_by_everyone(vault: Vault) -> None:
 
 
 def is_wiped(made: lane.Lane) -> bool:
-    choices = [choice for chooser in made.choosers.values() for choice in chooser.choice]
-    for secret in (*made.nonces, *made.masks, *choices, made.share):
+    for secret in (made.inputs, made.masks, *(chooser.choice for chooser in made.choosers.values())):
         with pytest.raises(Bug, match="wiped"):
             secret.reveal()
     return True
@@ -292,6 +292,21 @@ def test_nonces_are_wiped_by_any_end(vault: Vault, monkeypatch: pytest.MonkeyPat
     ecdsa_sign(vault, vault.devices, digests(1), release=stop)
     assert len(made) == 3 * 2 + 3
     assert all(map(is_wiped, made))
+
+
+def test_the_share_of_a_session_is_wiped(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[SecretScalar] = []
+
+    def keep(*args: Any) -> SecretScalar:
+        made.append(share_of(*args))
+        return made[-1]
+
+    monkeypatch.setattr("quorate.protocols.ecdsa.sign.share_of", keep)
+    assert not ecdsa_sign(vault, vault.devices, digests(1)).failures
+    for share in made:
+        with pytest.raises(Bug, match="wiped"):
+            share.reveal()
+    assert len(made) == 3
 
 
 def test_nonces_are_wiped_where_the_others_fall_silent(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +350,8 @@ def test_a_replayed_random_source_repeats_no_secret(vault: Vault) -> None:
         int(secret.publish())
         for each in lanes
         for secret in (
-            *each.nonces,
+            each.inputs[0],
+            each.inputs[2],
             *each.masks,
             *(c for chooser in each.choosers.values() for c in chooser.choice),
         )
@@ -417,7 +433,7 @@ def joined(vault: Vault, total: Point) -> None:
     peer = vault.devices[1]
     nonces = (G, total - ours.points[1])
     image = ours.terms.public_key - ours.image
-    lane.join(ours, {peer: lane.Heard(nonces=nonces, image=image, masks=(), shares=())})
+    lane.join(ours, {peer: lane.Heard(nonces=nonces, image=image, masks=NOTHING, shares=NOTHING)})
 
 
 def test_a_sum_of_nonces_like_any_other_is_joined(vault: Vault) -> None:

@@ -277,7 +277,7 @@ def test_a_multiplication_is_the_oracles_byte_for_byte(sender: DeviceId, batch: 
     m2, mine = answer(m1, given, where, seed=9)
     fresh = hedged(randomness("responder 9"), where.hash, m1)
     salt = fresh.public(32)
-    checks = [ot.number(scalars.reduce(Curve.SECP256K1, fresh.secret(64), 64).reveal()) for _ in given]
+    checks = numbers(scalars.reduce(Curve.SECP256K1, fresh.secret(64 * batch), 64))
     expected = ot.respond(where.hash, g, direction.punctured, direction.missing, m1, given, salt, checks)
     assert expected is not None
     assert m2 == expected[0]

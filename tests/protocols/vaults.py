@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from quorate.curves import Scalar
@@ -164,14 +164,21 @@ def sign(
 
 
 def try_out(
-    vault: Vault, *, seed: int = 0, tamper: Tamper | None = None, **simulation: Any
+    vault: Vault,
+    *,
+    seed: int = 0,
+    tamper: Tamper | None = None,
+    setups: Callable[[DeviceId, DeviceId], PairSetup] | None = None,
+    **simulation: Any,
 ) -> Outcome[Trial]:
-    """The trial of a new vault, by all its members."""
+    """The trial of a new vault, by all its members, with real multiplications under the set-ups of its shelves."""
+    held = setups or (lambda me, peer: vault.shelves[me].setups[peer])
 
     def run(device: DeviceId) -> Callable[[Net], Any]:
         rng = randomness(f"trial {seed} {device}")
-        quorum = vault.quorum(device, vault.devices)
-        return lambda net: trial(net, vault.record, quorum, rng, signer(device))
+        quorums = {curve: vault.quorum(device, vault.devices, curve) for curve in Curve}
+        mine = partial(held, device)
+        return lambda net: trial(net, vault.record, quorums, mine, rng, signer(device))
 
     protocols = {device: run(device) for device in vault.devices}
     return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.curves import ED25519, SECP256K1, Group, Scalar, SecretScalar, group_of
+from quorate.curves import ED25519, SECP256K1, Group, Scalar, SecretScalar, SecretVector, group_of
 from quorate.errors import Bug, EncodingError
 from quorate.identifiers import Curve
 from quorate.native.memory import SecretBytes
@@ -259,3 +259,62 @@ def test_wiped_scalars_are_of_no_use(group: Group) -> None:
     for use in uses:
         with pytest.raises(Bug):
             use()
+
+
+@both
+def test_random_secrets_are_as_many_as_asked_and_differ(group: Group) -> None:
+    drawn = group.random_secrets(rng(), 4)
+    assert len({int(scalar.publish()) for scalar in drawn}) == 4
+    assert drawn == group.random_secrets(rng(), 4)
+    assert len(group.random_secrets(rng(), 0)) == 0
+
+
+@both
+def test_none_of_many_random_secrets_is_zero(group: Group) -> None:
+    class ZeroFirst:
+        def __init__(self) -> None:
+            zero, five = group.order.to_bytes(64, group.byteorder), b"\5" * 64
+            self.drawn = [five + zero, zero + five, five + five]
+
+        def secret(self, size: int) -> SecretBytes:
+            return SecretBytes.of(self.drawn.pop(0)[:size])
+
+        def public(self, size: int) -> bytes:
+            raise NotImplementedError
+
+    assert [each.publish() for each in group.random_secrets(ZeroFirst(), 2)] == [group.reduce(b"\5" * 64)] * 2
+
+
+@both
+def test_vectors_add_subtract_and_multiply_element_by_element(group: Group) -> None:
+    one, other = group.random_secrets(rng(), 3), group.random_secrets(rng(b"another test seed"), 3)
+    pairs = list(zip(one, other, strict=True))
+    assert list(one + other) == [a + b for a, b in pairs]
+    assert list(one - other) == [a - b for a, b in pairs]
+    assert list(one * other) == [a * b for a, b in pairs]
+    assert SecretVector.of(list(one)) == one
+
+
+def test_vectors_of_two_groups_do_not_meet() -> None:
+    one, other = SECP256K1.random_secrets(rng(), 1), ED25519.random_secrets(rng(), 1)
+    mixtures: list[Callable[[], object]] = [
+        lambda: one - other,
+        lambda: one * other,
+        lambda: SecretVector.of([one[0], other[0]]),
+    ]
+    for mixed in mixtures:
+        with pytest.raises(Bug, match="another group"):
+            mixed()
+
+
+@both
+def test_a_weight_of_one_in_a_combination_is_the_point_itself(group: Group) -> None:
+    one, p = group.scalar_of(1), group.scalar_of(7) * group.generator
+    assert group.combination((one, one), (p, group.generator)) == p + group.generator
+    assert group.combination((one,), (group.identity,)).is_identity
+
+
+@both
+def test_a_point_encodes_as_it_was_decoded(group: Group) -> None:
+    computed = group.scalar_of(7) * group.generator
+    assert bytes(group.point(bytes(computed))) == bytes(computed) == bytes(computed)

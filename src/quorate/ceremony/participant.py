@@ -29,6 +29,7 @@ from quorate.operations.kinds import BatchSign, Operation, Sign, vault_id
 from quorate.primitives.drbg import Drbg
 from quorate.protocols import keygen, trial
 from quorate.protocols.eddsa import frost
+from quorate.protocols.ot.setup import PairSetup
 from quorate.wire.courier import SessionCourier
 from quorate.wire.machine import Machine
 from quorate.wire.net import Net
@@ -223,8 +224,13 @@ class Participant:
                 )
             case "trial":
                 vault = context.vaults.get(VaultId(agreement.vault or ""))
-                quorum = context.vaults.quorum(vault, Curve.ED25519, agreement.parties)
-                return lambda net: trial.trial(net, vault.record, quorum, rng, context.identity.sign)
+                quorums = {curve: context.vaults.quorum(vault, curve, agreement.parties) for curve in Curve}
+
+                def setups(peer: DeviceId) -> PairSetup:
+                    held = context.ledger.setup(vault.id, vault.epoch, vault.row.attempt, peer)
+                    return PairSetup.unseal(held.secret)
+
+                return lambda net: trial.trial(net, vault.record, quorums, setups, rng, context.identity.sign)
             case _:
                 request = operation.request
                 if not isinstance(request, Sign | BatchSign):

@@ -46,7 +46,7 @@ class Group:
         point = groups.decode(self.curve, data)
         if point is None:
             raise EncodingError(f"{len(data)} bytes are not the encoding of a point of {self.curve}")
-        return Point(self, point)
+        return Point(self, point, data)
 
     def scalar(self, data: bytes) -> Scalar:
         """32 bytes of a number less than the order."""
@@ -94,6 +94,14 @@ class Group:
             if not scalar.is_zero():
                 return scalar
 
+    def random_secrets(self, rng: Randomness, count: int) -> SecretVector:
+        """As many independent ones, drawn at once."""
+        while True:
+            with rng.secret(64 * count) as wide:
+                vector = SecretVector(self, scalars.reduce(self.curve, wide, 64))
+            if not any(scalar.is_zero() for scalar in vector):
+                return vector
+
     # --- many points in one call
 
     def sum(self, points: Sequence[Point]) -> Point:
@@ -115,17 +123,18 @@ class Group:
 
 class Point:
     """A point of a group of prime order. ``data`` is for ``curves`` alone; ``bytes`` gives the encoding,
-    which the identity has none of (``Bug``). Immutable. (Not a dataclass: the codec would write one field by
-    field.)"""
+    which the identity has none of (``Bug``), made when first asked for. Immutable. (Not a dataclass: the codec
+    would write one field by field.)"""
 
-    __slots__ = ("data", "group")
+    __slots__ = ("_encoded", "data", "group")
 
     group: Final[Group]
     data: Final[bytes]
 
-    def __init__(self, group: Group, data: bytes) -> None:
+    def __init__(self, group: Group, data: bytes, encoded: bytes | None = None) -> None:
         self.group = group
         self.data = data
+        self._encoded = encoded
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Point):
@@ -140,9 +149,11 @@ class Point:
         return self.data == self.group.identity.data
 
     def __bytes__(self) -> bytes:
-        if self.is_identity:
-            raise Bug("the identity has no encoding")
-        return groups.encode(self.group.curve, self.data)
+        if self._encoded is None:
+            if self.is_identity:
+                raise Bug("the identity has no encoding")
+            self._encoded = groups.encode(self.group.curve, self.data)
+        return self._encoded
 
     def __add__(self, other: Point) -> Point:
         if not isinstance(other, Point):

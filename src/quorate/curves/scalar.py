@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from quorate.errors import Bug
 from quorate.native import scalars
-from quorate.native.memory import SecretBytes
+from quorate.native.memory import SecretBytes, concatenate
 
 if TYPE_CHECKING:
     from quorate.curves.group import Group
@@ -194,6 +194,13 @@ class SecretVector:
     def __len__(self) -> int:
         return scalars.count(self._memory)
 
+    @classmethod
+    def of(cls, elements: Sequence[SecretScalar]) -> SecretVector:
+        """Copies of at least one."""
+        group = elements[0].group
+        require_one_group(group, *(element.group for element in elements))
+        return cls(group, concatenate([element.memory for element in elements]))
+
     def __getitem__(self, position: int) -> SecretScalar:
         """A copy of one, counted from 0."""
         if not 0 <= position < len(self):
@@ -210,6 +217,20 @@ class SecretVector:
             return NotImplemented
         require_one_group(self.group, other.group)
         return SecretVector(self.group, scalars.add(self.group.curve, self._memory, other._memory))
+
+    def __sub__(self, other: SecretVector) -> SecretVector:
+        """Element by element; both of one length."""
+        if not isinstance(other, SecretVector):
+            return NotImplemented
+        require_one_group(self.group, other.group)
+        return SecretVector(self.group, scalars.subtract(self.group.curve, self._memory, other._memory))
+
+    def __mul__(self, other: SecretVector) -> SecretVector:
+        """Element by element; both of one length."""
+        if not isinstance(other, SecretVector):
+            return NotImplemented
+        require_one_group(self.group, other.group)
+        return SecretVector(self.group, scalars.multiply(self.group.curve, self._memory, other._memory))
 
     def inner(self, weights: Sequence[Scalar]) -> SecretScalar:
         """The sum of the elements, each times its public weight."""
@@ -256,5 +277,6 @@ def _operand(first: SecretScalar, other: Scalar | SecretScalar) -> scalars.Opera
 
 def require_one_group(group: Group, *others: Group) -> None:
     """Values of two groups never meet but by a mistake of ours."""
-    if any(other is not group for other in others):
-        raise Bug(f"a value of {group.curve} met one of another group")
+    for other in others:
+        if other is not group:
+            raise Bug(f"a value of {group.curve} met one of another group")

@@ -117,8 +117,9 @@ def _point() -> Any:
 
 
 def _points(points: Sequence[bytes]) -> Any:
-    if any(len(point) != POINT_SIZE for point in points):
-        raise Bug("these bytes are not points")
+    for point in points:
+        if len(point) != POINT_SIZE:
+            raise Bug("these bytes are not points")
     return ffi.from_buffer("quorate_point[]", b"".join(points))
 
 

@@ -1,13 +1,15 @@
-"""The first signature of a new epoch, over a message no client can ask for, and the acknowledgement that follows it.
+"""The first signatures of a new epoch, one on each curve, over messages no client can ask for, and the acknowledgement
+that follows them.
 
-docs/spec/keygen.md, "Trial" (rules TR). Every node builds the message from its own records.
+docs/spec/keygen.md, "Trial" (rules TR). Every node builds the messages from its own records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import sha256
 
 from quorate.curves import Randomness
 from quorate.errors import require
@@ -16,10 +18,12 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import Field, digest
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import EpochRecord, acknowledgement
+from quorate.protocols.ecdsa.sign import Setups
+from quorate.protocols.ecdsa.sign import sign as ecdsa_sign
 from quorate.protocols.eddsa import frost
 from quorate.protocols.quorum import Quorum
 from quorate.wire.codec import Bytes64, Message
-from quorate.wire.net import Net
+from quorate.wire.net import Net, gather
 
 INTERNAL = b"\xffquorate/"
 _HEADER = INTERNAL + b"internal/v1\x00"
@@ -39,9 +43,10 @@ class Acknowledgement(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """The signature over ``trial_message`` and, per device that took part, its acknowledgement signature."""
+    """The signature over the ``trial_message`` of each curve, 64 bytes (of ECDSA r ‖ s, over its SHA-256), and, per
+    device that took part, its acknowledgement signature."""
 
-    signature: bytes
+    signatures: dict[Curve, bytes]
     acknowledgements: dict[DeviceId, bytes]
 
 
@@ -67,17 +72,32 @@ def trial_message(quorum: Quorum) -> bytes:
 
 
 async def trial(
-    net: Net, record: EpochRecord, quorum: Quorum, rng: Randomness, sign: Callable[[bytes], bytes]
+    net: Net,
+    record: EpochRecord,
+    quorums: Mapping[Curve, Quorum],
+    setups: Setups,
+    rng: Randomness,
+    sign: Callable[[bytes], bytes],
 ) -> Trial:
-    """Sign the trial message with the quorum, then exchange acknowledgements signed by ``sign``, the device key.
+    """Sign the trial messages with the quorum of either curve, side by side, then exchange acknowledgements signed by
+    ``sign``, the device key. ``setups`` as in ``ecdsa.sign.sign``: so is what a ``cheat`` must lead to.
 
-    No RELEASED is journalled for it: the message moves nothing and counts against no limit.
+    No RELEASED is journalled for it: the messages move nothing and count against no limit.
     """
-    (signature,) = await frost.sign(net, quorum, [trial_message(quorum)], None, rng, lambda: None)
+    hashed = sha256(trial_message(quorums[Curve.SECP256K1])).digest()
+    [ecdsa], [eddsa] = await gather(
+        ecdsa_sign(net, quorums[Curve.SECP256K1], [hashed], None, setups, rng, lambda: None),
+        frost.sign(
+            net, quorums[Curve.ED25519], [trial_message(quorums[Curve.ED25519])], None, rng, lambda: None
+        ),
+    )
     mine = Acknowledgement(signature=sign(acknowledgement(record, net.me)))
     heard = await net.broadcast(mine)
-    for seat in quorum.seats:
-        said = heard[seat.device].signature
-        good = verify_ed25519(seat.identity_key, acknowledgement(record, seat.device), said)
-        require(good, "TR-1.1 acknowledgement", seat.device)
-    return Trial(signature=signature, acknowledgements={d: ack.signature for d, ack in heard.items()})
+    for place in record.roster:
+        device = DeviceId(place.device)
+        good = verify_ed25519(place.identity_key, acknowledgement(record, device), heard[device].signature)
+        require(good, "TR-1.1 acknowledgement", device)
+    return Trial(
+        signatures={Curve.SECP256K1: ecdsa.compact, Curve.ED25519: eddsa},
+        acknowledgements={device: ack.signature for device, ack in heard.items()},
+    )

@@ -12,10 +12,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from quorate.curves import SECP256K1, Point, Randomness, Scalar, SecretScalar
+from quorate.curves import SECP256K1, Point, Randomness, Scalar, SecretScalar, SecretVector
 from quorate.errors import EncodingError, ProtocolAbort, require
 from quorate.identifiers import DeviceId
-from quorate.native.memory import SecretBytes, concatenate
+from quorate.native.memory import SecretBytes
 from quorate.primitives.commitment import BLINDER_SIZE, commit, opens
 from quorate.primitives.domains import Domain
 from quorate.primitives.drbg import hedged
@@ -28,7 +28,7 @@ from quorate.wire.codec import Bytes32, Message
 MAX_LANES = 8  # a peer one round ahead of us sends that many products early
 
 Points = Annotated[tuple[Point, ...], Meta(min_length=1, max_length=MAX_BATCH)]
-Pairs = Sequence[tuple[SecretScalar, SecretScalar]]
+ZERO, ONE = SECP256K1.scalar_of(0), SECP256K1.scalar_of(1)
 
 
 class Factor(Message):
@@ -53,16 +53,15 @@ class Product(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """Our side of one lane after round 1 is made: per message r (``nonces``), φ (``masks``) and R = r·G (``points``);
-    and a chooser, which has χ, for each peer."""
+    """Our side of one lane after round 1 is made: per message r and our share (``inputs``, one after the other), φ
+    (``masks``) and R = r·G (``points``); and a chooser, which has χ, for each peer."""
 
     terms: Terms
     part: int
     digests: tuple[bytes, ...]
-    share: SecretScalar
     image: Point
-    nonces: tuple[SecretScalar, ...]
-    masks: tuple[SecretScalar, ...]
+    inputs: SecretVector
+    masks: SecretVector
     points: tuple[Point, ...]
     blinder: bytes
     setups: Mapping[DeviceId, PairSetup]
@@ -82,27 +81,26 @@ class Lane:
 
     def burn(self) -> None:
         """Wipe what would give the key away if it were used again."""
-        choices = (choice for chooser in self.choosers.values() for choice in chooser.choice)
-        for secret in (*self.nonces, *self.masks, *choices):
+        for secret in (self.inputs, self.masks, *(chooser.choice for chooser in self.choosers.values())):
             secret.wipe()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What we sent one peer in round 2, and our halves (c^u, c^v) of those multiplications."""
+    """What we sent one peer in round 2, and our halves c^u, c^v of those multiplications."""
 
     product: Product
-    shares: Pairs
+    shares: SecretVector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What one peer's round 2 amounts to, checked: R_j, pk_j, ψ_ji, and our halves (d^u, d^v)."""
+    """What one peer's round 2 amounts to, checked: R_j, pk_j, ψ_ji, and our halves d^u, d^v."""
 
     nonces: tuple[Point, ...]
     image: Point
-    masks: Sequence[SecretScalar]
-    shares: Pairs
+    masks: SecretVector
+    shares: SecretVector
 
 
 def open_lane(
@@ -117,16 +115,17 @@ def open_lane(
     share nobody can predict them."""
     quorum = terms.quorum
     fresh = hedged(rng, "ecdsa", terms.hash, part, quorum.hedge.reveal())
-    nonces = tuple(SECP256K1.random_secret(fresh) for _ in digests)
+    with SECP256K1.random_secrets(fresh, len(digests)) as nonces:
+        inputs = SecretVector.of([scalar for nonce in nonces for scalar in (nonce, share)])
+        points = SECP256K1.commit(nonces)
     return Lane(
         terms=terms,
         part=part,
         digests=tuple(digests),
-        share=share,
         image=share * SECP256K1.generator,
-        nonces=nonces,
-        masks=tuple(SECP256K1.random_secret(fresh) for _ in digests),
-        points=tuple(r * SECP256K1.generator for r in nonces),
+        inputs=inputs,
+        masks=SECP256K1.random_secrets(fresh, len(digests)),
+        points=points,
         blinder=fresh.public(BLINDER_SIZE),
         setups=setups,
         choosers={
@@ -142,21 +141,18 @@ def answer(lane: Lane, peer: DeviceId, heard: Factor, rng: Randomness) -> Answer
     """Round 2 for one peer. Its m1 is checked here (rules OT-3)."""
     terms, setup = lane.terms, lane.setups[peer]
     context = _context(terms, lane.part, setup, terms.quorum.me, peer)
-    inputs = [(nonce, lane.share) for nonce in lane.nonces]
-    m2, shares = respond(setup, context, heard.m1, inputs, rng)
-    masks = [mask - choice for mask, choice in zip(lane.masks, lane.choosers[peer].choice, strict=True)]
-    return Answered(
-        product=Product(
-            nonces=lane.points,
-            blinder=lane.blinder,
-            image=lane.image,
-            nonce_shares=tuple(u * SECP256K1.generator for u, _ in shares),
-            key_shares=tuple(v * SECP256K1.generator for _, v in shares),
-            masks=concatenate([mask.memory for mask in masks]),
-            m2=m2,
-        ),
-        shares=shares,
+    m2, shares = respond(setup, context, heard.m1, lane.inputs, rng)
+    shown = SECP256K1.commit(shares)
+    product = Product(
+        nonces=lane.points,
+        blinder=lane.blinder,
+        image=lane.image,
+        nonce_shares=shown[::2],
+        key_shares=shown[1::2],
+        masks=(lane.masks - lane.choosers[peer].choice).secret(),
+        m2=m2,
     )
+    return Answered(product=product, shares=shares)
 
 
 def check(lane: Lane, peer: DeviceId, commitment: bytes, heard: Product, rng: Randomness) -> Heard:
@@ -171,15 +167,16 @@ def check(lane: Lane, peer: DeviceId, commitment: bytes, heard: Product, rng: Ra
     require(opened, "EC-2.3 opening", peer, cheat=True)
     chooser = lane.choosers[peer]
     shares = chooser.finish(heard.m2)
-    fresh = hedged(rng, "ecdsa checks", terms.hash, lane.part, peer, heard.m2)
-    coefficients = [SECP256K1.reduce(fresh.public(48)) for _ in range(count)]
-    choices = [coefficient * chi for coefficient, chi in zip(coefficients, chooser.choice, strict=True)]
-    ours = SECP256K1.sum([chi * nonce for chi, nonce in zip(choices, heard.nonces, strict=True)])
-    theirs = _shown(coefficients, [u for u, _ in shares], heard.nonce_shares)
-    require(ours == theirs, "EC-2.4 nonce product", peer, cheat=True)
-    ours = _total(choices) * heard.image
-    theirs = _shown(coefficients, [v for _, v in shares], heard.key_shares)
-    require(ours == theirs, "EC-2.5 key product", peer, cheat=True)
+    weights = _weights(lane, peer, heard, rng)
+    ours = SECP256K1.sum(
+        [
+            weight * chi * nonce
+            for weight, chi, nonce in zip(weights, chooser.choice, heard.nonces, strict=True)
+        ]
+    )
+    require(ours == _shown(weights, shares, 0, heard.nonce_shares), "EC-2.4 nonce product", peer, cheat=True)
+    ours = chooser.choice.inner(weights) * heard.image
+    require(ours == _shown(weights, shares, 1, heard.key_shares), "EC-2.5 key product", peer, cheat=True)
     return Heard(nonces=heard.nonces, image=heard.image, masks=masks, shares=shares)
 
 
@@ -203,37 +200,40 @@ def conclude(
     heard: Mapping[DeviceId, Heard],
 ) -> list[tuple[Scalar, Scalar]]:
     """(u_i, w_i) per message: what everybody may know."""
+    mask = sum((each.masks for each in heard.values()), start=lane.masks)
+    doubled = SecretVector.of([scalar for scalar in mask for _ in range(2)])
+    halves = [side[peer].shares for side in (answered, heard) for peer in heard]
+    products = sum(halves, start=lane.inputs * doubled)
     published = []
     for item, (message, nonce) in enumerate(zip(lane.digests, joint, strict=True)):
-        halves = [side[peer].shares[item] for side in (answered, heard) for peer in heard]
-        mask = _total([lane.masks[item], *(each.masks[item] for each in heard.values())])
-        u = _total([lane.nonces[item] * mask, *(half for half, _ in halves)])
-        v = _total([lane.share * mask, *(half for _, half in halves)])
+        u, v = products[2 * item], products[2 * item + 1]
         w = SECP256K1.reduce(message) * lane.masks[item] + coordinate(nonce) * v
         published.append((u.publish(), w.publish()))
     return published
 
 
-def _masks(sent: SecretBytes, count: int, peer: DeviceId) -> list[SecretScalar]:
+def _masks(sent: SecretBytes, count: int, peer: DeviceId) -> SecretVector:
     try:
-        masks = list(SECP256K1.secret_vector(sent))
+        masks = SECP256K1.secret_vector(sent)
     except EncodingError as error:
         raise ProtocolAbort("EC-2.2 masks", peer) from error
     require(len(masks) == count, "EC-2.2 masks", peer)
     return masks
 
 
-def _shown(coefficients: Sequence[Scalar], halves: Sequence[SecretScalar], points: Sequence[Point]) -> Point:
-    """Σ ρ_k·(d_k·G + Γ_k)."""
-    ours = _total([coefficient * half for coefficient, half in zip(coefficients, halves, strict=True)])
-    return ours * SECP256K1.generator + SECP256K1.combination(coefficients, points)
+def _weights(lane: Lane, peer: DeviceId, heard: Product, rng: Randomness) -> list[Scalar]:
+    """ρ: 1, and for each further message a random number that was not known when its sender spoke."""
+    further = len(lane.digests) - 1
+    if not further:
+        return [ONE]
+    fresh = hedged(rng, "ecdsa checks", lane.terms.hash, lane.part, peer, heard.m2)
+    return [ONE, *(SECP256K1.reduce(fresh.public(48)) for _ in range(further))]
 
 
-def _total(scalars: Sequence[SecretScalar]) -> SecretScalar:
-    total = scalars[0]
-    for scalar in scalars[1:]:
-        total = total + scalar
-    return total
+def _shown(weights: Sequence[Scalar], halves: SecretVector, which: int, points: Sequence[Point]) -> Point:
+    """Σ ρ_k·(d_k·G + Γ_k), for d^u (``which`` = 0) or d^v (1)."""
+    apart = [weight if place == which else ZERO for weight in weights for place in (0, 1)]
+    return halves.inner(apart) * SECP256K1.generator + SECP256K1.combination(weights, points)
 
 
 def _context(terms: Terms, part: int, setup: PairSetup, sender: DeviceId, receiver: DeviceId) -> Context:

@@ -51,7 +51,9 @@ def agree(
             raise UsageError(f"ECDSA signs digests of {DIGEST_SIZE} bytes, not {len(each)}")
     public_key = tweaked(quorum.public_key, tweak)
     place: Field = [VERSION, quorum.vault, quorum.epoch, quorum.certificate]
-    signers: Field = [[seat.identity_key, seat.weight, list(seat.indices)] for seat in quorum.seats]
+    signers: Field = [
+        [seat.identity_key, seat.weight, seat.indices.start, len(seat.indices)] for seat in quorum.seats
+    ]
     return Terms(
         quorum=quorum,
         sid=sid,

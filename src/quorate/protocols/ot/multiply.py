@@ -7,15 +7,13 @@ and d being R's. Many multiplications share one extension.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from quorate.curves import SECP256K1, Randomness, SecretScalar
+from quorate.curves import SECP256K1, Randomness, SecretVector
 from quorate.errors import Bug, ProtocolAbort, require
 from quorate.identifiers import DeviceId, Epoch, VaultId
 from quorate.native import ot
-from quorate.native.memory import SecretBytes, concatenate
 from quorate.primitives.domains import Domain
 from quorate.primitives.drbg import hedged
 from quorate.primitives.oneshot import OneShot
@@ -25,8 +23,6 @@ from quorate.protocols.ot.setup import VERSION, PairSetup
 from quorate.protocols.sharing import Member
 
 MAX_BATCH = 8  # m2 crosses in one sealed body
-
-Shares = list[tuple[SecretScalar, SecretScalar]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +71,7 @@ class Chooser:
         self._context = context
         self._extension = OneShot(extension, name="the receiver's side of a multiplication")
         self.message = message
-        self.choice = tuple(_scalars(ot.product(context.gadgets, extension.choices)))
+        self.choice = SecretVector(SECP256K1, ot.product(context.gadgets, extension.choices))
 
     @classmethod
     def start(cls, setup: PairSetup, context: Context, rng: Randomness, batch: int) -> Chooser:
@@ -84,8 +80,8 @@ class Chooser:
         fresh = hedged(rng, context.hash)
         return cls(context, *extend(context.hash, setup.receiving, batch, fresh))
 
-    def finish(self, m2: bytes) -> Shares:
-        """(d_1, d_2) of each multiplication."""
+    def finish(self, m2: bytes) -> SecretVector:
+        """d_1, d_2 of the first multiplication, then those of the next."""
         context, extension, batch = self._context, self._extension.take(), len(self.choice)
         peer = context.sender
         require(len(m2) == ot.answer_size(batch), "OT-4.1 answer length", peer)
@@ -96,30 +92,28 @@ class Chooser:
             )
         if shares is None:
             raise ProtocolAbort("OT-4.3 product", peer, cheat=True)
-        return _pairs(shares)
+        return SecretVector(SECP256K1, shares)
 
 
 def respond(
-    setup: PairSetup,
-    context: Context,
-    m1: bytes,
-    inputs: Sequence[tuple[SecretScalar, SecretScalar]],
-    rng: Randomness,
-) -> tuple[bytes, Shares]:
-    """S: m2 and (c_1, c_2) for each pair (a_1, a_2) of inputs. The set-up's peer is R.
+    setup: PairSetup, context: Context, m1: bytes, inputs: SecretVector, rng: Randomness
+) -> tuple[bytes, SecretVector]:
+    """S: m2, and c_1, c_2 of each multiplication, from a_1, a_2 of each, one after the other. The set-up's peer is R.
 
     The salt and the masks of m2 depend on m1 too, so not even repeated randomness answers two of them under the
     same pads."""
-    batch = len(inputs)
+    batch, odd = divmod(len(inputs), 2)
+    if odd:
+        raise Bug("a multiplication has two inputs")
     _fit(setup, context, context.receiver, batch)
     columns = accept(context.hash, setup.sending, m1, batch, context.receiver)
     fresh = hedged(rng, context.hash, m1)
     salts = m1[: ot.SALT], fresh.public(ot.SALT)
-    checks = concatenate([SECP256K1.random_secret(fresh).memory for _ in inputs])
-    joined = concatenate([scalar.memory for pair in inputs for scalar in pair])
-    with columns, checks, joined:
-        m2, shares = ot.respond(context.hash, context.gadgets, setup.sending, columns, salts, joined, checks)
-    return m2, _pairs(shares)
+    with columns, SECP256K1.random_secrets(fresh, batch) as checks:
+        m2, shares = ot.respond(
+            context.hash, context.gadgets, setup.sending, columns, salts, inputs.memory, checks.memory
+        )
+    return m2, SecretVector(SECP256K1, shares)
 
 
 def _fit(setup: PairSetup, context: Context, peer: DeviceId, batch: int) -> None:
@@ -132,13 +126,3 @@ def _fit(setup: PairSetup, context: Context, peer: DeviceId, batch: int) -> None
 @lru_cache(maxsize=128)
 def _gadgets(context: bytes) -> bytes:
     return ot.gadgets(context)
-
-
-def _scalars(memory: SecretBytes) -> list[SecretScalar]:
-    return list(SECP256K1.secret_vector(memory))
-
-
-def _pairs(memory: SecretBytes) -> Shares:
-    with memory:
-        scalars = _scalars(memory)
-    return list(zip(scalars[::2], scalars[1::2], strict=True))
