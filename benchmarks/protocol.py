@@ -39,7 +39,7 @@ def _keygen(weights: Sequence[int], threshold: int, *, runs: int) -> Iterator[Fi
     seeds = count(1)
 
     def run() -> Traffic:
-        return _traffic(generate(weights, threshold, seed=next(seeds), lockstep=True)[0])
+        return _traffic(generate(weights, threshold, seed=next(seeds), lockstep=True, ideally=False)[0])
 
     yield measure("protocol/keygen", _parameters(weights, threshold), run, runs)
 
