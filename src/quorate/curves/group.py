@@ -106,12 +106,12 @@ class Group:
 
     def sum(self, points: Sequence[Point]) -> Point:
         """The sum of any number of points; the identity for none."""
-        require_one_group(self, *(point.group for point in points))
+        require_one_group(self, *[point.group for point in points])
         return Point(self, groups.add(self.curve, [point.data for point in points]))
 
     def combination(self, weights: Sequence[Scalar], points: Sequence[Point]) -> Point:
         """The sum of each point times its public weight. Time depends on the weights."""
-        require_one_group(self, *(weight.group for weight in weights), *(point.group for point in points))
+        require_one_group(self, *[weight.group for weight in weights], *[point.group for point in points])
         joined = b"".join(map(bytes, weights))
         return Point(self, groups.combine_var(self.curve, joined, [point.data for point in points]))
 

@@ -198,7 +198,7 @@ class SecretVector:
     def of(cls, elements: Sequence[SecretScalar]) -> SecretVector:
         """Copies of at least one."""
         group = elements[0].group
-        require_one_group(group, *(element.group for element in elements))
+        require_one_group(group, *[element.group for element in elements])
         return cls(group, concatenate([element.memory for element in elements]))
 
     def __getitem__(self, position: int) -> SecretScalar:
@@ -234,7 +234,7 @@ class SecretVector:
 
     def inner(self, weights: Sequence[Scalar]) -> SecretScalar:
         """The sum of the elements, each times its public weight."""
-        require_one_group(self.group, *(weight.group for weight in weights))
+        require_one_group(self.group, *[weight.group for weight in weights])
         joined = b"".join(map(bytes, weights))
         return SecretScalar(self.group, scalars.inner(self.group.curve, self._memory, joined))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import TypeAlias
 
@@ -36,17 +37,28 @@ def _write(fields: Sequence[Field], write: Callable[[bytes], None]) -> None:
             write(_head(b"b", len(field)))
             write(field)
         elif isinstance(field, str):
-            text = field.encode()
-            write(_head(b"s", len(text)))
-            write(text)
+            write(_text(field))
         elif isinstance(field, bool):
             raise TypeError("hash a bool as 0 or 1")
         elif isinstance(field, int):
-            if field < 0:
-                raise ValueError("negative numbers are not hashed")
-            size = (field.bit_length() + 7) // 8
-            write(_head(b"i", size))
-            write(field.to_bytes(size, "big"))
+            write(_number(field))
         else:
             write(_head(b"l", len(field)))
             _write(field, write)
+
+
+# Names, slots and small numbers return in every message.
+
+
+@lru_cache(maxsize=1024)
+def _text(field: str) -> bytes:
+    text = field.encode()
+    return _head(b"s", len(text)) + text
+
+
+@lru_cache(maxsize=1024)
+def _number(field: int) -> bytes:
+    if field < 0:
+        raise ValueError("negative numbers are not hashed")
+    size = (field.bit_length() + 7) // 8
+    return _head(b"i", size) + field.to_bytes(size, "big")

@@ -139,8 +139,13 @@ class Machine(Generic[T]):
             return
         self.box.letters[place] = Letter(envelope, header, frame)
         self._saw(envelope)
-        if envelope.sender in self.box.awaited.get(envelope.slot, ()):
-            self._step()
+        awaited = self.box.awaited.get(envelope.slot, frozenset())
+        if envelope.sender in awaited:
+            missing = awaited - {envelope.sender}
+            if missing:
+                self.box.awaited[envelope.slot] = missing
+            else:
+                self._step()
             return
         early = self.box.early[envelope.sender]
         early[envelope.slot] = len(envelope.body)

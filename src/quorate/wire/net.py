@@ -68,19 +68,25 @@ class Net:
         """The same parties on a path below this one."""
         if not LABEL.fullmatch(label):
             raise Bug(f"{label!r} cannot be part of a path")
-        return replace(self, path=f"{self.path}/{label}", inherited=self.view)
+        return self._below(f"{self.path}/{label}", self.parties, self.curve_group)
 
     def over(self, group: Group) -> Net:
         """Below this path, with points and scalars decoded in ``group``."""
-        return replace(self.at(group.curve.value), curve_group=group)
+        return self._below(f"{self.path}/{group.curve.value}", self.parties, group)
 
     def pair(self, peer: DeviceId, label: str) -> Pair:
         """The two-party net with ``peer``; both ends name it alike."""
         if peer not in self.others:
             raise Bug(f"{peer} is not another party of this session")
         low, high = sorted((self.me, peer))
-        below = self.at(label)
-        return Pair(net=replace(below, parties=(low, high), path=f"{below.path}[{low},{high}]"), peer=peer)
+        path = f"{self.at(label).path}[{low},{high}]"
+        return Pair(net=self._below(path, (low, high), self.curve_group), peer=peer)
+
+    def _below(self, path: str, parties: tuple[DeviceId, ...], group: Group | None) -> Net:
+        return Net(
+            me=self.me, parties=parties, sid=self.sid, box=self.box, path=path, curve_group=group,
+            inherited=self.view,
+        )  # fmt: skip
 
     def slot(self, kind: type[Message]) -> str:
         return f"{self.path}/{kind.__name__}"

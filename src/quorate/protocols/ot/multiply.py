@@ -59,7 +59,7 @@ class Context:
     @property
     def gadgets(self) -> bytes:
         """g_1 .. g_512, of the set-up and the direction alone: from the session they could be ground."""
-        return _gadgets(digest(Domain.OT_GADGETS, self.setup, *self.direction))
+        return _gadgets(self.setup, *self.direction)
 
 
 class Chooser:
@@ -124,5 +124,5 @@ def _fit(setup: PairSetup, context: Context, peer: DeviceId, batch: int) -> None
 
 
 @lru_cache(maxsize=128)
-def _gadgets(context: bytes) -> bytes:
-    return ot.gadgets(context)
+def _gadgets(setup: bytes, sender: bytes, receiver: bytes) -> bytes:
+    return ot.gadgets(digest(Domain.OT_GADGETS, setup, sender, receiver))
