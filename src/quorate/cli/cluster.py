@@ -146,7 +146,8 @@ class Cluster:
     """``async with Cluster(directory, ...)``: founded on entry, every process stopped on exit."""
 
     def __init__(self, root: Path, settings: Mapping[str, str], command: Sequence[str] = NODE) -> None:
-        """``settings`` maps each node's name to what its ``quorate.toml`` says beside ports and key."""
+        """``settings`` maps each node's name to what its ``quorate.toml`` says beside the ports, and beside the
+        key if it has no ``[key]``."""
         self.root = root
         self._settings = settings
         self._command = command
@@ -206,8 +207,9 @@ def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: 
         f'[peer]\nbind = "127.0.0.1"\nport = {peer_port}\n'
         f'[client]\nbind = "127.0.0.1"\nport = {client_port}\n'
         f"[metrics]\nport = {metrics_port}\n"
-        '[key]\nkey_file = "node.key"\n'
     )
+    if "[key]" not in settings:
+        ports += '[key]\nkey_file = "node.key"\n'
     (home / "quorate.toml").write_text(ports + settings)
     card = founding.found(home, name=name, advertise=f"127.0.0.1:{peer_port}")
     with founding.at_rest(home) as registry:

@@ -21,7 +21,7 @@ from quorate.identifiers import DeviceId
 def register(app: typer.Typer) -> None:
     @command(app, "run")
     async def run(call: Call) -> None:
-        """Run this node until SIGTERM or Ctrl-C. Its log goes to stderr, one JSON object per line."""
+        """Run this node until SIGTERM or Ctrl-C. Its log goes to stderr, as JSON lines unless log.format says text."""
         from quorate.node import daemon  # only here: `status` needs none of it
 
         def ready(news: daemon.Ready) -> None:

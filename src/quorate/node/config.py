@@ -82,7 +82,7 @@ class Limits(Section):
 
 
 class Log(Section):
-    """To stderr, one line an event: ``json`` for programs, ``text`` for people."""
+    """To stderr: ``json`` for programs, one object a line, ``text`` for people."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"

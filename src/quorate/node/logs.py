@@ -26,7 +26,9 @@ def configure(
     render: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False)
+        else structlog.dev.ConsoleRenderer(
+            colors=False, pad_level=False, repr_native_str=True
+        )  # no value starts a line
     )
     structlog.configure(
         processors=[
