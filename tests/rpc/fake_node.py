@@ -23,7 +23,7 @@ from quorate.ceremony.ports import (
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc.client import Credentials, NodeClient
-from quorate.rpc.findings import Finding, Level
+from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.tls import create_identity
 from quorate.storage.clients import EVERY, Client
@@ -59,6 +59,13 @@ COLD = VaultView(
 FINDINGS = (
     Finding(check="approver sign", level=Level.OK, said="answers"),
     Finding(check="approver create-vault", level=Level.PROBLEM, said="lies", code="AP-3.6", remedy="a key"),
+)
+EXAMINATION = Examination(
+    findings=FINDINGS,
+    pairs=(
+        Pair(observer="alice", peer="bob", connected=True, rtt=0.001, clock_offset=-60.5, version="1"),
+        Pair(observer="bob", peer="alice", connected=False, certificate_ends_ms=1),
+    ),
 )
 
 
@@ -202,6 +209,9 @@ class FakeBook:
 
 
 class FakeExaminer:
+    async def node(self) -> Examination:
+        return EXAMINATION
+
     async def approver(self) -> Sequence[Finding]:
         return FINDINGS
 

@@ -31,7 +31,7 @@ from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.node_server import SERVICES
 from quorate.rpc.tls import create_identity, server_name_of
-from tests.rpc.fake_node import ALICE, BOB, COLD, FINDINGS, OPS, Served, operation
+from tests.rpc.fake_node import ALICE, BOB, COLD, EXAMINATION, FINDINGS, OPS, Served, operation
 from tests.rpc.loopback import PATIENCE, eventually, talk_garbage
 
 SIGN: dict[str, Any] = {
@@ -538,3 +538,8 @@ def test_the_error_info_of_another_domain_is_not_ours() -> None:
 async def test_findings_cross_as_they_are(served: Served) -> None:
     async with served.local() as node:
         assert await node.try_approver() == FINDINGS
+
+
+async def test_an_examination_crosses_as_it_is(served: Served) -> None:
+    async with served.local() as node:
+        assert await node.examine() == EXAMINATION

@@ -33,12 +33,6 @@ async def ask(call: Call) -> Sequence[Finding]:
     if await runs(call):
         async with connect(call) as node:
             return await node.try_approver()
-    from quorate.node import config, founding  # only here: a running node is asked
-    from quorate.node.doctor.examiner import NodeExaminer
-    from quorate.node.entropy import SystemClock, SystemEntropy
+    from quorate.node.doctor import resting  # only here: a running node is asked
 
-    settings = config.load(call.home)
-    with founding.opened(call.home, settings) as ledger:
-        return await NodeExaminer(
-            settings=settings, ledger=ledger, clock=SystemClock(), entropy=SystemEntropy()
-        ).approver()
+    return await resting.try_approver(call.home)

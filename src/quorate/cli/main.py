@@ -21,6 +21,7 @@ ALONE = {
     "init": "init",
     "run": "node",
     "status": "node",
+    "doctor": "doctor",
     "demo": "demo",
     "sign": "sign",
     "batch-sign": "sign",

@@ -117,7 +117,15 @@ def build(
         authenticate=ledger.authenticate,
         registry=Registry(ledger, settings, changed=mesh.update),
         causes=lambda: monitor.causes(),
-        examiner=NodeExaminer(settings=settings, ledger=ledger, clock=clock, entropy=entropy),
+        examiner=NodeExaminer(
+            home=home,
+            settings=settings,
+            ledger=ledger,
+            ceremonies=ceremonies,
+            clock=clock,
+            entropy=entropy,
+            version=program_version(),
+        ),
     )
     monitor = Monitor(
         ledger=ledger,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from quorate.ceremony.ports import Cause, NodeApi
 from quorate.rpc._pb import admin_pb2
-from quorate.rpc.convert import client_to_pb, finding_to_pb, status_to_pb
+from quorate.rpc.convert import client_to_pb, examination_to_pb, finding_to_pb, status_to_pb
 from quorate.rpc.findings import Examiner
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import to_the_end
@@ -52,6 +52,9 @@ class AdminServant:
     ) -> admin_pb2.TryApproverResponse:
         findings = await self._examiner.approver()
         return admin_pb2.TryApproverResponse(findings=[finding_to_pb(each) for each in findings])
+
+    async def examine(self, _: Client, __: admin_pb2.ExamineRequest) -> admin_pb2.Examination:
+        return examination_to_pb(await self._examiner.node())
 
     async def list_clients(
         self, _: Client, __: admin_pb2.ListClientsRequest

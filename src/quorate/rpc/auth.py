@@ -36,6 +36,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "quorate.v1.AdminService.ListPeers": ADMIN,
     "quorate.v1.AdminService.AddPeer": ADMIN,
     "quorate.v1.AdminService.TryApprover": ADMIN,
+    "quorate.v1.AdminService.Examine": ADMIN,
     "quorate.v1.AdminService.ListClients": ADMIN,
     "quorate.v1.AdminService.AddClient": ADMIN,
     "quorate.v1.AdminService.RevokeClient": ADMIN,

@@ -30,6 +30,7 @@ from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
 from quorate.rpc.convert import (
     client_from_pb,
+    examination_from_pb,
     finding_from_pb,
     operation_from_pb,
     signature_from_pb,
@@ -37,7 +38,7 @@ from quorate.rpc.convert import (
     vault_from_pb,
 )
 from quorate.rpc.failures import RemoteError
-from quorate.rpc.findings import Finding
+from quorate.rpc.findings import Examination, Finding
 from quorate.rpc.tls import server_name_of
 from quorate.storage import Client
 
@@ -241,6 +242,12 @@ class NodeClient:
         request = admin_pb2.TryApproverRequest()
         answer = await self._call(self._admin.TryApprover, request, allow=EXAMINATION_TIMEOUT)
         return tuple(finding_from_pb(each) for each in answer.findings)
+
+    async def examine(self) -> Examination:
+        """The machine, the store, the approver, the peers and the vaults of the node, looked at one by one."""
+        request = admin_pb2.ExamineRequest()
+        answer = await self._call(self._admin.Examine, request, allow=EXAMINATION_TIMEOUT)
+        return examination_from_pb(answer)
 
     async def clients(self) -> tuple[Client, ...]:
         answer = await self._call(self._admin.ListClients, admin_pb2.ListClientsRequest())

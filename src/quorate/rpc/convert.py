@@ -17,7 +17,7 @@ from quorate.ceremony.ports import (
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc._pb import admin_pb2, types_pb2
-from quorate.rpc.findings import Finding, Level
+from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.storage.clients import EVERY, Client
 
 K = TypeVar("K")
@@ -254,4 +254,42 @@ def finding_from_pb(message: admin_pb2.Finding) -> Finding:
         code=message.code,
         said=message.said,
         remedy=message.remedy,
+    )
+
+
+def examination_to_pb(examination: Examination) -> admin_pb2.Examination:
+    return admin_pb2.Examination(
+        findings=[finding_to_pb(each) for each in examination.findings],
+        pairs=[
+            admin_pb2.Pair(
+                observer=pair.observer,
+                peer=pair.peer,
+                connected=pair.connected,
+                rtt_us=None if pair.rtt is None else round(pair.rtt * 1e6),
+                clock_offset_ms=None if pair.clock_offset is None else round(pair.clock_offset * 1000),
+                version=pair.version,
+                certificate_ends_ms=pair.certificate_ends_ms,
+            )
+            for pair in examination.pairs
+        ],
+    )
+
+
+def examination_from_pb(message: admin_pb2.Examination) -> Examination:
+    return Examination(
+        findings=tuple(finding_from_pb(each) for each in message.findings),
+        pairs=tuple(
+            Pair(
+                observer=pair.observer,
+                peer=pair.peer,
+                connected=pair.connected,
+                rtt=pair.rtt_us / 1e6 if pair.HasField("rtt_us") else None,
+                clock_offset=pair.clock_offset_ms / 1000 if pair.HasField("clock_offset_ms") else None,
+                version=pair.version,
+                certificate_ends_ms=pair.certificate_ends_ms
+                if pair.HasField("certificate_ends_ms")
+                else None,
+            )
+            for pair in message.pairs
+        ),
     )

@@ -26,7 +26,34 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """How one node sees another, by their names. ``rtt`` and ``clock_offset`` (the peer's clock ahead of the
+    observer's) are in seconds, None where not measured; ``certificate_ends_ms`` is None where the certificate has no
+    end, or the observer holds another card than this node."""
+
+    observer: str
+    peer: str
+    connected: bool
+    rtt: float | None = None
+    clock_offset: float | None = None
+    version: str = ""
+    certificate_ends_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """``pairs`` is the mesh as far as this node sees it and its peers tell."""
+
+    findings: tuple[Finding, ...]
+    pairs: tuple[Pair, ...] = ()
+
+
 class Examiner(Protocol):
     async def approver(self) -> Sequence[Finding]:
         """What the approver says to a sample of every kind of request."""
+        ...
+
+    async def node(self) -> Examination:
+        """The machine, the store, the approver, the peers and the vaults."""
         ...

@@ -67,6 +67,12 @@ def pin_of(certificate_pem: str | bytes) -> bytes:
     return hashlib.sha256(spki).digest()
 
 
+def end_of(certificate_pem: str) -> dt.datetime | None:
+    """When the certificate ends, in UTC; None if never."""
+    end = _parsed(certificate_pem).not_valid_after_utc
+    return None if end >= VALID_UNTIL else end
+
+
 def server_name_of(certificate_pem: str) -> str:
     """The DNS name the certificate is for, which the dialler expects whatever address it dials."""
     try:

@@ -121,18 +121,9 @@ class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook)
             row = database.read(_lock_row) if database.version() else None
             if row is None:
                 raise StoreError(f"{path} was never finished: quorate init makes the store")
-            device, scheme, parameters, check = row
-            if scheme != key.scheme:
-                raise Locked(f"ST-2.1 key: {path} opens with a {scheme}, and a {key.scheme} was given")
-            sealer = Sealer(key.unlock(parameters))
-            try:
-                sealer.open(_node_place(device, "check"), check)
-            except Corrupt:
-                raise Locked(
-                    f"ST-2.1 key: {path} does not open with this {scheme}: not the one it was made with"
-                ) from None
+            sealer = _unlocked(path, row, key)
             database.migrate()
-            ledger = cls(database, sealer, device, now_ms or _wall_clock_ms)
+            ledger = cls(database, sealer, row[0], now_ms or _wall_clock_ms)
             undo.pop_all()
         return ledger
 
@@ -193,6 +184,11 @@ class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook)
         self._forget_peers()
         return renewed
 
+    def require_key(self, key: KeySource) -> None:
+        """``Locked`` unless ``key`` opens this store, as it will have to at the next start."""
+        if (row := self._database.read(_lock_row)) is not None:
+            _unlocked(self._database.path, row, key).wipe()
+
     def check(self, room: int = ROOM) -> None:
         """``StoreError`` unless the store can be written and its disk has ``room`` bytes left: asked before a
         ceremony starts, so that none fails for want of either."""
@@ -221,6 +217,21 @@ def _wall_clock_ms() -> int:
 
 def _node_place(device: DeviceId, kind: NodeSecret) -> Place:
     return Place(device=device, kind=kind)
+
+
+def _unlocked(path: Path, row: tuple[DeviceId, str, str, bytes], key: KeySource) -> Sealer:
+    device, scheme, parameters, check = row
+    if scheme != key.scheme:
+        raise Locked(f"ST-2.1 key: {path} opens with a {scheme}, and a {key.scheme} was given")
+    sealer = Sealer(key.unlock(parameters))
+    try:
+        sealer.open(_node_place(device, "check"), check)
+    except Corrupt:
+        sealer.wipe()
+        raise Locked(
+            f"ST-2.1 key: {path} does not open with this {scheme}: not the one it was made with"
+        ) from None
+    return sealer
 
 
 def _lock_row(connection: sqlite3.Connection) -> tuple[DeviceId, str, str, bytes] | None:

@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.ports import Clock, Entropy
+from quorate.node import founding
 from quorate.node.config import Settings
 from quorate.node.doctor.approver import examine_approver
-from quorate.rpc.findings import Finding
+from quorate.node.doctor.machine import examine_disk, examine_key, examine_store
+from quorate.node.doctor.peers import examine_peers, greet_all, pairs
+from quorate.node.doctor.vaults import examine_vaults
+from quorate.operations.kinds import Kind
+from quorate.rpc.findings import Examination, Finding
 from quorate.storage import SqliteLedger
+
+ONE_OF_EACH_URL = (Kind.CREATE_VAULT, Kind.SIGN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeExaminer:
     """Implements ``rpc.findings.Examiner``."""
 
+    home: Path
     settings: Settings
     ledger: SqliteLedger
+    ceremonies: Ceremonies
     clock: Clock
     entropy: Entropy
+    version: str
 
     async def approver(self) -> Sequence[Finding]:
+        return await self._ask_approver(tuple(Kind))
+
+    async def node(self) -> Examination:
+        me = self.ledger.me
+        others = [peer for peer in self.ledger.peers().values() if peer.device != me.device]
+        machine, approver, mesh = await asyncio.gather(
+            asyncio.to_thread(self._examine_machine),
+            self._ask_approver(ONE_OF_EACH_URL),
+            greet_all(me, others, self.ceremonies.greetings),
+        )
+        tolerance = self.settings.limits.clock_tolerance
+        findings = [
+            *machine,
+            *approver,
+            *examine_peers(mesh, version=self.version, tolerance=tolerance, now=datetime.now(UTC)),
+            *examine_vaults(self.ceremonies.vaults.all(), mesh),
+        ]
+        return Examination(findings=tuple(findings), pairs=tuple(pairs(mesh)))
+
+    async def _ask_approver(self, kinds: Sequence[Kind]) -> Sequence[Finding]:
         return await examine_approver(
             self.settings.approver,
             self.ledger.me,
             self.ledger.identity.sign,
             clock=self.clock,
             entropy=self.entropy,
+            kinds=kinds,
         )
+
+    def _examine_machine(self) -> list[Finding]:
+        key = founding.key_source(self.settings)
+        return [
+            examine_disk(self.home),
+            examine_store(self.home, self.home / founding.STORE, lambda: self.ledger.check(0)),
+            examine_key(lambda: self.ledger.require_key(key)),
+        ]

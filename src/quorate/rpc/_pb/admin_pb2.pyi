@@ -240,6 +240,103 @@ class TryApproverResponse(_message.Message):
 Global___TryApproverResponse: _TypeAlias = TryApproverResponse  # noqa: Y015
 
 @_typing.final
+class ExamineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamineRequest: _TypeAlias = ExamineRequest  # noqa: Y015
+
+@_typing.final
+class Pair(_message.Message):
+    """How one node sees another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVER_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    RTT_US_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_ENDS_MS_FIELD_NUMBER: _builtins.int
+    observer: _builtins.str
+    """name"""
+    peer: _builtins.str
+    """name"""
+    connected: _builtins.bool
+    rtt_us: _builtins.int
+    """microseconds; unset where not measured"""
+    clock_offset_ms: _builtins.int
+    """the peer's clock ahead of the observer's"""
+    version: _builtins.str
+    """of the peer's program"""
+    certificate_ends_ms: _builtins.int
+    """Unix milliseconds, UTC; unset where it has no end, or is not known"""
+    def __init__(
+        self,
+        *,
+        observer: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        connected: _builtins.bool = ...,
+        rtt_us: _builtins.int | None = ...,
+        clock_offset_ms: _builtins.int | None = ...,
+        version: _builtins.str = ...,
+        certificate_ends_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_ends_ms", b"_certificate_ends_ms", "_clock_offset_ms", b"_clock_offset_ms", "_rtt_us", b"_rtt_us", "certificate_ends_ms", b"certificate_ends_ms", "clock_offset_ms", b"clock_offset_ms", "rtt_us", b"rtt_us"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_ends_ms", b"_certificate_ends_ms", "_clock_offset_ms", b"_clock_offset_ms", "_rtt_us", b"_rtt_us", "certificate_ends_ms", b"certificate_ends_ms", "clock_offset_ms", b"clock_offset_ms", "connected", b"connected", "observer", b"observer", "peer", b"peer", "rtt_us", b"rtt_us", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__certificate_ends_ms: _TypeAlias = _typing.Literal["certificate_ends_ms"]  # noqa: Y015
+    _WhichOneofArgType__certificate_ends_ms: _TypeAlias = _typing.Literal["_certificate_ends_ms", b"_certificate_ends_ms"]  # noqa: Y015
+    _WhichOneofReturnType__clock_offset_ms: _TypeAlias = _typing.Literal["clock_offset_ms"]  # noqa: Y015
+    _WhichOneofArgType__clock_offset_ms: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms"]  # noqa: Y015
+    _WhichOneofReturnType__rtt_us: _TypeAlias = _typing.Literal["rtt_us"]  # noqa: Y015
+    _WhichOneofArgType__rtt_us: _TypeAlias = _typing.Literal["_rtt_us", b"_rtt_us"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_ends_ms) -> _WhichOneofReturnType__certificate_ends_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_offset_ms) -> _WhichOneofReturnType__clock_offset_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rtt_us) -> _WhichOneofReturnType__rtt_us | None: ...
+
+Global___Pair: _TypeAlias = Pair  # noqa: Y015
+
+@_typing.final
+class Examination(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]: ...
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pair]:
+        """the mesh, as far as this node sees it and its peers tell"""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+        pairs: _abc.Iterable[Global___Pair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Examination: _TypeAlias = Examination  # noqa: Y015
+
+@_typing.final
 class ListPeersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

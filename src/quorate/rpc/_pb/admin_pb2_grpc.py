@@ -54,6 +54,11 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
                 _registered_method=True)
+        self.Examine = channel.unary_unary(
+                '/quorate.v1.AdminService/Examine',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ExamineRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.Examination.FromString,
+                _registered_method=True)
         self.ListClients = channel.unary_unary(
                 '/quorate.v1.AdminService/ListClients',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ListClientsRequest.SerializeToString,
@@ -96,6 +101,13 @@ class AdminServiceServicer:
 
     def TryApprover(self, request, context):
         """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Examine(self, request, context):
+        """The machine, the store, the approver, the peers and the vaults, looked at one by one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +156,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.TryApprover,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.SerializeToString,
+            ),
+            'Examine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Examine,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ExamineRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.Examination.SerializeToString,
             ),
             'ListClients': grpc.unary_unary_rpc_method_handler(
                     servicer.ListClients,
@@ -269,6 +286,33 @@ class AdminService:
             '/quorate.v1.AdminService/TryApprover',
             quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Examine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/Examine',
+            quorate_dot_v1_dot_admin__pb2.ExamineRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.Examination.FromString,
             options,
             channel_credentials,
             insecure,

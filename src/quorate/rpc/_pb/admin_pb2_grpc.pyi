@@ -38,6 +38,8 @@ class AdminServiceStub:
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
     TryApprover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+    Examine: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExamineRequest, _admin_pb2.Examination]
+    """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]
     """Who may call this node, the revoked too."""
     AddClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]
@@ -55,6 +57,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
     TryApprover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]  # type: ignore[assignment]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+    Examine: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExamineRequest, _admin_pb2.Examination]  # type: ignore[assignment]
+    """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]  # type: ignore[assignment]
     """Who may call this node, the revoked too."""
     AddClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]  # type: ignore[assignment]
@@ -93,6 +97,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.TryApproverResponse, _abc.Awaitable[_admin_pb2.TryApproverResponse]]:
         """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+
+    @_abc_1.abstractmethod
+    def Examine(
+        self,
+        request: _admin_pb2.ExamineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Examination, _abc.Awaitable[_admin_pb2.Examination]]:
+        """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
 
     @_abc_1.abstractmethod
     def ListClients(
