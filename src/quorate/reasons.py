@@ -62,9 +62,17 @@ REASONS: dict[str, Reason] = {
         "A session was ended by a node's own decision: its deadline, its stop, a newer attempt.",
         "ask again once the nodes are up",
     ),
+    "CERTIFICATE_ENDS": Reason(
+        "A node's TLS certificate has ended, or ends within a month.",
+        "make a new certificate on that node and add its new card on the others",
+    ),
     "CLOCK_AHEAD": Reason(
         "An operation was made in the future by this node's clock.",
         "set the clocks of both nodes by NTP; limits.clock_tolerance says how far apart they may be",
+    ),
+    "CLOCK_OFF": Reason(
+        "The clocks of two machines are apart by more than is comfortable.",
+        "set the clocks of both machines by NTP; limits.clock_tolerance says how far apart they may be",
     ),
     "CONSUMED": Reason("A secret that may be used once was asked for again.", _BUG),
     "DEMO_FAILED": Reason("The demo did not go as it should.", "read the logs it names and report it"),
@@ -73,6 +81,10 @@ REASONS: dict[str, Reason] = {
         "read who and which rule in the message; the approver's own log says why it decided so",
     ),
     "DERIVATION_TOO_DEEP": Reason("A derivation path has too many steps.", "shorten the path"),
+    "DISK_LOW": Reason(
+        "The disk of a node's home is nearly full.",
+        "make room on the disk of QUORATE_HOME, or move it to a larger one",
+    ),
     "DIVERGED": Reason(
         "Nodes were told different things in one round, and nobody could be named yet.",
         "look at the logs of all signers; one of them, or the network between, lies",
@@ -151,6 +163,10 @@ REASONS: dict[str, Reason] = {
     "NOT_IN_ROSTER": Reason(
         "A node has no part in this vault or operation.", "ask a node that is a signer of the vault"
     ),
+    "NOT_RUNNING": Reason(
+        "No node runs on this home.",
+        "start it (`quorate run`, `docker compose up -d`); a running node is examined more closely",
+    ),
     "NOT_THE_PROPOSER": Reason("A vote came to a node that did not propose.", _SAME_RELEASE),
     "NO_APPROVER": Reason(
         "This node has no approver and refuses every operation.",
@@ -160,8 +176,16 @@ REASONS: dict[str, Reason] = {
         "There is no live pair set-up with a signer, which ECDSA needs.",
         "make a new one with that signer; the message names it",
     ),
+    "NO_PEERS": Reason(
+        "A node knows no other signer.",
+        "exchange device cards with the other signers: `quorate peer add`",
+    ),
     "NO_SUCH_KEY": Reason(
         "There is no key at this path, as happens about once in 2^127.", "use the next index of the path"
+    ),
+    "OLD_CARD": Reason(
+        "A node holds an earlier card of a peer than this one does.",
+        "add the peer's newest card on that node: `quorate peer add`",
     ),
     "OPERATION_CONFLICT": Reason(
         "One id stands for two different operations.", "use another idempotency key for another request"
@@ -173,13 +197,25 @@ REASONS: dict[str, Reason] = {
     ),
     "OVERSIZE": Reason("A peer's statement is over the size limit.", _SAME_RELEASE),
     "PEER_ERROR": Reason("A peer could not be reached or refused.", "the message says which and why"),
+    "PORT_IN_USE": Reason(
+        "Another program listens on a port this node is to have.",
+        "stop what listens there (another node?), or choose another port in quorate.toml",
+    ),
     "PROCESS_FAILED": Reason("A process of the demo ended too early.", "read the log it names"),
     "PROTOCOL_ABORT": Reason(
         "A check of the protocol failed: who is named did not follow it.",
         "keep the log, which has the rule; leave the named signer out and find out what it runs",
     ),
+    "PROTOCOL_MISMATCH": Reason(
+        "A peer speaks another version of the protocol between nodes.",
+        "run the same release of Quorate on both nodes",
+    ),
     "QUARANTINED": Reason(
         "A restored store has not been reconciled.", "let it catch up with its peers first"
+    ),
+    "READ_ONLY": Reason(
+        "A node's home or its store cannot be written.",
+        "make QUORATE_HOME and node.db writable for the user that runs the node: mount, owner, mode",
     ),
     "REFUSED": Reason(
         "A node or a peer refused, without or with a reason of its own.",
@@ -242,6 +278,10 @@ REASONS: dict[str, Reason] = {
     "VAULT_NOT_READY": Reason(
         "Not every signer of the vault has acknowledged it.",
         "bring the signers it waits for back: they acknowledge by themselves",
+    ),
+    "VERSION_MISMATCH": Reason(
+        "A peer runs another release that speaks the same protocol.",
+        "upgrade the older node when convenient",
     ),
     "WRONG_CERTIFICATE": Reason(
         "What answers does not hold the certificate it should.",

@@ -153,7 +153,8 @@ async def test_another_device_at_a_peer_s_address_shows_the_wrong_certificate(
     clinic: Clinic, doctor: Doctor, tmp_path: Path
 ) -> None:
     async with stopped(clinic, "bob") as bob:
-        mallory = found_member(tmp_path / "mallory", "mallory", bob.peer_port, bob.client_port, ALWAYS)
+        ports = (bob.peer_port, bob.client_port, bob.metrics_port)
+        mallory = found_member(tmp_path / "mallory", "mallory", ports, ALWAYS)
         await mallory.start()
         try:
             said = await doctor.finds(clinic["alice"].home, "peer bob", "WRONG_CERTIFICATE")
@@ -278,7 +279,7 @@ async def test_a_store_restored_from_before_an_epoch_is_found_from_both_sides(
     assert "weight 2 is online" in (await doctor.examines(alice.home))["vault ops"]["said"]
     async with running_altered(clinic, "bob", epochs_ahead=1, protocol=99):
         assert "protocol 99" in await doctor.finds(alice.home, "version bob", "PROTOCOL_MISMATCH")
-        said = await doctor.finds(alice.home, "vault ops", "EPOCH_BEHIND")
+        said = await doctor.finds(alice.home, "vault ops", "STALE_EPOCH")
         assert "this node is at epoch 0, bob at 1" in said
     async with running_altered(clinic, "bob", epochs_ahead=0):
         await doctor.finds(alice.home, "vault ops", "EPOCH_CONFLICT")
@@ -288,6 +289,6 @@ async def test_a_store_restored_from_before_an_epoch_is_found_from_both_sides(
             part.unlink()
         shutil.copy(tmp_path / "before.db", bob.home / founding.STORE)
     assert "bob is a signer of it and does not hold it" in await doctor.finds(
-        alice.home, "vault ops", "EPOCH_BEHIND"
+        alice.home, "vault ops", "STALE_EPOCH"
     )
-    assert "not here" in await doctor.finds(bob.home, f"vault {view.vault}", "EPOCH_BEHIND")
+    assert "not here" in await doctor.finds(bob.home, f"vault {view.vault}", "STALE_EPOCH")

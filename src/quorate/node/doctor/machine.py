@@ -44,9 +44,11 @@ def examine_store(home: Path, store: Path, prove: Callable[[], None] | None = No
     except FileNotFoundError:
         return problem("store", code="STORE_ERROR", said=f"there is no store at {store}")
     except OSError as error:
-        what = error.filename or home
-        code = "DISK_LOW" if error.errno == errno.ENOSPC else "READ_ONLY"
-        return problem("store", code=code, said=f"{what} cannot be written: {error.strerror}")
+        return problem(
+            "store",
+            code="DISK_LOW" if error.errno == errno.ENOSPC else "READ_ONLY",
+            said=f"{error.filename or home} cannot be written: {error.strerror}",
+        )
     except StoreError as error:
         return refused("store", error)
     return fine("store", f"{store} can be written")

@@ -22,7 +22,7 @@ CONNECT = 3.0  # seconds
 
 
 async def examine_resting(home: Path) -> Examination:
-    logs.configure("error", home.name)
+    logs.configure("error", "text", home.name)
     findings = [warning("node", code="NOT_RUNNING", said=f"no node runs on {home}")]
     try:
         settings = config.load(home)
@@ -46,7 +46,7 @@ async def examine_resting(home: Path) -> Examination:
 
 async def try_approver(home: Path) -> Sequence[Finding]:
     """The same samples a running node would send."""
-    logs.configure("error", home.name)
+    logs.configure("error", "text", home.name)
     settings = config.load(home)
     with founding.opened(home, settings) as ledger:
         return await _ask_approver(settings, ledger, tuple(Kind))

@@ -23,7 +23,7 @@ def examine_vaults(vaults: Sequence[Vault], mesh: Mesh) -> Iterator[Finding]:
             if head.vault not in held:
                 yield problem(
                     f"vault {head.vault}",
-                    code="EPOCH_BEHIND",
+                    code="STALE_EPOCH",
                     said=f"{peer.name} says this node is a signer of it (epoch {head.epoch}), and it is not here",
                 )
 
@@ -44,26 +44,26 @@ def _differences(vault: Vault, mesh: Mesh) -> Iterator[Finding]:
             said=f"weight {online} is online, {vault.sharing.threshold} are needed to sign",
         )
     if not vault.ready:
-        yield warning(check, code="NOT_READY", said=f"is {vault.state}, not ready")
+        yield warning(check, code="VAULT_NOT_READY", said=f"is {vault.state}, not ready")
 
 
 def _difference(check: str, vault: Vault, name: str, head: VaultHead | None) -> Iterator[Finding]:
     if head is None:
-        yield problem(check, code="EPOCH_BEHIND", said=f"{name} is a signer of it and does not hold it")
+        yield problem(check, code="STALE_EPOCH", said=f"{name} is a signer of it and does not hold it")
     elif head.epoch > vault.epoch:
         yield problem(
-            check, code="EPOCH_BEHIND", said=f"this node is at epoch {vault.epoch}, {name} at {head.epoch}"
+            check, code="STALE_EPOCH", said=f"this node is at epoch {vault.epoch}, {name} at {head.epoch}"
         )
     elif head.epoch < vault.epoch:
         yield warning(
-            check, code="EPOCH_BEHIND", said=f"{name} is at epoch {head.epoch}, this node at {vault.epoch}"
+            check, code="STALE_EPOCH", said=f"{name} is at epoch {head.epoch}, this node at {vault.epoch}"
         )
     elif head.certificate != vault.certificate_hash:
         yield problem(
             check, code="EPOCH_CONFLICT", said=f"{name} holds another certificate for epoch {vault.epoch}"
         )
     elif vault.ready and not head.ready:
-        yield warning(check, code="NOT_READY", said=f"{name} does not find it ready yet")
+        yield warning(check, code="VAULT_NOT_READY", said=f"{name} does not find it ready yet")
 
 
 def _fine(vault: Vault, mesh: Mesh) -> Finding:
