@@ -8,13 +8,17 @@ from itertools import count
 from typing import Any
 
 from benchmarks.harness import Figure, Traffic, figure, measure
-from quorate.curves import ED25519
+from quorate.curves import group_of
 from quorate.identifiers import Curve
 from quorate.wire.simulator import Outcome
+from tests.protocols.ecdsa_sessions import digests, sign_wholly
+from tests.protocols.pairs import run_setup
 from tests.protocols.vaults import Vault, generate, sign, try_out, vault_of
 
 HEAVY, LIGHT = ([499, 307, 194], 501), ([1, 1, 1], 2)
-TWEAK = ED25519.scalar_of(2**200 + 1)
+BATCHES = (64, 100)  # for ECDSA, what three rounds hold, and more
+TWEAK = 2**200 + 1
+NAMES = {Curve.ED25519: "ed25519", Curve.SECP256K1: "ecdsa"}
 
 
 def figures() -> Iterator[Figure]:
@@ -25,13 +29,18 @@ def figures() -> Iterator[Figure]:
     for weights, threshold in (LIGHT, HEAVY):
         vault = vault_of(weights, threshold)
         yield from _first_use(vault, weights, threshold)
-        yield _sign(vault, weights, threshold, signers=2)
-        yield _sign(vault, weights, threshold, signers=3)
-    yield _by_weight()
+        for curve in Curve:
+            yield _sign(curve, weights, threshold, signers=2)
+            yield _sign(curve, weights, threshold, signers=3)
+    yield _sign(Curve.SECP256K1, [1] * 5, 5, signers=5, runs=20)
+    for curve in Curve:
+        yield _by_weight(curve)
+        yield _sign(curve, *LIGHT, signers=2, tweaked=True)
+        for messages in BATCHES:
+            yield _sign(curve, *LIGHT, signers=2, messages=messages, runs=5)
+            yield _sign(curve, *LIGHT, signers=3, messages=messages, runs=5)
+    yield _pair()
     light = vault_of(*LIGHT)
-    yield _sign(light, *LIGHT, signers=2, tweaked=True)
-    yield _sign(light, *LIGHT, signers=2, messages=100, runs=5)
-    yield _sign(light, *LIGHT, signers=3, messages=100, runs=5)
     yield measure("protocol/trial", _parameters(*LIGHT), lambda: _traffic(try_out(light, lockstep=True)), 20)
 
 
@@ -58,8 +67,26 @@ def _first_use(vault: Vault, weights: Sequence[int], threshold: int) -> Iterator
         yield measure("protocol/quorum, first use", parameters, assemble, 5)
 
 
+def _pair() -> Figure:
+    """What key generation spends on each pair: base transfers and trees, both ways."""
+    seeds = count(1)
+    return measure(
+        "protocol/pair set-up", {}, lambda: _traffic(run_setup(seed=next(seeds), lockstep=True)), 10
+    )
+
+
+def _session(
+    curve: Curve, vault: Vault, signers: int, seed: int, *, messages: int = 1, tweaked: bool = False
+) -> Traffic:
+    chosen, tweak = vault.devices[:signers], group_of(curve).scalar_of(TWEAK) if tweaked else None
+    if curve is Curve.ED25519:
+        said = [b"message %d" % n for n in range(messages)]
+        return _traffic(sign(vault, chosen, said, tweak=tweak, seed=seed, lockstep=True))
+    return _traffic(sign_wholly(vault, chosen, digests(messages), tweak=tweak, seed=seed, lockstep=True))
+
+
 def _sign(
-    vault: Vault,
+    curve: Curve,
     weights: Sequence[int],
     threshold: int,
     *,
@@ -68,18 +95,16 @@ def _sign(
     tweaked: bool = False,
     runs: int = 50,
 ) -> Figure:
-    chosen, batch = vault.devices[:signers], [b"message %d" % n for n in range(messages)]
-    seeds = count(1)
+    vault, seeds = vault_of(weights, threshold), count(1)
 
     def run() -> Traffic:
-        tweak = TWEAK if tweaked else None
-        return _traffic(sign(vault, chosen, batch, tweak=tweak, seed=next(seeds), lockstep=True))
+        return _session(curve, vault, signers, next(seeds), messages=messages, tweaked=tweaked)
 
     more = {"signers": signers, "messages": messages, "tweaked": tweaked}
-    return measure("protocol/ed25519 sign", {**_parameters(weights, threshold), **more}, run, runs)
+    return measure(f"protocol/{NAMES[curve]} sign", {**_parameters(weights, threshold), **more}, run, runs)
 
 
-def _by_weight() -> Figure:
+def _by_weight(curve: Curve) -> Figure:
     """Signing with heavy weights over signing with light ones, in turn: a ratio, not milliseconds."""
     vaults = [vault_of(*HEAVY), vault_of(*LIGHT)]
     ratios, cpu_before = [], time.process_time()
@@ -87,15 +112,14 @@ def _by_weight() -> Figure:
         times = []
         for vault in vaults:
             before = time.perf_counter()
-            traffic = _traffic(
-                sign(vault, vault.devices[:2], [b"message"], tweak=None, seed=seed, lockstep=True)
-            )
+            traffic = _session(curve, vault, 2, seed)
             times.append(time.perf_counter() - before)
         ratios.append(times[0] / times[1])
     parameters = {"over": _parameters(*LIGHT), **_parameters(*HEAVY), "signers": 2, "unit": "ratio"}
     cpu = (time.process_time() - cpu_before) * 1000 / len(ratios)
+    name = f"protocol/{NAMES[curve]} sign, heavy over light"
     # The first of each sets the caches of its vault up.
-    return figure("protocol/ed25519 sign, heavy over light", parameters, ratios[1:], cpu=cpu, traffic=traffic)
+    return figure(name, parameters, ratios[1:], cpu=cpu, traffic=traffic)
 
 
 def _parameters(weights: Sequence[int], threshold: int) -> dict[str, object]:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from quorate.curves import SECP256K1, Scalar
 from quorate.identifiers import Curve, DeviceId
+from quorate.protocols.ecdsa.batch import sign_batch
 from quorate.protocols.ecdsa.sign import sign
 from quorate.protocols.ecdsa.signature import Signature
 from quorate.protocols.ot.setup import PairSetup
@@ -39,10 +40,12 @@ def signing(
     seed: int = 0,
     setups: Callable[[DeviceId, DeviceId], PairSetup] = ideal_setup,
     release: Callable[[], None] = lambda: None,
+    protocol: Callable[..., Any] = sign,
 ) -> Callable[[Any], Any]:
     """One signer's side."""
     rng = randomness(f"ecdsa {seed} {quorum.me}")
-    return lambda net: sign(net, quorum, messages, tweak, lambda peer: setups(quorum.me, peer), rng, release)
+    mine = partial(setups, quorum.me)
+    return lambda net: protocol(net, quorum, messages, tweak, mine, rng, release)
 
 
 def ecdsa_sign(
@@ -56,6 +59,7 @@ def ecdsa_sign(
     release: Callable[[DeviceId], None] = lambda device: None,
     setups: Callable[[DeviceId, DeviceId], PairSetup] = ideal_setup,
     ideally: bool = True,
+    protocol: Callable[..., Any] = sign,
     instead: dict[DeviceId, Callable[[Quorum], Callable[[Any], Any]]] | None = None,
     **simulation: Any,
 ) -> Outcome[tuple[Signature, ...]]:
@@ -75,11 +79,23 @@ def ecdsa_sign(
                 seed=seed,
                 setups=setups,
                 release=partial(release, device),
+                protocol=protocol,
             )
     with pytest.MonkeyPatch.context() as patch:
         if ideally:
             multiply_ideally(patch, dealer or Dealer())
         return Simulator(protocols, seed=seed, **simulation).run()
+
+
+def sign_wholly(
+    vault: Vault, signers: Iterable[DeviceId], messages: Sequence[bytes], **session: Any
+) -> Outcome[tuple[Signature, ...]]:
+    """A session as a node runs it: over oblivious transfer, under the set-ups its vault was made with."""
+
+    def setups(me: DeviceId, peer: DeviceId) -> PairSetup:
+        return vault.shelves[me].setups[peer]
+
+    return ecdsa_sign(vault, signers, messages, setups=setups, ideally=False, protocol=sign_batch, **session)
 
 
 def assert_verifies(public_key: bytes, message: bytes, signature: Signature) -> None:

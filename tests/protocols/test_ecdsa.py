@@ -414,16 +414,6 @@ def hash_of(
     return agree(quorum, sid, messages or digests(2), tweak, chunk).hash  # type: ignore[arg-type]
 
 
-def test_weights_cost_nothing_on_the_wire() -> None:
-    heavy, light = vault_of([499, 307, 194], 501), vault_of([1, 1, 1], 2)
-    costs = []
-    for vault in (heavy, light):
-        outcome = ecdsa_sign(vault, vault.devices, digests(1), lockstep=True)
-        assert not outcome.failures
-        costs.append((outcome.messages, outcome.bytes, outcome.rounds))
-    assert costs[0] == costs[1]
-
-
 # --- the last sums, which no single signer decides
 
 
