@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import coincurve
+import nacl.signing
 import pytest
 from ecdsa.util import sigdecode_der
 from hypothesis import given
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from quorate.curves import SECP256K1
 from quorate.errors import EncodingError
-from quorate.operations.signatures import EcdsaSignature
+from quorate.operations.digests import signing_digest
+from quorate.operations.kinds import Algorithm
+from quorate.operations.signatures import EcdsaSignature, split, verifies
 
 ORDER = SECP256K1.order
 NUMBERS = st.integers(1, ORDER - 1)
@@ -55,3 +59,49 @@ def test_numbers_that_are_no_signature_are_refused(r: int, s: int, recovery: int
 def test_a_compact_signature_has_64_bytes(size: int) -> None:
     with pytest.raises(EncodingError, match=f"64 bytes, not {size}"):
         EcdsaSignature.of(b"\x01" * size, 0)
+
+
+ECDSA = (Algorithm.ES256K, Algorithm.ESKEC256)
+KEY = coincurve.PrivateKey(b"\x01" * 32)
+PUBLIC = KEY.public_key.format()
+
+
+def kept(algorithm: Algorithm, message: bytes) -> bytes:
+    return KEY.sign_recoverable(signing_digest(algorithm, message), hasher=None)
+
+
+@pytest.mark.parametrize("algorithm", ECDSA)
+def test_an_ecdsa_signature_is_kept_with_its_recovery_id(algorithm: Algorithm) -> None:
+    good = kept(algorithm, b"hello")
+    assert verifies(algorithm, PUBLIC, b"hello", good)
+    assert split(good) == (good[:64], good[64])
+    assert not verifies(algorithm, PUBLIC, b"other", good)
+    assert not verifies(algorithm, coincurve.PrivateKey(b"\x02" * 32).public_key.format(), b"hello", good)
+    (other,) = set(ECDSA) - {algorithm}
+    assert not verifies(other, PUBLIC, b"hello", good)
+
+
+@pytest.mark.parametrize("recovery", ["none", "the other", 2, 3, 4, 27, 255])
+def test_an_ecdsa_signature_without_its_own_recovery_id_is_none(recovery: str | int) -> None:
+    good = kept(Algorithm.ES256K, b"hello")
+    last = {"none": b"", "the other": bytes([good[64] ^ 1])}.get(str(recovery))
+    assert not verifies(
+        Algorithm.ES256K, PUBLIC, b"hello", good[:64] + (bytes([int(recovery)]) if last is None else last)
+    )
+
+
+def test_a_high_s_is_refused_even_with_the_recovery_id_that_fits_it() -> None:
+    good = kept(Algorithm.ES256K, b"hello")
+    s = ORDER - int.from_bytes(good[32:64], "big")
+    assert not verifies(
+        Algorithm.ES256K, PUBLIC, b"hello", good[:32] + s.to_bytes(32, "big") + bytes([good[64] ^ 1])
+    )
+
+
+def test_an_eddsa_signature_is_64_bytes_and_no_more() -> None:
+    key = nacl.signing.SigningKey(b"\x01" * 32)
+    public, good = bytes(key.verify_key), key.sign(b"hello").signature
+    assert verifies(Algorithm.EDDSA, public, b"hello", good)
+    assert split(good) == (good, None)
+    assert not verifies(Algorithm.EDDSA, public, b"hello", good + b"\0")
+    assert not verifies(Algorithm.EDDSA, public, b"other", good)

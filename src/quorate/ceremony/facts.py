@@ -24,6 +24,7 @@ from quorate.operations import payload, request_json
 from quorate.operations.derivation import xpub
 from quorate.operations.kinds import BatchSign, CreateVault, Operation, Sign
 from quorate.operations.request_json import SignerFacts, VaultFacts
+from quorate.operations.signatures import split
 from quorate.wire.codec import decode
 
 SPELLED = {"approve": "approved", "reject": "rejected", "abstain": "abstain"}
@@ -154,8 +155,14 @@ def _result(
     key = context.vaults.get(VaultId(request.vault)).key(request.signing).public_key
     views = tuple(
         SignatureView(
-            algorithm=request.signing.algorithm.value, message=message, signature=signature, public_key=key
+            algorithm=request.signing.algorithm.value,
+            message=message,
+            signature=signature,
+            public_key=key,
+            recovery_id=recovery_id,
         )
-        for message, signature in zip(payload.messages(request.signing), shown.signatures, strict=True)
+        for message, (signature, recovery_id) in zip(
+            payload.messages(request.signing), map(split, shown.signatures), strict=True
+        )
     )
     return views, tuple(DeviceId(signer) for signer in shown.signers), row.vault

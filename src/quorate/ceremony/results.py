@@ -17,17 +17,21 @@ from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
 from quorate.operations import payload
 from quorate.operations.kinds import BatchSign, Operation, Sign
+from quorate.operations.signatures import verifies
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate, EpochRecord, acknowledgement
 from quorate.protocols.trial import Trial
-from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, decode, encode
+from quorate.wire.codec import Bytes32, Count, Identifier, Message, decode, encode
+
+Kept = Annotated[bytes, Meta(min_length=64, max_length=65)]
+"""A signature: 64 bytes, and for ECDSA the recovery id after them."""
 
 
 class Signatures(Message):
     """One per message, in order. ``signers`` is who made them, as this node saw it."""
 
     signers: Parties
-    signatures: Annotated[tuple[Bytes64, ...], Meta(min_length=1, max_length=1000)]
+    signatures: Annotated[tuple[Kept, ...], Meta(min_length=1, max_length=1000)]
 
 
 class Made(Message):
@@ -82,7 +86,7 @@ def believe_signatures(context: Context, operation: Operation, result: bytes) ->
     messages = payload.messages(request.signing)
     key = context.vaults.get(VaultId(request.vault)).key(request.signing).public_key
     good = len(messages) == len(shown.signatures) and all(
-        verify_ed25519(key, message, signature)
+        verifies(request.signing.algorithm, key, message, signature)
         for message, signature in zip(messages, shown.signatures, strict=True)
     )
     if not good:

@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Algorithm(StrEnum):
-    """COSE names. ECDSA names are understood by the payload rules; this release signs with EDDSA."""
+    """COSE names: EdDSA over Ed25519; ECDSA over secp256k1 with SHA-256, and with Keccak-256."""
 
     EDDSA = "EDDSA"
     ES256K = "ES256K"

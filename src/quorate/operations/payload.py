@@ -1,7 +1,7 @@
 """What is signed: from the payload a caller wrote to the bytes of the message, by every node for itself.
 
-EDDSA signs the message itself. A payload has exactly one reading: what is not the strict form of its content
-type is refused, never repaired.
+EDDSA signs the message itself, the ECDSA algorithms a digest of it (``digests.signing_digest``). A payload has exactly
+one reading: what is not the strict form of its content type is refused, never repaired.
 """
 
 from __future__ import annotations
@@ -20,13 +20,8 @@ from quorate.protocols.trial import is_internal
 def messages(signing: SigningData) -> tuple[bytes, ...]:
     """The messages to sign, in the caller's order; an empty message is legal.
 
-    ``UsageError`` names what cannot be signed: algorithm, content type, or item. The path is ``derivation``'s to read.
+    ``UsageError`` names what cannot be signed: content type or item. The path is ``derivation``'s to read.
     """
-    if signing.algorithm is not Algorithm.EDDSA:
-        raise UsageError(
-            f"{signing.algorithm}: ECDSA signing is not available in this version; use EDDSA",
-            code="UNSUPPORTED_ALGORITHM",
-        )
     read = _READERS.get(signing.content_type)
     if read is None:
         raise UsageError(

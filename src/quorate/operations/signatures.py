@@ -1,4 +1,4 @@
-"""ECDSA signatures in the forms that chains and libraries read."""
+"""Signatures as nodes keep them, and ECDSA signatures in the forms that chains and libraries read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from quorate.curves import SECP256K1
 from quorate.errors import EncodingError
+from quorate.operations.digests import signing_digest
+from quorate.operations.kinds import Algorithm
+from quorate.primitives.verify import recovers_ecdsa, verify_ecdsa, verify_ed25519
+
+COMPACT = 64  # bytes of R ‖ z, or r ‖ s
+
+
+def verifies(algorithm: Algorithm, public_key: bytes, message: bytes, kept: bytes) -> bool:
+    """Whether ``kept`` signs ``message``: 64 bytes of EdDSA; of ECDSA 64, s at most q/2, and the recovery id."""
+    if algorithm is Algorithm.EDDSA:
+        return verify_ed25519(public_key, message, kept)
+    digest, (compact, recovery) = signing_digest(algorithm, message), split(kept)
+    return (
+        recovery is not None
+        and verify_ecdsa(public_key, digest, compact)
+        and recovers_ecdsa(public_key, digest, compact, recovery)
+    )
+
+
+def split(kept: bytes) -> tuple[bytes, int | None]:
+    """The 64 bytes of a signature, and the recovery id where there is one byte more."""
+    return kept[:COMPACT], kept[COMPACT] if len(kept) == COMPACT + 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +53,8 @@ class EcdsaSignature:
     @classmethod
     def of(cls, compact: bytes, recovery: int) -> Self:
         """From r and s, 32 bytes big-endian each."""
-        if len(compact) != 64:
-            raise EncodingError(f"a compact ECDSA signature has 64 bytes, not {len(compact)}")
+        if len(compact) != COMPACT:
+            raise EncodingError(f"a compact ECDSA signature has {COMPACT} bytes, not {len(compact)}")
         r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
         return cls(r=r, s=s, recovery=recovery)
 
