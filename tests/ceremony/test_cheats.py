@@ -57,6 +57,7 @@ class Cheat:
     ) -> None:
         self.world, self.method, self.kind, self.change = world, method, kind, change
         self.left = times
+        world.refusals.clear()  # a node may have been asked too early to try the new vault
         world.intercept = self
 
     def __call__(self, sender: DeviceId, peer: DeviceId, method: Method, body: bytes) -> bytes | None:

@@ -154,8 +154,12 @@ class Node:
         """Everything in memory goes; the disk stays."""
         await self.stop()
         self.ledger.close()
-        self.ledger = SqliteLedger.open(self.path, self.key)
+        self.open()
         await self.start()
+
+    def open(self) -> None:
+        """The store as it is on the disk."""
+        self.ledger = SqliteLedger.open(self.path, self.key)
 
     async def create_vault(
         self, name: str, weights: dict[str, int], threshold: int, *, seconds: float = 12, sole: bool = False

@@ -17,6 +17,7 @@ from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.greetings import Greetings
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.journal import known_row, operation_of
+from quorate.ceremony.pairs import Pairs
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.peer_desk import PeerDesk
 from quorate.ceremony.ports import (
@@ -62,7 +63,7 @@ class Ceremonies:
         context = self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
             limits=limits or Limits(), boot=boot, pool=pool, vaults=Vaults(ledger, identity.device),
-            sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
+            pairs=Pairs(ledger), sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
         )  # fmt: skip
         voting = Voting(context)
         self._participant = Participant(context, voting)

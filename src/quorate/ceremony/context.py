@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from quorate.ceremony.bell import Board
 from quorate.ceremony.identity import Identity
+from quorate.ceremony.pairs import Pairs
 from quorate.ceremony.ports import Approver, Clock, Entropy, Ledger, Mesh, Method, Peer
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.vaults import Vaults
@@ -57,6 +58,7 @@ class Context:
     boot: Boot
     pool: Executor
     vaults: Vaults
+    pairs: Pairs
     sessions: Sessions
     board: Board
     organisation: str

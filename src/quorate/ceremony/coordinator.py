@@ -20,8 +20,10 @@ from quorate.ceremony.catchup import CatchUp, Reported
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate, Standing
 from quorate.ceremony.lifecycle import FINAL, sources
+from quorate.ceremony.pairs import remedy
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import Method, OperationRow, State
+from quorate.ceremony.signing import needs_setups
 from quorate.ceremony.statements import (
     Ballot,
     Begin,
@@ -31,12 +33,14 @@ from quorate.ceremony.statements import (
     hear,
     state,
 )
+from quorate.ceremony.vaults import Vault
 from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
     Bug,
     Denied,
     EncodingError,
+    NoSetup,
     PeerError,
     ProtocolAbort,
     QuorateError,
@@ -44,7 +48,7 @@ from quorate.errors import (
     UsageError,
     suspected,
 )
-from quorate.identifiers import DeviceId, OperationId
+from quorate.identifiers import DeviceId, OperationId, VaultId
 from quorate.operations.kinds import CreateVault, Operation
 from quorate.wire.codec import decode
 
@@ -221,7 +225,7 @@ class Coordinator:
             parties = self._choose(operation, electorate)
             if parties is None:
                 if not self._others_may_approve(operation, electorate):
-                    await self._fail(operation, last)
+                    await self._fail(operation, self._kept_apart(operation, electorate) or last)
                     return
                 await rings(context.board.bell(operation.id), 1.0)
                 continue
@@ -243,27 +247,60 @@ class Coordinator:
 
     def _choose(self, operation: Operation, electorate: Electorate) -> tuple[DeviceId, ...] | None:
         """The signers of the next attempt: never a cheat; those who are here before those who are not; of them, those
-        that there was the least trouble with."""
+        that there was the least trouble with; and ourselves together with nobody whom we cannot multiply with."""
         context, record = self._context, self._record(operation)
         approving = {
             d for d, verdict in journal.verdicts(self._context, operation).items() if verdict == "approve"
         }
-        honest = approving - record.cheats
+        honest, without = approving - record.cheats, self._never_together(operation)
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
             for most in sorted({record.trouble[d] for d in candidates}):
-                willing = {d: d in here for d in candidates if record.trouble[d] <= most}
-                chosen = electorate.choose(willing, context.me)
-                if chosen is not None:
-                    return chosen
+                for left_out in without:
+                    willing = {d: d in here for d in candidates - left_out if record.trouble[d] <= most}
+                    chosen = electorate.choose(willing, context.me)
+                    if chosen is not None:
+                        return chosen
         return None
 
+    def _never_together(self, operation: Operation) -> tuple[frozenset[DeviceId], ...]:
+        """Whom to leave out: those that we have no live pair set-up with, or else ourselves."""
+        apart = self._apart(operation)
+        return (apart, frozenset({self._context.me})) if apart else (apart,)
+
+    def _apart(self, operation: Operation) -> frozenset[DeviceId]:
+        if not needs_setups(operation, self._stage(operation)):
+            return frozenset()
+        return self._context.pairs.apart(self._vault(operation), self._context.me)
+
+    def _vault(self, operation: Operation) -> Vault:
+        """The live epoch that signs, or is tried."""
+        vaults, request = self._context.vaults, operation.request
+        if isinstance(request, CreateVault):
+            return [vault for vault in vaults.made_by(operation.id) if vault.active][-1]
+        return vaults.get(VaultId(request.vault))
+
     def _others_may_approve(self, operation: Operation, electorate: Electorate) -> bool:
-        """Whether votes that are still to come could make up for the cheats."""
-        verdicts = journal.verdicts(self._context, operation) | dict.fromkeys(
-            self._record(operation).cheats, "reject"
+        """Whether votes that are still to come could make up for the cheats, and for whom we cannot multiply with."""
+        verdicts = journal.verdicts(self._context, operation)
+        return any(
+            electorate.standing(verdicts | dict.fromkeys(self._record(operation).cheats | left_out, "reject"))
+            is Standing.OPEN
+            for left_out in self._never_together(operation)
         )
-        return electorate.standing(verdicts) is Standing.OPEN
+
+    def _kept_apart(self, operation: Operation, electorate: Electorate) -> NoSetup | None:
+        """Why there are no signers to choose, if pair set-ups are why."""
+        context, record = self._context, self._record(operation)
+        verdicts = journal.verdicts(context, operation) | dict.fromkeys(record.cheats, "reject")
+        apart = self._apart(operation)
+        if not apart or electorate.standing(verdicts) is Standing.REJECTED:
+            return None
+        names = [context.name_of(device) for device in sorted(apart)]
+        return NoSetup(
+            f"CE-6.4 choice: every quorum that is left has two with no live pair set-up: this node and"
+            f" {', '.join(names)}; {remedy(self._vault(operation), names)}"
+        )
 
     def _learn(self, operation: Operation, parties: Collection[DeviceId], failure: QuorateError) -> None:
         """Who was named counts twice: a cheat can have an honest party named, but is itself in every attempt it
@@ -363,7 +400,14 @@ class Coordinator:
         names = ", ".join(context.name_of(peer) for peer in sorted(culprits)) or "nobody to name"
         reason = last.reason if isinstance(last, Aborted) else getattr(last, "code", last.reason)
         rule = last.rule if isinstance(last, ProtocolAbort) else str(last)
-        await self._end(operation, State.FAILED, reason, f"{names}: {rule}", tuple(sorted(culprits)))
+        detail = f"{names}: {rule}"
+        if reason == NoSetup.reason:  # who says so is not to blame
+            culprits = frozenset()
+            if isinstance(last, PeerError):
+                detail += "; its log says with whom to run quorate vault pair-reset there"
+            else:
+                detail = rule
+        await self._end(operation, State.FAILED, reason, detail, tuple(sorted(culprits)))
 
     async def _end(
         self, operation: Operation, to: State, reason: str, detail: str, culprits: tuple[DeviceId, ...] = ()

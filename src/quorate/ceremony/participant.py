@@ -7,7 +7,8 @@ kept after its end but what the ledger holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -20,16 +21,15 @@ from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import Method
 from quorate.ceremony.session import Session
+from quorate.ceremony.signing import ending_setups, needs_setups, sign
 from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
-from quorate.errors import Bug, Denied, QuorateError, UsageError, suspected
+from quorate.errors import QuorateError, UsageError, suspected
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
-from quorate.operations import payload
 from quorate.operations.kinds import BatchSign, Operation, Sign, vault_id
 from quorate.primitives.drbg import Drbg
 from quorate.protocols import keygen, trial
-from quorate.protocols.eddsa import frost
-from quorate.protocols.ot.setup import PairSetup
+from quorate.protocols.trial import Trial
 from quorate.wire.courier import SessionCourier
 from quorate.wire.machine import Machine
 from quorate.wire.net import Net
@@ -37,6 +37,7 @@ from quorate.wire.net import Net
 log = structlog.get_logger()
 
 Protocol = Callable[[Net], Coroutine[Any, None, object]]
+NONE: Mapping[DeviceId, bytes] = MappingProxyType({})
 
 
 class Participant:
@@ -58,13 +59,14 @@ class Participant:
         if own is None:
             raise UsageError("CE-3.4 own join: this node has not joined this attempt", code="NOT_A_PARTY")
         self._voting.require_own_approval(operation)
+        setups = self._setups(operation, agreement)
         join = self._voting.take_join(operation, begin.attempt, own)
-        await self._journal(operation, agreement)
+        await self._journal(operation, agreement, setups=setups)
         self.cancel(operation.id, f"attempt {begin.attempt} has begun")
-        session = self._session(operation, agreement, join)
+        session = self._session(operation, agreement, setups, join)
         self._running[operation.id] = session
         task = asyncio.create_task(
-            self._run(operation, agreement, session), name=f"{begin.stage} {operation.id}"
+            self._run(operation, agreement, setups, session), name=f"{begin.stage} {operation.id}"
         )
         self._tasks.add(task)
         task.add_done_callback(self._over)
@@ -123,11 +125,29 @@ class Participant:
         """CE-4.3 others: journal an attempt that we are no party of. Nobody asks us before a signature is made."""
         await self._journal(operation, agreement, released=agreement.stage == "sign")
 
-    async def _journal(self, operation: Operation, agreement: Agreement, *, released: bool = False) -> None:
-        """The session id and the attempt, durably, before a single message of the session exists (rule CE-3.7)."""
+    def _setups(self, operation: Operation, agreement: Agreement) -> Mapping[DeviceId, bytes]:
+        """The live pair set-up with each other party, by id, where the session works under them."""
+        context = self._context
+        if not needs_setups(operation, agreement.stage):
+            return {}
+        vault = context.vaults.get(VaultId(agreement.vault or ""))
+        return context.pairs.ids(vault, [peer for peer in agreement.parties if peer != context.me])
+
+    async def _journal(
+        self,
+        operation: Operation,
+        agreement: Agreement,
+        *,
+        setups: Mapping[DeviceId, bytes] = NONE,
+        released: bool = False,
+    ) -> None:
+        """The session id and the attempt, durably, before a single message of the session exists, while every set-up
+        it is to work under is live (rule CE-3.7)."""
         ledger, attempt, session = self._context.ledger, agreement.attempt, agreement.ceremony_id
         begun = await self._context.aside(
-            lambda: ledger.begin_attempt(operation.id, attempt, session, released=released)
+            lambda: ledger.begin_attempt(
+                operation.id, attempt, session, released=released, setups=tuple(setups.values())
+            )
         )
         if not begun:
             raise UsageError(
@@ -188,7 +208,9 @@ class Participant:
             )
         return made[-1].id, made[-1].certificate_hash, made[-1].epoch
 
-    def _session(self, operation: Operation, agreement: Agreement, join: OwnJoin) -> Session[object]:
+    def _session(
+        self, operation: Operation, agreement: Agreement, setups: Mapping[DeviceId, bytes], join: OwnJoin
+    ) -> Session[object]:
         context = self._context
         courier = SessionCourier(
             me=context.me,
@@ -200,7 +222,7 @@ class Participant:
         )
 
         def open_machine() -> Machine[object]:
-            protocol = self._protocol(operation, agreement)
+            protocol = self._protocol(operation, agreement, setups)
             return Machine(context.me, agreement.parties, agreement.ceremony_id, courier, protocol)
 
         return Session(
@@ -208,7 +230,9 @@ class Participant:
             clock=context.clock, pool=context.pool, patience=context.limits.patience,
         )  # fmt: skip
 
-    def _protocol(self, operation: Operation, agreement: Agreement) -> Protocol:
+    def _protocol(
+        self, operation: Operation, agreement: Agreement, setups: Mapping[DeviceId, bytes]
+    ) -> Protocol:
         context = self._context
         rng = Drbg(context.entropy.secret(32))
         match agreement.stage:
@@ -225,40 +249,27 @@ class Participant:
             case "trial":
                 vault = context.vaults.get(VaultId(agreement.vault or ""))
                 quorums = {curve: context.vaults.quorum(vault, curve, agreement.parties) for curve in Curve}
+                read = context.pairs.reader(vault, setups)
 
-                def setups(peer: DeviceId) -> PairSetup:
-                    held = context.ledger.setup(vault.id, vault.epoch, vault.row.attempt, peer)
-                    return PairSetup.unseal(held.secret)
+                def tried(net: Net) -> Coroutine[Any, None, Trial]:
+                    trying = trial.trial(net, vault.record, quorums, read, rng, context.identity.sign)
+                    return ending_setups(context, setups, trying)
 
-                return lambda net: trial.trial(net, vault.record, quorums, setups, rng, context.identity.sign)
+                return tried
             case _:
-                request = operation.request
-                if not isinstance(request, Sign | BatchSign):
-                    raise Bug(f"{operation.kind} has no stage {agreement.stage}")
-                return lambda net: self._sign(net, operation, request, agreement, rng)
+                return lambda net: sign(context, net, operation, agreement, setups, rng)
 
-    def _sign(
-        self, net: Net, operation: Operation, request: Sign | BatchSign, agreement: Agreement, rng: Drbg
-    ) -> Coroutine[Any, None, tuple[bytes, ...]]:
-        context = self._context
-        vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
-        quorum = context.vaults.quorum(vault, Curve.ED25519, agreement.parties)
-        key = vault.key(request.signing)
-        tweak = key.tweak if key.depth else None
-
-        def release() -> None:
-            """Right before a share leaves: still wanted, still approved, and journalled (rules CE-4)."""
-            if operation.expires_ms <= context.clock.now_ms():
-                raise Denied("the operation expired before the share left", approver="", rule="CE-4.1 expiry")
-            if not context.ledger.release(operation.id, agreement.attempt, operation.digest):
-                raise Denied("no approval of this attempt is journalled", approver="", rule="CE-4.2 approval")
-
-        return frost.sign(net, quorum, payload.messages(request.signing), tweak, rng, release)
-
-    async def _run(self, operation: Operation, agreement: Agreement, session: Session[object]) -> object:
+    async def _run(
+        self,
+        operation: Operation,
+        agreement: Agreement,
+        setups: Mapping[DeviceId, bytes],
+        session: Session[object],
+    ) -> object:
         context = self._context
         try:
-            result = await context.sessions.run(session)
+            with context.pairs.working(session.halt, setups.values()):
+                result = await context.sessions.run(session)
             await context.aside(lambda: results.keep(context, operation, agreement, result))
             context.board.announce(operation.id)
             if operation.proposer not in agreement.parties:
@@ -273,7 +284,8 @@ class Participant:
                 attempt=agreement.attempt,
                 why=str(failure),
             )
-            await self._tell_over(operation, agreement, failure)
+            if context.pairs.recorded:
+                await self._tell_over(operation, agreement, failure)
             raise
         finally:
             if self._running.get(operation.id) is session:

@@ -82,6 +82,10 @@ class Session(Generic[T]):
         self._cancelled = why
         self._arrived.set()
 
+    def halt(self, why: str) -> None:
+        """As ``cancel``, from any thread: once it returns nothing more leaves; ``run`` ends within a tick."""
+        self._cancelled = why
+
     async def run(self) -> T:
         """The result, or the ``QuorateError`` that ended the session."""
         try:
@@ -141,7 +145,8 @@ class Session(Generic[T]):
 
     def _post(self, frames: list[tuple[DeviceId, bytes]]) -> None:
         for recipient, frame in frames:
-            self._mesh.post(recipient, frame)
+            if not self._cancelled:
+                self._mesh.post(recipient, frame)
 
     async def _settle(self, machine: Machine[T]) -> None:
         """After views diverged: a while for the signed envelopes that name the equivocator to meet."""
