@@ -22,7 +22,7 @@ class Drbg:
     def __init__(self, seed: SecretBytes) -> None:
         if len(seed) not in SEED_SIZES:
             raise ValueError(f"a seed has {SEED_SIZES.start} to {SEED_SIZES.stop - 1} bytes, not {len(seed)}")
-        self._seed = seed
+        self._keyed = hashlib.blake2b(key=seed.reveal())  # which CPython wipes when it goes
         self._requests = 0
         self._forks: set[str] = set()
 
@@ -45,12 +45,13 @@ class Drbg:
 
     def _next(self, purpose: str, size: int) -> bytes:
         self._requests += 1
-        blocks = (self._block(purpose, self._requests, number) for number in range(-(-size // 64)))
+        blocks = [self._block(purpose, self._requests, number) for number in range(-(-size // 64))]
         return b"".join(blocks)[:size]
 
     def _block(self, purpose: str, request: int | str, number: int) -> bytes:
-        data = encode((Domain.DRBG, purpose, request, number))
-        return hashlib.blake2b(data, key=self._seed.reveal()).digest()
+        block = self._keyed.copy()
+        block.update(encode((Domain.DRBG, purpose, request, number)))
+        return block.digest()
 
     def __repr__(self) -> str:
         return "<Drbg>"
