@@ -1,4 +1,4 @@
-"""The commands that need no running node: init, peer, client, dry runs, verify; and how errors are told."""
+"""The commands that need no running node: init, peer, client, dry runs; and how errors are told."""
 
 from __future__ import annotations
 
@@ -233,38 +233,6 @@ def test_an_impossible_roster_is_refused_with_what_and_who(
     code, error = refused("--home", tmp_path, "vault", "create", "ops", *arguments, "--dry-run")
     assert code == 2
     assert said in error
-
-
-# RFC 8032, section 7.1, test 2.
-KEY = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
-SIGNATURE = (
-    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
-)
-
-
-def test_verify_accepts_a_signature_and_says_so(tmp_path: Path, quorate: Callable[..., Lines]) -> None:
-    assert quorate("verify", "--public-key", KEY, "--signature", SIGNATURE, "--hex", "72") == [
-        {"valid": True}
-    ]
-    message = tmp_path / "message"
-    message.write_bytes(b"\x72")
-    assert quorate("verify", "--public-key", KEY, "--signature", SIGNATURE, "--file", message) == [
-        {"valid": True}
-    ]
-
-
-def test_verify_of_another_message_fails_with_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "--public-key", KEY, "--signature", SIGNATURE, "--hex", "73", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == {"valid": False}
-
-
-def test_a_message_is_given_in_one_form_only(refused: Callable[..., tuple[int, str]]) -> None:
-    code, said = refused(
-        "verify", "--public-key", KEY, "--signature", SIGNATURE, "--hex", "72", "--text", "r"
-    )
-    assert code == 2
-    assert "--text and --hex" in said
 
 
 def test_without_a_node_a_command_says_how_to_start_one(

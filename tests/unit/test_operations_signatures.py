@@ -14,6 +14,7 @@ from quorate.errors import EncodingError
 from quorate.operations.digests import signing_digest
 from quorate.operations.kinds import Algorithm
 from quorate.operations.signatures import EcdsaSignature, split, verifies
+from quorate.operations.signatures import EcdsaSignature, compact_of_der
 
 ORDER = SECP256K1.order
 NUMBERS = st.integers(1, ORDER - 1)
@@ -24,6 +25,7 @@ SIGNATURES = st.builds(EcdsaSignature, r=NUMBERS, s=NUMBERS, recovery=st.integer
 def test_both_forms_hold_the_same_two_numbers(signature: EcdsaSignature) -> None:
     assert EcdsaSignature.of(signature.compact(), signature.recovery) == signature
     assert sigdecode_der(signature.der(), ORDER) == (signature.r, signature.s)
+    assert compact_of_der(signature.der()) == signature.compact()
 
 
 @given(SIGNATURES)
@@ -105,3 +107,22 @@ def test_an_eddsa_signature_is_64_bytes_and_no_more() -> None:
     assert split(good) == (good, None)
     assert not verifies(Algorithm.EDDSA, public, b"hello", good + b"\0")
     assert not verifies(Algorithm.EDDSA, public, b"other", good)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "",
+        "3006020101020101" + "00",  # something follows
+        "300702020001020101",  # a zero too many
+        "30060201810201" + "01",  # negative
+        "3006020100020101",  # r is zero
+        "308106020101020101",  # a length too long
+        "3003020101",  # no s
+        "3009020101020101020101",  # a third number
+        "3026" + "0221" + "00" + ORDER.to_bytes(32, "big").hex() + "020101",  # r is the order
+    ],
+)
+def test_what_is_not_der_to_the_bit_is_refused(encoded: str) -> None:
+    with pytest.raises(EncodingError):
+        compact_of_der(bytes.fromhex(encoded))

@@ -25,7 +25,7 @@ ALONE = {
     "demo": "demo",
     "sign": "sign",
     "batch-sign": "sign",
-    "verify": "sign",
+    "verify": "verify",
 }
 NOUNS = {
     "approver": "Who says yes before this node joins anything.",

@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
         operation: Annotated[str, typer.Argument(help="Operation id.")],
         wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
         timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
+        der: Annotated[bool, typer.Option("--der", help="Show ECDSA signatures in DER.")] = False,
     ) -> None:
         """One operation: votes, state, what came of it."""
         async with connect(call) as node:
@@ -48,4 +49,4 @@ def register(app: typer.Typer) -> None:
             if wait:
                 with call.output.progress("waiting") as tell:
                     view = await finish(node, view, timeout=timeout, tell=tell)
-        call.output.show(operation_record(view), operation_text(view))
+        call.output.show(operation_record(view, der=der), operation_text(view, der=der))

@@ -1,4 +1,4 @@
-"""``quorate sign``, ``batch-sign`` and ``verify``."""
+"""``quorate sign`` and ``batch-sign``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from quorate.cli.command import Body, Call, command
 from quorate.cli.connection import connect, finish
 from quorate.cli.views import operation_record, operation_text
 from quorate.errors import UsageError
-from quorate.operations.kinds import Algorithm, SigningData
-from quorate.operations.payload import messages
-from quorate.primitives.verify import verify_ed25519
+from quorate.operations.kinds import Algorithm
 
 TEXT = "text/plain"
 HEX = "application/octet-stream+hex"
@@ -27,12 +25,22 @@ Texts = Annotated[list[str] | None, typer.Option("--text", help="The message as 
 Hexes = Annotated[list[str] | None, typer.Option("--hex", help="The message in hexadecimal.")]
 Base64s = Annotated[list[str] | None, typer.Option("--base64", help="The message in base64.")]
 Files = Annotated[list[Path] | None, typer.Option("--file", help="A file whose bytes are the message.")]
+AlgorithmName = Annotated[
+    Algorithm,
+    typer.Option(
+        "--algorithm",
+        metavar="NAME",
+        case_sensitive=False,
+        help="EDDSA (Ed25519), or ECDSA on secp256k1: ES256K of the message's SHA-256, ESKEC256 of its Keccak-256, "
+        "as Ethereum signs.",
+    ),
+]
+Der = Annotated[bool, typer.Option("--der", help="Show ECDSA signatures in DER.")]
 
 
 def register(app: typer.Typer) -> None:
     command(app, "sign", "Sign one message, once enough weight approves.")(asking(batch=False))
     command(app, "batch-sign", "Sign several messages in one ceremony: all or none.")(asking(batch=True))
-    command(app, "verify")(verify)
 
 
 def asking(*, batch: bool) -> Body[...]:
@@ -43,14 +51,21 @@ def asking(*, batch: bool) -> Body[...]:
         hex_: Hexes = None,
         base64_: Base64s = None,
         file: Files = None,
-        alg: Annotated[str, typer.Option("--alg", help="EDDSA.")] = Algorithm.EDDSA.value,
+        algorithm: AlgorithmName = Algorithm.EDDSA,
         path: Annotated[str, typer.Option("--path", help="Derivation path, such as m/0/5.")] = "",
+        der: Der = False,
         wait: Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")] = False,
         timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
         expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
         idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
     ) -> None:
         content_type, data = payload_of(text, hex_, base64_, file)
+        if der and algorithm is Algorithm.EDDSA:
+            raise UsageError("--der: EDDSA signatures have no such form; it is for ES256K and ESKEC256")
+        if der and not wait:
+            raise UsageError(
+                "--der: there is no signature yet; add --wait, or use `quorate operation show --der`"
+            )
         async with connect(call) as node:
             with call.output.progress("asking for a signature") as tell:
                 view = await node.sign(
@@ -58,43 +73,18 @@ def asking(*, batch: bool) -> Body[...]:
                     data=data,
                     batch=batch,
                     content_type=content_type,
-                    algorithm=alg,
+                    algorithm=algorithm.value,
                     derivation_path=path,
                     idempotency_key=idempotency_key or uuid.uuid4().hex,
                     expires_in_ms=None if expires_in is None else round(expires_in * 1000),
                 )
                 if wait:
                     view = await finish(node, view, timeout=timeout, tell=tell)
-        call.output.show(operation_record(view), operation_text(view))
+        call.output.show(operation_record(view, der=der), operation_text(view, der=der))
         if wait and view.state is not State.COMPLETED:
             raise typer.Exit(1)
 
     return ask
-
-
-def verify(
-    call: Call,
-    public_key: Annotated[str, typer.Option("--public-key", metavar="HEX", help="32 bytes.")],
-    signature: Annotated[str, typer.Option("--signature", metavar="HEX", help="64 bytes.")],
-    text: Texts = None,
-    hex_: Hexes = None,
-    base64_: Base64s = None,
-    file: Files = None,
-) -> None:
-    """Check an Ed25519 signature, offline. Exit code 1 if it does not hold."""
-    content_type, data = payload_of(text, hex_, base64_, file)
-    signing = SigningData(
-        data=tuple(data), content_type=content_type, algorithm=Algorithm.EDDSA, derivation_path=""
-    )
-    read = messages(signing)
-    if len(read) != 1:
-        raise UsageError(f"verify takes one message, not {len(read)}")
-    holds = verify_ed25519(
-        key_bytes("--public-key", public_key), read[0], key_bytes("--signature", signature)
-    )
-    call.output.show({"valid": holds}, "[green]valid[/]" if holds else "[red]not valid[/]")
-    if not holds:
-        raise typer.Exit(1)
 
 
 def payload_of(
@@ -115,10 +105,3 @@ def payload_of(
         given = " and ".join(used) or "none"
         raise UsageError(f"give the message as one of {', '.join(forms)}; given: {given}")
     return forms[used[0]]
-
-
-def key_bytes(option: str, text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise UsageError(f"{option}: not hexadecimal") from None

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
+from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
+from quorate.operations.signatures import EcdsaSignature
 
 COLOURS = {
     "COMPLETED": "green",
@@ -69,16 +71,30 @@ def vault_text(vault: VaultView) -> RenderableType:
     return table
 
 
-def signature_record(signature: SignatureView) -> dict[str, Any]:
-    return {
+def signature_record(signature: SignatureView, *, der: bool = False) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "algorithm": signature.algorithm,
         "message_hex": signature.message.hex(),
         "signature_hex": signature.signature.hex(),
         "public_key_hex": signature.public_key.hex(),
     }
+    if signature.recovery_id is not None:
+        record["recovery_id"] = signature.recovery_id
+    if der:
+        record["der_hex"] = der_of(signature).hex()
+    return record
 
 
-def operation_record(view: OperationView) -> dict[str, Any]:
+def der_of(signature: SignatureView) -> bytes:
+    """An ECDSA signature as its ASN.1 sequence. ``UsageError`` for one that has no such form."""
+    if signature.recovery_id is None:
+        raise UsageError(
+            f"--der: a signature by {signature.algorithm} has one form only, and that is not DER"
+        )
+    return EcdsaSignature.of(signature.signature, signature.recovery_id).der()
+
+
+def operation_record(view: OperationView, *, der: bool = False) -> dict[str, Any]:
     return {
         "operation": view.id,
         "kind": view.kind,
@@ -94,7 +110,7 @@ def operation_record(view: OperationView) -> dict[str, Any]:
         "culprits": list(view.culprits),
         "signature_may_exist": view.signature_may_exist,
         "signers": list(view.signers),
-        "signatures": [signature_record(signature) for signature in view.signatures],
+        "signatures": [signature_record(signature, der=der) for signature in view.signatures],
     }
 
 
@@ -109,7 +125,7 @@ def ballot_record(view: OperationView) -> dict[str, Any]:
     }
 
 
-def operation_text(view: OperationView) -> RenderableType:
+def operation_text(view: OperationView, *, der: bool = False) -> RenderableType:
     names = names_of(view)
     table = Table.grid(padding=(0, 2))
     table.add_row("[bold]operation", f"[bold]{view.id}[/] [dim]{view.kind}[/]")
@@ -123,7 +139,17 @@ def operation_text(view: OperationView) -> RenderableType:
         table.add_row("[yellow]beware", "a signature share left this node: a signature may exist")
     if view.signers:
         table.add_row("signers", ", ".join(names.get(each, each) for each in view.signers))
-    return Group(table, *(Text(signature.signature.hex()) for signature in view.signatures))
+    return Group(table, *(signature_text(signature, der=der) for signature in view.signatures))
+
+
+def signature_text(signature: SignatureView, *, der: bool = False) -> Text:
+    """One line: the signature in hex, and the recovery id where it is not already in a form of its own."""
+    if der:
+        return Text(der_of(signature).hex())
+    line = Text(signature.signature.hex())
+    if signature.recovery_id is not None:
+        line.append(f" recovery id {signature.recovery_id}", style="dim")
+    return line
 
 
 def ballot_text(view: OperationView) -> str:

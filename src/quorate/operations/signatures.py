@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from quorate.curves import SECP256K1
 from quorate.errors import EncodingError
@@ -76,3 +76,13 @@ class EcdsaSignature:
     def der(self) -> bytes:
         """The ASN.1 sequence of both, as X.509 and Bitcoin scripts have it."""
         return encode_dss_signature(self.r, self.s)
+
+
+def compact_of_der(encoded: bytes) -> bytes:
+    """r and s, 32 bytes big-endian each, of a DER signature: the form that tells no recovery id. ``EncodingError`` for
+    what is not DER to the bit, or for numbers that no signature has."""
+    try:
+        r, s = decode_dss_signature(encoded)
+    except ValueError:
+        raise EncodingError("not a DER sequence of two integers") from None
+    return EcdsaSignature(r=r, s=s, recovery=0).compact()
