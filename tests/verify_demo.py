@@ -7,16 +7,21 @@ One JSON object per line, in the order things happened. `id` is a device id; unk
 start               nodes [{id, name, pid}], approver {pid}
 vault.create        vault, epoch, threshold, signers [{id, weight}], public_keys {secp256k1: compressed hex,
                     ed25519: hex}, xpubs {secp256k1, ed25519}
-sign                one line per signature, those of a batch too: operation, algorithm "EDDSA", message_hex,
-                    signature_hex, public_key_hex, signers [id]
-batch-sign          after its signatures: operation, messages_hex [in the order they were asked for]
+sign                one line per signature, those of a batch too: operation, vault, algorithm "EDDSA", "ES256K" or
+                    "ESKEC256", path, message_hex, signature_hex, public_key_hex, recovery_id (ECDSA), signers [id]
 
-and one line for each operation the demo shows off, after its signatures if it has any, with operation, state,
-votes [{id, weight, verdict: approve | reject | abstain | ""}], approved_weight and threshold:
+and one line for each operation the demo shows off, after its signatures if it has any, with operation, vault,
+messages_hex [what was signed, in the order asked for], state, votes [{id, weight, verdict: approve | reject |
+abstain | ""}], approved_weight and threshold:
 
 approval.approved   approvals that led to a signature
-approval.rejected   a rejection that ended the operation
+batch-sign          several signatures in one operation
+ecdsa               an ECDSA signature by a vault's own key
+derived             an ECDSA signature by a key derived from the vault's
+ethereum            a transaction: chain_id, from, to, value_wei, transaction (its hash), raw_transaction; the message
+                    that was signed is its unsigned form
 approval.abstained  an abstention; the others sign without that node if their weight is enough
+approval.rejected   a rejection that ended the operation
 threshold.refused   approvals of weight 1 + 1 only, and so no signature
 
 done                signatures: how many `sign` lines there were
@@ -27,24 +32,39 @@ Exits 0 and prints a summary, or 1 naming the line and the claim that does not h
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import coincurve
+import ecdsa
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256K1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256K1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from hexbytes import HexBytes
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-WEIGHTS, THRESHOLD = [1, 1, 2], 3
+WEIGHTS, THRESHOLDS = [1, 1, 2], {3, 4}
 SINGLE = b"Some data to be signed here".hex()
 BATCH = ["68656c6c6f", "676f6f64627965"]
+SEPOLIA = 11155111
 VERDICTS = {"approval.approved": "approve", "approval.rejected": "reject", "approval.abstained": "abstain"}
-REQUIRED = {"start", "vault.create", "sign", "batch-sign", "threshold.refused", "done", *VERDICTS}
+SIGNED = {"approval.approved", "approval.abstained", "batch-sign", "ecdsa", "derived", "ethereum"}
+REFUSED = {"approval.rejected", "threshold.refused"}
+REQUIRED = {"start", "vault.create", "sign", "done", *SIGNED, *REFUSED}
 UNSIGNED_STATES = {"REJECTED", "EXPIRED", "FAILED", "CANCELLED"}
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+ORDER = ecdsa.SECP256k1.order
 
 Line = dict[str, Any]
 
@@ -79,15 +99,66 @@ def key_and_chain_code(xpub: str) -> tuple[bytes, bytes]:
     return body[45:], body[13:45]
 
 
+@dataclass(frozen=True)
+class Vault:
+    weights: dict[str, int]
+    threshold: int
+    secp256k1: bytes
+    ed25519: bytes
+    chain_code: bytes  # of the secp256k1 key
+
+    def secp256k1_at(self, path: str) -> bytes:
+        """BIP-32's CKDpub, step by step."""
+        key, code = self.secp256k1, self.chain_code
+        first, *steps = path.split("/")
+        claim(first == "m" and steps, "a derivation path is m and steps")
+        for step in steps:
+            claim(step.isdecimal() and int(step) < 1 << 31, "a step of a path is a number below 2^31")
+            expanded = hmac.digest(code, key + int(step).to_bytes(4, "big"), "sha512")
+            key, code = coincurve.PublicKey(key).add(expanded[:32]).format(), expanded[32:]
+        return key
+
+
+def check_ed25519(key: bytes, message: bytes, signature: bytes) -> None:
+    try:
+        VerifyKey(key).verify(message, signature)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (BadSignatureError, InvalidSignature, ValueError):
+        raise ClaimError("libsodium and OpenSSL accept the signature") from None
+
+
+def check_ecdsa(key: bytes, digest: bytes, signature: bytes, recovery_id: int) -> None:
+    """r and s, by libsecp256k1 (coincurve), OpenSSL and plain Python (ecdsa), and by recovery of the key."""
+    claim(len(signature) == 64, "an ECDSA signature is r and s, 32 bytes each")
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    claim(s <= ORDER // 2, "s is the lower of the two")
+    claim(recovery_id in (0, 1), "the recovery id is the parity of y")
+    try:
+        der = encode_dss_signature(r, s)
+        claim(coincurve.PublicKey(key).verify(der, digest, hasher=None), "libsecp256k1 accepts the signature")
+        point = EllipticCurvePublicKey.from_encoded_point(SECP256K1(), key)
+        point.verify(der, digest, ECDSA(Prehashed(SHA256())))
+        ecdsa.VerifyingKey.from_string(key, ecdsa.SECP256k1).verify_digest(signature, digest)
+    except (InvalidSignature, ecdsa.BadSignatureError):
+        raise ClaimError("OpenSSL and ecdsa accept the signature") from None
+    except ValueError:
+        raise ClaimError("r and s are numbers of a signature") from None
+    recovered = coincurve.PublicKey.from_signature_and_message(
+        signature + bytes([recovery_id]), digest, hasher=None
+    )
+    claim(recovered.format() == key, "the key is recovered from the signature and its recovery id")
+
+
 class Demo:
     """What the lines so far have claimed, each checked against the ones before it."""
 
     def __init__(self) -> None:
         self.nodes: set[str] = set()
-        self.weights: dict[str, dict[str, int]] = {}  # by the vault's Ed25519 key, in hex
+        self.vaults: dict[str, Vault] = {}
         self.signed: dict[str, list[Line]] = {}  # by operation
         self.nonces: set[str] = set()
         self.seen: set[str] = set()
+        self.by_ecdsa: set[int] = set()  # how many signers made a signature under a vault's own key
 
     def read(self, line: Line) -> None:
         step = line["step"]
@@ -99,14 +170,10 @@ class Demo:
                 self.create(line)
             case "sign":
                 self.sign(line)
-            case "batch-sign":
-                messages = [signature["message_hex"] for signature in self.signed.get(line["operation"], [])]
-                claim(messages == line["messages_hex"], "a batch is signed whole and in order")
-                claim(messages == BATCH, "the batch is the sample's")
-            case "approval.approved" | "approval.rejected" | "approval.abstained" | "threshold.refused":
-                self.votes(step, line)
             case "done":
                 claim(line["signatures"] == len(self.nonces), "done counts the signatures")
+            case _ if step in SIGNED | REFUSED:
+                self.operation(step, line)
             case _:
                 raise ClaimError(f"{step!r} is not a step of the demo")
         self.seen.add(step)
@@ -121,8 +188,9 @@ class Demo:
         weights = {signer["id"]: signer["weight"] for signer in line["signers"]}
         claim(set(weights) == self.nodes and len(line["signers"]) == 3, "the signers are the three nodes")
         claim(sorted(weights.values()) == WEIGHTS, "the weights are 2, 1 and 1")
-        claim((line["threshold"], line["epoch"]) == (THRESHOLD, 0), "the threshold is 3 and the epoch 0")
-        claim(line["vault"], "the vault has an id")
+        claim(line["threshold"] in THRESHOLDS, "the threshold is 3, or 4 where everybody is to sign")
+        claim(line["epoch"] == 0, "the epoch is 0")
+        claim(line["vault"] and line["vault"] not in self.vaults, "each vault has an id of its own")
         secp, edwards = (bytes.fromhex(line["public_keys"][curve]) for curve in ("secp256k1", "ed25519"))
         claim(len(secp) == 33, "the secp256k1 key is compressed")
         try:
@@ -136,59 +204,115 @@ class Demo:
             claim(xpub_key == key, f"the {curve} xpub holds the {curve} key")
             codes.append(code)
         claim(codes[0] != codes[1], "each curve has its own chain code")
-        self.weights[edwards.hex()] = weights
+        keys = {key for vault in self.vaults.values() for key in (vault.secp256k1, vault.ed25519)}
+        claim(keys.isdisjoint((secp, edwards)), "no two vaults share a key")
+        self.vaults[line["vault"]] = Vault(weights, line["threshold"], secp, edwards, codes[0])
 
     def sign(self, line: Line) -> None:
-        claim(line["algorithm"] == "EDDSA", "the algorithm is EDDSA")
-        weights = self.weights.get(line["public_key_hex"])
-        if weights is None:
-            raise ClaimError("a signature's key is the vault's")
+        claim(line["vault"] in self.vaults, "a signature is by a vault that was created")
+        vault, algorithm, path = self.vaults[line["vault"]], line["algorithm"], line["path"]
         message, signature, key = (
             bytes.fromhex(line[f"{part}_hex"]) for part in ("message", "signature", "public_key")
         )
-        try:
-            VerifyKey(key).verify(message, signature)
-            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-        except (BadSignatureError, InvalidSignature, ValueError):
-            raise ClaimError("libsodium and OpenSSL accept the signature") from None
+        if algorithm == "EDDSA":
+            claim(path == "" and key == vault.ed25519, "the key is the vault's Ed25519 key")
+            claim("recovery_id" not in line, "an Ed25519 signature has no recovery id")
+            check_ed25519(key, message, signature)
+        else:
+            claim(algorithm in ("ES256K", "ESKEC256"), "the algorithm is EDDSA, ES256K or ESKEC256")
+            own = vault.secp256k1_at(path) if path else vault.secp256k1
+            claim(key == own, "the key is the vault's secp256k1 key, or the one at the path below it")
+            digest = hashlib.sha256(message).digest() if algorithm == "ES256K" else keccak(message)
+            check_ecdsa(key, digest, signature, line["recovery_id"])
         claim(len(set(line["signers"])) == len(line["signers"]), "no signer counts twice")
-        claim(set(line["signers"]) <= set(weights), "the signers are members of the vault")
-        claim(
-            sum(weights[signer] for signer in line["signers"]) >= THRESHOLD, "the signers reach the threshold"
-        )
+        claim(set(line["signers"]) <= set(vault.weights), "the signers are members of the vault")
+        weight = sum(vault.weights[signer] for signer in line["signers"])
+        claim(weight >= vault.threshold, "the signers reach the threshold")
         nonce = signature[:32].hex()
         claim(nonce not in self.nonces, "no nonce serves two signatures")
         self.nonces.add(nonce)
         self.signed.setdefault(line["operation"], []).append(line)
 
-    def votes(self, step: str, line: Line) -> None:
+    def operation(self, step: str, line: Line) -> None:
+        signatures = self.signed.get(line["operation"], [])
+        claim(
+            [signature["message_hex"] for signature in signatures] == line["messages_hex"],
+            "what is asked for is signed whole and in order",
+        )
+        claim(all(signature["vault"] == line["vault"] for signature in signatures), "it is by one vault")
+        self.votes(step, line, signatures)
+        match step:
+            case "batch-sign":
+                claim(line["messages_hex"] == BATCH, "the batch is the sample's")
+            case "approval.approved" | "approval.abstained":
+                claim(signatures[0]["algorithm"] == "EDDSA", "the first signatures are EDDSA")
+            case "ecdsa":
+                [signature] = signatures
+                claim(signature["algorithm"] == "ES256K", "it is signed by ES256K")
+                claim(signature["path"] == "", "the vault's own key signs")
+                self.by_ecdsa.add(len(signature["signers"]))
+            case "derived":
+                [signature] = signatures
+                claim(signature["algorithm"] == "ES256K", "it is signed by ES256K")
+                claim(signature["path"], "a derived key signs")
+            case "ethereum":
+                [signature] = signatures
+                self.ethereum(line, signature)
+
+    def votes(self, step: str, line: Line, signatures: list[Line]) -> None:
         votes = {vote["id"]: (vote["weight"], vote["verdict"]) for vote in line["votes"]}
         claim(len(votes) == len(line["votes"]), "a node votes once")
         weights = {voter: weight for voter, (weight, _) in votes.items()}
-        claim(weights in self.weights.values(), "the voters and their weights are the vault's")
+        claim(line["vault"] in self.vaults, "the vote is about a vault that was created")
+        vault = self.vaults[line["vault"]]
+        claim(weights == vault.weights, "the voters and their weights are the vault's")
+        claim(line["threshold"] == vault.threshold, "the threshold is the vault's")
         approving = [voter for voter, (_, verdict) in votes.items() if verdict == "approve"]
         approved = sum(weights[voter] for voter in approving)
         claim(line["approved_weight"] == approved, "the approved weight is that of the approving votes")
-        claim(line["threshold"] == THRESHOLD, "the threshold is the vault's")
-        signatures = self.signed.get(line["operation"], [])
-        if signatures:
+        for signature in signatures:
+            claim(set(signature["signers"]) <= set(approving), "only those who approved signed")
+        if step in SIGNED:
+            claim(signatures, "what was approved is signed")
             claim(
-                line["state"] == "COMPLETED" and approved >= THRESHOLD,
+                line["state"] == "COMPLETED" and approved >= vault.threshold,
                 "what is signed had approval of enough weight",
             )
         else:
+            claim(approved < vault.threshold and not signatures, "it is refused, and there is no signature")
             claim(line["state"] in UNSIGNED_STATES, "what is not signed ended without a signature")
-        for signature in signatures:
-            claim(set(signature["signers"]) <= set(approving), "only those who approved signed")
         if step == "threshold.refused":
             claim(sorted(weights[voter] for voter in approving) == [1, 1], "weight 1 + 1 approved")
         else:
-            verdict = VERDICTS[step]
+            verdict = VERDICTS.get(step, "approve")
             claim(any(vote == verdict for _, vote in votes.values()), f"somebody voted {verdict}")
-        if step in ("approval.rejected", "threshold.refused"):
-            claim(approved < THRESHOLD and not signatures, "it is refused, and there is no signature")
-        if step == "approval.approved":
-            claim(signatures, "the approved operation is signed")
+
+    def ethereum(self, line: Line, signature: Line) -> None:
+        """The raw transaction, read by eth-account."""
+        claim(signature["algorithm"] == "ESKEC256", "it is signed by ESKEC256")
+        raw = HexBytes(line["raw_transaction"])
+        claim(raw[:1] == b"\x02", "the transaction is of type 2")
+        transaction = TypedTransaction.from_bytes(raw)
+        fields = transaction.as_dict()
+        claim(fields["chainId"] == line["chain_id"] == SEPOLIA, "the transaction is for Sepolia")
+        claim(
+            to_checksum_address(fields["to"]) == line["to"] and fields["value"] == line["value_wei"],
+            "the transaction pays what and whom the line says",
+        )
+        claim(
+            bytes(transaction.hash()) == keccak(hexstr=signature["message_hex"]),
+            "the message that was signed is the unsigned transaction",
+        )
+        r, s = (fields[number].to_bytes(32, "big").hex() for number in ("r", "s"))
+        claim(
+            r + s == signature["signature_hex"] and fields["v"] == signature["recovery_id"],
+            "the transaction carries the signature",
+        )
+        key = coincurve.PublicKey(bytes.fromhex(signature["public_key_hex"])).format(compressed=False)
+        sender = to_checksum_address(keccak(key[1:])[-20:])
+        claim(line["from"] == sender, "the sender is the account of the key that signed")
+        claim(Account.recover_transaction(raw) == sender, "eth-account finds that sender in the transaction")
+        claim(line["transaction"] == "0x" + keccak(raw).hex(), "the transaction's hash is its Keccak-256")
 
     def finish(self) -> None:
         missing = REQUIRED - self.seen
@@ -197,6 +321,8 @@ class Demo:
             any([line["message_hex"] for line in lines] == [SINGLE] for lines in self.signed.values()),
             "the sample's data is signed by itself",
         )
+        claim({vault.threshold for vault in self.vaults.values()} == THRESHOLDS, "both thresholds are shown")
+        claim(self.by_ecdsa == {2, 3}, "two signers sign by ECDSA, and so do three")
 
 
 def verify(lines: Iterable[str]) -> Demo:
@@ -220,7 +346,7 @@ def main() -> int:
     except ClaimError as broken:
         print(f"the demo's claims do not hold: {broken}", file=sys.stderr)
         return 1
-    print(f"every claim holds: {len(demo.nonces)} signatures verified by libsodium and by OpenSSL")
+    print(f"every claim holds: {len(demo.nonces)} signatures verified, each by two libraries or more")
     return 0
 
 

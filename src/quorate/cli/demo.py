@@ -17,7 +17,8 @@ import typer
 from quorate.cli.cluster import Cluster, ProcessFailed, Running, last_lines, launch
 from quorate.cli.command import Call, command
 from quorate.cli.output import Output
-from quorate.cli.story import RULES, WEIGHTS, Stopwatch, Story
+from quorate.cli.stopwatch import Stopwatch
+from quorate.cli.story import RULES, WEIGHTS, Story
 from quorate.errors import QuorateError
 
 APPROVAL_SERVER = Path(__file__).with_name("approval_server.py")

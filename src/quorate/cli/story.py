@@ -5,26 +5,45 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from rich.markup import escape
 
-from quorate.ceremony.ports import OperationView, State, VaultView
+from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
 from quorate.cli.cluster import Cluster, Running
 from quorate.cli.connection import finish, vault_ready
 from quorate.cli.output import Output
 from quorate.cli.sign import HEX, TEXT
+from quorate.cli.stopwatch import Stopwatch
 from quorate.cli.views import ballot_record, named, signature_record
 from quorate.errors import QuorateError
 from quorate.identifiers import Curve
-from quorate.primitives.verify import verify_ed25519
+from quorate.operations.addresses import Chain, address, checksummed
+from quorate.operations.derivation import derive
+from quorate.operations.digests import signing_digest
+from quorate.operations.kinds import Algorithm
+from quorate.operations.signatures import EcdsaSignature
+from quorate.operations.transactions.evm import Transaction, transaction_id
+from quorate.primitives.verify import verify_ecdsa, verify_ed25519
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
-THRESHOLD = 3
+THRESHOLD, EVERYBODY = 3, 4
 SINGLE = "Some data to be signed here"
 BATCH = ("68656C6C6F", "676F6F64627965")
 INVOICE, STRANGER, RENT = "Pay the invoice of 25 EUR", "Pay a stranger 9000 EUR", "Pay the rent of 500 EUR"
+ORDER, SALARIES, RECEIPT = "Order 40 chairs", "Pay the salaries", "Received 40 chairs"
+STORE_PATH, ETHEREUM_PATH = "m/0/1", "m/60/0"
+PAYMENT = Transaction(
+    chain_id=11155111,  # Sepolia, a test net
+    nonce=0,
+    max_priority_fee_per_gas=2 * 10**9,
+    max_fee_per_gas=30 * 10**9,
+    gas_limit=21000,
+    to=bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"),
+    value=10**15,
+)
 RULES = ("--abstain", "invoice@/carol", "--reject", "stranger@/alice")
 PATIENCE = 30.0
 SHORT_EXPIRY = 3000  # milliseconds
@@ -34,22 +53,24 @@ class DemoFailed(QuorateError):
     reason = "DEMO_FAILED"
 
 
-class Stopwatch:
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._start = self._last = perf_counter()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be signed, by which key of the vault, and what people are told that it is."""
 
-    def lap(self, what: str, mark: str = "[green]✓[/]") -> None:
-        now = perf_counter()
-        took, self._last = now - self._last, now
-        spent = f"{took:.1f} s" if took >= 1 else f"{took * 1000:.0f} ms"
-        self._output.note(f"{mark} {what} [dim]{spent}[/]")
+    data: Sequence[str]
+    what: str
+    content_type: str = TEXT
+    algorithm: Algorithm = Algorithm.EDDSA
+    path: str = ""
 
-    def detail(self, text: str) -> None:
-        self._output.note(f"  [dim]{text}[/]")
+    @classmethod
+    def text(cls, text: str, algorithm: Algorithm = Algorithm.EDDSA, path: str = "") -> Wish:
+        return cls(data=[text], what=text, algorithm=algorithm, path=path)
 
-    def total(self) -> float:
-        return perf_counter() - self._start
+    def __str__(self) -> str:
+        by = "" if self.algorithm is Algorithm.EDDSA else f" by {self.algorithm}"
+        at = f" under the key at {self.path}" if self.path else ""
+        return f"[bold]{self.what}[/]{by}{at}"
 
 
 class Story:
@@ -74,20 +95,29 @@ class Story:
         self.clock.lap("an approval server and three nodes run, connected by mutual TLS")
 
     async def tell(self) -> None:
-        vault = await self.create()
-        await self.signed(vault, "approval.approved", [SINGLE], TEXT, f"[bold]{SINGLE}[/]")
-        await self.signed(vault, "batch-sign", list(BATCH), HEX, f"a batch of {len(BATCH)} messages")
+        vault = await self.create("demo", THRESHOLD)
+        await self.signed(vault, "approval.approved", Wish.text(SINGLE))
+        await self.signed(
+            vault,
+            "batch-sign",
+            Wish(data=BATCH, what=f"a batch of {len(BATCH)} messages", content_type=HEX),
+        )
+        await self.signed(vault, "ecdsa", Wish.text(ORDER, Algorithm.ES256K))
+        everybody = await self.create("everybody", EVERYBODY)
+        await self.signed(everybody, "ecdsa", Wish.text(SALARIES, Algorithm.ES256K))
+        await self.signed(vault, "derived", Wish.text(RECEIPT, Algorithm.ES256K, STORE_PATH))
+        await self.paid(vault)
         self.node = self.cluster["carol"].node
-        await self.signed(vault, "approval.abstained", [INVOICE], TEXT, f"[bold]{INVOICE}[/]")
+        await self.signed(vault, "approval.abstained", Wish.text(INVOICE))
         self.node = self.cluster["alice"].node
         await self.refused(vault)
         await self.too_light(vault)
         self.line("done", signatures=self.signatures)
-        self.clock.lap(f"{self.signatures} signatures, each accepted by libsodium and by OpenSSL")
+        self.clock.lap(f"{self.signatures} signatures, each accepted by two independent libraries")
 
-    async def create(self) -> VaultView:
+    async def create(self, name: str, threshold: int) -> VaultView:
         view = await self.node.create_vault(
-            name="demo", weights=WEIGHTS, threshold=THRESHOLD, idempotency_key=uuid.uuid4().hex
+            name=name, weights=WEIGHTS, threshold=threshold, idempotency_key=uuid.uuid4().hex
         )
         view = await self.ended("creating the vault", view, State.COMPLETED)
         if view.vault is None:
@@ -102,6 +132,7 @@ class Story:
         self.line(
             "vault.create",
             vault=vault.id,
+            name=name,
             operation=view.id,
             epoch=vault.epoch,
             threshold=vault.threshold,
@@ -109,61 +140,86 @@ class Story:
             public_keys=keys,
             xpubs={str(curve): xpub for curve, xpub in vault.xpubs.items()},
         )
-        self.clock.lap(f"vault created: {self.approvals(view)}")
+        self.clock.lap(f"vault [bold]{name}[/] created, threshold {threshold}: {self.approvals(view)}")
         for curve, key in keys.items():
             self.clock.detail(f"{curve:<9} {key}")
         return vault
 
-    async def signed(
-        self, vault: VaultView, step: str, data: Sequence[str], content_type: str, what: str
-    ) -> None:
-        view = await self.ask(vault, data, content_type, batch=len(data) > 1)
-        view = await self.ended(f"signing {what}", view, State.COMPLETED)
+    async def signed(self, vault: VaultView, step: str, wish: Wish) -> None:
+        view = await self.carried_out(vault, wish)
         if step == "approval.abstained":
             view = await self.all_votes(view)
+        self.line(step, **outcome(vault, view))
+
+    async def paid(self, vault: VaultView) -> None:
+        """The message is the unsigned transaction: each node computes its hash itself, and none is told one."""
+        payer = key_at(vault, Curve.SECP256K1, ETHEREUM_PATH)
+        sender, to = address(Chain.ETHEREUM, payer), checksummed(PAYMENT.to)
+        wish = Wish(
+            data=[PAYMENT.unsigned().hex()],
+            what="0.001 ETH on Sepolia",
+            content_type=HEX,
+            algorithm=Algorithm.ESKEC256,
+            path=ETHEREUM_PATH,
+        )
+        view = await self.carried_out(vault, wish)
+        [signature] = view.signatures
+        if signature.recovery_id is None:
+            raise DemoFailed("an ECDSA signature came without its recovery id")
+        raw = PAYMENT.signed(EcdsaSignature.of(signature.signature, signature.recovery_id))
+        self.line(
+            "ethereum",
+            chain_id=PAYMENT.chain_id,
+            **{"from": sender},
+            to=to,
+            value_wei=PAYMENT.value,
+            transaction="0x" + transaction_id(raw).hex(),
+            raw_transaction="0x" + raw.hex(),
+            **outcome(vault, view),
+        )
+        self.clock.detail(f"from {sender} to {to}")
+        self.clock.detail(f"raw  0x{raw.hex()}")
+
+    async def carried_out(self, vault: VaultView, wish: Wish) -> OperationView:
+        """Signed, each signature shown, and verified here too."""
+        view = await self.ended(f"signing {wish.what}", await self.ask(vault, wish), State.COMPLETED)
+        key = key_at(vault, wish.algorithm.curve, wish.path)
         for signature in view.signatures:
             self.line(
                 "sign",
                 operation=view.id,
                 vault=vault.id,
+                path=wish.path,
                 **signature_record(signature),
                 signers=list(view.signers),
             )
-        if step == "batch-sign":
-            messages = [signature.message.hex() for signature in view.signatures]
-            self.line(
-                step, operation=view.id, messages_hex=messages, state=str(view.state), **ballot_record(view)
-            )
-        else:
-            self.line(step, operation=view.id, state=str(view.state), **ballot_record(view))
-        key = vault.public_keys[Curve.ED25519]
-        if not all(verify_ed25519(key, each.message, each.signature) for each in view.signatures):
-            raise DemoFailed(f"{what}: a signature does not verify")
+            if signature.public_key != key or not holds(wish.algorithm, signature):
+                raise DemoFailed(f"{wish.what}: a signature does not verify")
         self.signatures += len(view.signatures)
         signers = " + ".join(f"{self.names[each]} ({WEIGHTS[self.names[each]]})" for each in view.signers)
-        self.clock.lap(f"{what}: {self.approvals(view)}; signed by {signers}")
+        self.clock.lap(f"{wish}: {self.approvals(view)}; signed by {signers}")
         for signature in view.signatures:
             self.clock.detail(signature.signature.hex())
+        return view
 
     async def refused(self, vault: VaultView) -> None:
         """Alice's approver says no, and without her weight there is no quorum."""
-        view = await self.ask(vault, [STRANGER], TEXT, batch=False)
+        view = await self.ask(vault, Wish.text(STRANGER))
         view = await self.ended(f"signing {STRANGER}", view, State.REJECTED)
-        self.unsigned("approval.rejected", view, f"[bold]{STRANGER}[/]: {self.approvals(view)}")
+        self.unsigned("approval.rejected", vault, view, f"[bold]{STRANGER}[/]: {self.approvals(view)}")
 
     async def too_light(self, vault: VaultView) -> None:
         """Alice's node is down; bob and carol both approve, which is weight 2 of 3."""
         await self.cluster["alice"].stop()
         self.node = self.cluster["bob"].node
-        view = await self.ask(vault, [RENT], TEXT, batch=False, expires_in_ms=SHORT_EXPIRY)
+        view = await self.ask(vault, Wish.text(RENT), expires_in_ms=SHORT_EXPIRY)
         view = await self.ended(f"signing {RENT}", view, State.EXPIRED)
         self.unsigned(
-            "threshold.refused", view, f"[bold]{RENT}[/], alice's node is down: {self.approvals(view)}"
+            "threshold.refused", vault, view, f"[bold]{RENT}[/], alice's node is down: {self.approvals(view)}"
         )
 
-    def unsigned(self, step: str, view: OperationView, what: str) -> None:
-        self.line(step, operation=view.id, state=str(view.state), reason=view.reason, detail=view.detail,
-                  **ballot_record(view))  # fmt: skip
+    def unsigned(self, step: str, vault: VaultView, view: OperationView, what: str) -> None:
+        self.line(step, reason=view.reason, detail=view.detail, **outcome(vault, view))
         self.clock.lap(
             f"{what}; weight {view.approved_weight} of {view.threshold}, no signature", "[red]✗[/]"
         )
@@ -171,21 +227,14 @@ class Story:
             escape(named(": ".join(part for part in (view.reason, view.detail) if part), self.names))
         )
 
-    async def ask(
-        self,
-        vault: VaultView,
-        data: Sequence[str],
-        content_type: str,
-        *,
-        batch: bool,
-        expires_in_ms: int | None = None,
-    ) -> OperationView:
+    async def ask(self, vault: VaultView, wish: Wish, *, expires_in_ms: int | None = None) -> OperationView:
         return await self.node.sign(
             vault=vault.id,
-            data=data,
-            batch=batch,
-            content_type=content_type,
-            algorithm="EDDSA",
+            data=wish.data,
+            batch=len(wish.data) > 1,
+            content_type=wish.content_type,
+            algorithm=wish.algorithm.value,
+            derivation_path=wish.path,
             idempotency_key=uuid.uuid4().hex,
             expires_in_ms=expires_in_ms,
         )
@@ -213,3 +262,25 @@ class Story:
         }
         said = (colours[vote.verdict](vote.name) for vote in view.votes if vote.verdict)
         return ", ".join(said)
+
+
+def key_at(vault: VaultView, curve: Curve, path: str) -> bytes:
+    return derive(curve, vault.public_keys[curve], vault.chain_codes[curve], path).public_key
+
+
+def outcome(vault: VaultView, view: OperationView) -> dict[str, Any]:
+    """How an operation ended, for programs, with what it signed, in the order asked for."""
+    return {
+        "operation": view.id,
+        "vault": vault.id,
+        "state": str(view.state),
+        "messages_hex": [signature.message.hex() for signature in view.signatures],
+        **ballot_record(view),
+    }
+
+
+def holds(algorithm: Algorithm, signature: SignatureView) -> bool:
+    if algorithm is Algorithm.EDDSA:
+        return verify_ed25519(signature.public_key, signature.message, signature.signature)
+    digest = signing_digest(algorithm, signature.message)
+    return verify_ecdsa(signature.public_key, digest, signature.signature)
