@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,6 +16,7 @@ import pytest_asyncio
 from quorate.ceremony.ports import OperationView, State, VaultView
 from quorate.cli.cluster import Cluster, Member
 from quorate.cli.connection import vault_ready
+from quorate.cli.main import run
 from quorate.rpc.client import NodeClient
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
@@ -50,11 +54,11 @@ async def signers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sig
         yield Signers(cluster, await new_vault(cluster, "ops"))
 
 
-async def new_vault(cluster: Cluster, name: str) -> VaultView:
+async def new_vault(cluster: Cluster, name: str, threshold: int = THRESHOLD) -> VaultView:
     """A vault made at alice's, once it is ready on every node."""
     node = cluster["alice"].node
     view = await node.create_vault(
-        name=name, weights=WEIGHTS, threshold=THRESHOLD, idempotency_key=uuid.uuid4().hex
+        name=name, weights=WEIGHTS, threshold=threshold, idempotency_key=uuid.uuid4().hex
     )
     view = await node.wait(view.id, PATIENCE)
     assert view.state is State.COMPLETED, view
@@ -70,10 +74,20 @@ async def sign(
     vault: str,
     *data: str,
     content_type: str = TEXT,
+    algorithm: str = "EDDSA",
+    path: str = "",
     expires_in_ms: int | None = None,
 ) -> OperationView:
     """One operation over all of ``data``, in its final state."""
-    view = await ask(node, vault, data, content_type=content_type, expires_in_ms=expires_in_ms)
+    view = await ask(
+        node,
+        vault,
+        data,
+        content_type=content_type,
+        algorithm=algorithm,
+        path=path,
+        expires_in_ms=expires_in_ms,
+    )
     return await node.wait(view.id, PATIENCE)
 
 
@@ -83,6 +97,8 @@ async def ask(
     data: Sequence[str],
     *,
     content_type: str = TEXT,
+    algorithm: str = "EDDSA",
+    path: str = "",
     key: str = "",
     expires_in_ms: int | None = None,
 ) -> OperationView:
@@ -91,7 +107,33 @@ async def ask(
         data=data,
         batch=len(data) > 1,
         content_type=content_type,
-        algorithm="EDDSA",
+        algorithm=algorithm,
+        derivation_path=path,
         idempotency_key=key or uuid.uuid4().hex,
         expires_in_ms=expires_in_ms,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+def quorate(capsys: pytest.CaptureFixture[str]) -> Command:
+    async def command(*arguments: object) -> Said:
+        code = await asyncio.to_thread(run, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Said(code, said.out, said.err)
+
+    return command

@@ -14,7 +14,6 @@ from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.views import rows
 from quorate.errors import UsageError
-from quorate.identifiers import Curve
 from quorate.operations.addresses import Chain, address
 from quorate.operations.derivation import ExtendedKey, derive, parse_path
 
@@ -69,10 +68,6 @@ def register(app: typer.Typer) -> None:
                 call.output.line(payee.record(view.id))
             return
         body = ((payee.path, str(payee.chain), payee.address, payee.key.public_key.hex()) for payee in payees)
-        if any(payee.key.curve is Curve.SECP256K1 for payee in payees):
-            call.output.note(
-                "[yellow]This version does not sign with secp256k1 keys: pay nothing to them yet."
-            )
         call.output.out.print(rows(("PATH", "CHAIN", "ADDRESS", "PUBLIC KEY"), body))
 
 
