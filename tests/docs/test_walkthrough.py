@@ -42,7 +42,9 @@ def test_three_nodes_by_hand_go_as_the_readme_says(tmp_path: Path) -> None:
     assert code == 0, said.read_text() + complained.read_text()
     text = said.read_text()
     assert text.count("is ready") == 3
-    assert text.count("COMPLETED") >= 3
+    assert text.count("COMPLETED") >= 5
+    assert "recovery id" in text  # an ECDSA signature in its usual form, and one in DER
+    assert len(re.findall(r"^30[0-9a-f]{130,142}$", text, re.MULTILINE)) == 1
     assert text.count("bc1q") == 3
     assert "refused, as it should be" in text
 
