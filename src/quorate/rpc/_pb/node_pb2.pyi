@@ -166,7 +166,7 @@ class SignRequest(_message.Message):
     content_type: _builtins.str
     """how data becomes the bytes to sign"""
     algorithm: _builtins.str
-    """COSE name"""
+    """EDDSA, ES256K (ECDSA over SHA-256) or ESKEC256 (over Keccak-256)"""
     derivation_path: _builtins.str
     """empty for the vault's own key"""
     idempotency_key: _builtins.str
@@ -210,7 +210,7 @@ class BatchSignRequest(_message.Message):
     content_type: _builtins.str
     """how each item becomes the bytes to sign"""
     algorithm: _builtins.str
-    """COSE name"""
+    """EDDSA, ES256K (ECDSA over SHA-256) or ESKEC256 (over Keccak-256)"""
     derivation_path: _builtins.str
     """empty for the vault's own key"""
     idempotency_key: _builtins.str

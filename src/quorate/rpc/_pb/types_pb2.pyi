@@ -284,7 +284,7 @@ class Signature(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     RECOVERY_ID_FIELD_NUMBER: _builtins.int
     algorithm: _builtins.str
-    """COSE name, for example EDDSA"""
+    """as it was asked for: EDDSA, ES256K or ESKEC256"""
     message: _builtins.bytes
     """what was asked to be signed; ECDSA signs its hash; may be empty"""
     signature: _builtins.bytes
