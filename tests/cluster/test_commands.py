@@ -162,7 +162,7 @@ async def test_what_expires_unsigned_ends_with_exit_code_1_and_says_why(
         (
             ("sign", "--vault", "ops", "--text", "a", "--algorithm", "RS256"),
             2,
-            "'EDDSA', 'ES256K', 'ESKEC256'",
+            "not one of EDDSA, ES256K, ESKEC256",
         ),
         (("sign", "--vault", "ops", "--text", "a", "--der", "--wait"), 2, "ES256K and ESKEC256"),
         (("sign", "--vault", "ops", "--text", "a", "--algorithm", "ES256K", "--der"), 2, "--wait"),

@@ -96,6 +96,7 @@ def test_what_does_not_hold_ends_with_exit_code_1_and_says_why(
         (SECP, (), "--algorithm ES256K or ESKEC256"),
         (EDWARDS, ("--algorithm", "ES256K"), "--algorithm EDDSA"),
         ("05" + SECP[2:], ("--algorithm", "ES256K"), "not a key of ES256K"),
+        (EDWARDS, ("--algorithm", "RS256"), "'RS256' is not one of EDDSA, ES256K, ESKEC256"),
         (EDWARDS + "zz", (), "--public-key: not hex"),
         (EDWARDS, ("--text", "r", "--text", "r"), "takes one message, not 3"),
         (EDWARDS, ("--hex", "72"), "--text and --hex"),

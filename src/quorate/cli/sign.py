@@ -15,6 +15,7 @@ from quorate.cli.command import Body, Call, command
 from quorate.cli.connection import connect, finish
 from quorate.cli.views import operation_record, operation_text
 from quorate.errors import UsageError
+from quorate.operations import payload
 from quorate.operations.kinds import Algorithm
 
 TEXT = "text/plain"
@@ -26,11 +27,10 @@ Hexes = Annotated[list[str] | None, typer.Option("--hex", help="The message in h
 Base64s = Annotated[list[str] | None, typer.Option("--base64", help="The message in base64.")]
 Files = Annotated[list[Path] | None, typer.Option("--file", help="A file whose bytes are the message.")]
 AlgorithmName = Annotated[
-    Algorithm,
+    str,
     typer.Option(
         "--algorithm",
         metavar="NAME",
-        case_sensitive=False,
         help="EDDSA (Ed25519), or ECDSA on secp256k1: ES256K of the message's SHA-256, ESKEC256 of its Keccak-256, "
         "as Ethereum signs.",
     ),
@@ -51,7 +51,7 @@ def asking(*, batch: bool) -> Body[...]:
         hex_: Hexes = None,
         base64_: Base64s = None,
         file: Files = None,
-        algorithm: AlgorithmName = Algorithm.EDDSA,
+        algorithm: AlgorithmName = Algorithm.EDDSA.value,
         path: Annotated[str, typer.Option("--path", help="Derivation path, such as m/0/5.")] = "",
         der: Der = False,
         wait: Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")] = False,
@@ -60,7 +60,8 @@ def asking(*, batch: bool) -> Body[...]:
         idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
     ) -> None:
         content_type, data = payload_of(text, hex_, base64_, file)
-        if der and algorithm is Algorithm.EDDSA:
+        chosen = algorithm_of(algorithm)
+        if der and chosen is Algorithm.EDDSA:
             raise UsageError("--der: EDDSA signatures have no such form; it is for ES256K and ESKEC256")
         if der and not wait:
             raise UsageError(
@@ -73,7 +74,7 @@ def asking(*, batch: bool) -> Body[...]:
                     data=data,
                     batch=batch,
                     content_type=content_type,
-                    algorithm=algorithm.value,
+                    algorithm=chosen.value,
                     derivation_path=path,
                     idempotency_key=idempotency_key or uuid.uuid4().hex,
                     expires_in_ms=None if expires_in is None else round(expires_in * 1000),
@@ -85,6 +86,11 @@ def asking(*, batch: bool) -> Body[...]:
             raise typer.Exit(1)
 
     return ask
+
+
+def algorithm_of(name: str) -> Algorithm:
+    """In either case: ``--algorithm es256k`` is meant well."""
+    return payload.algorithm(name.upper())
 
 
 def payload_of(

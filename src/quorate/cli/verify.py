@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quorate.cli.command import Call, command
-from quorate.cli.sign import AlgorithmName, Base64s, Files, Hexes, Texts, payload_of
+from quorate.cli.sign import AlgorithmName, Base64s, Files, Hexes, Texts, algorithm_of, payload_of
 from quorate.curves import group_of
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import Curve
@@ -38,17 +38,18 @@ def verify(
     hex_: Hexes = None,
     base64_: Base64s = None,
     file: Files = None,
-    algorithm: AlgorithmName = Algorithm.EDDSA,
+    algorithm: AlgorithmName = Algorithm.EDDSA.value,
 ) -> None:
     """Check a signature, offline. Exit code 1 if it does not hold."""
+    chosen = algorithm_of(algorithm)
     content_type, data = payload_of(text, hex_, base64_, file)
     read = messages(
-        SigningData(data=tuple(data), content_type=content_type, algorithm=algorithm, derivation_path="")
+        SigningData(data=tuple(data), content_type=content_type, algorithm=chosen, derivation_path="")
     )
     if len(read) != 1:
         raise UsageError(f"verify takes one message, not {len(read)}")
-    key = key_of(algorithm, bytes_of("--public-key", public_key))
-    fault = fault_in(bytes_of("--signature", signature), algorithm, key, read[0])
+    key = key_of(chosen, bytes_of("--public-key", public_key))
+    fault = fault_in(bytes_of("--signature", signature), chosen, key, read[0])
     if fault is None:
         call.output.show({"valid": True}, "[green]valid[/]")
     else:

@@ -139,6 +139,8 @@ def operation_text(view: OperationView, *, der: bool = False) -> RenderableType:
         table.add_row("[yellow]beware", "a signature share left this node: a signature may exist")
     if view.signers:
         table.add_row("signers", ", ".join(names.get(each, each) for each in view.signers))
+    for signature in view.signatures[:1]:  # one key signs all of a batch
+        table.add_row("key", f"{signature.public_key.hex()} [dim]{signature.algorithm}[/]")
     return Group(table, *(signature_text(signature, der=der) for signature in view.signatures))
 
 
