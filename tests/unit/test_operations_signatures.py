@@ -13,8 +13,7 @@ from quorate.curves import SECP256K1
 from quorate.errors import EncodingError
 from quorate.operations.digests import signing_digest
 from quorate.operations.kinds import Algorithm
-from quorate.operations.signatures import EcdsaSignature, split, verifies
-from quorate.operations.signatures import EcdsaSignature, compact_of_der
+from quorate.operations.signatures import EcdsaSignature, compact_of_der, split, verifies
 
 ORDER = SECP256K1.order
 NUMBERS = st.integers(1, ORDER - 1)
