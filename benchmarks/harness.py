@@ -30,11 +30,13 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Times are milliseconds of one run; ``cpu`` is the mean CPU time of one, all threads."""
+    """Times are milliseconds of one run; ``p95`` is what 95 of 100 runs stay within; ``cpu`` is the mean CPU time of
+    one, all threads."""
 
     name: str
     parameters: Parameters
     median: float
+    p95: float
     min: float
     max: float
     runs: int
@@ -91,6 +93,7 @@ def figure(
         name=name,
         parameters=parameters,
         median=rounded(statistics.median(milliseconds)),
+        p95=rounded(sorted(milliseconds)[-(-len(milliseconds) * 95 // 100) - 1]),
         min=rounded(min(milliseconds)),
         max=rounded(max(milliseconds)),
         runs=len(milliseconds),

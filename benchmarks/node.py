@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Figure, Traffic, figure, measure
@@ -16,6 +17,7 @@ from quorate.ceremony.ports import OperationView, State
 from quorate.cli.cluster import Cluster
 
 NAMES = ("alice", "bob", "carol")
+ALGORITHMS = ("EDDSA", "ES256K")
 APPROVER = '[approver]\ntype = "always"\n'
 PATIENCE = 60.0
 TICK = os.sysconf("SC_CLK_TCK")
@@ -45,24 +47,24 @@ class Bench:
                 return vault
             await asyncio.sleep(0.002)
 
-    async def sign(self, vault: str, messages: int = 1) -> None:
+    async def sign(self, vault: str, algorithm: str, messages: int = 1) -> None:
         view = await self.node.sign(
             vault=vault,
             data=[f"message {number}" for number in range(messages)],
             batch=messages > 1,
             content_type="text/plain",
-            algorithm="EDDSA",
+            algorithm=algorithm,
             idempotency_key=uuid.uuid4().hex,
         )
         view = await self.completed(view)
         assert len(view.signatures) == messages
 
-    async def sign_side_by_side(self, vault: str, in_flight: int, total: int) -> None:
+    async def sign_side_by_side(self, vault: str, algorithm: str, in_flight: int, total: int) -> None:
         waiting = iter(range(total))
 
         async def caller() -> None:
             for _ in waiting:
-                await self.sign(vault)
+                await self.sign(vault, algorithm)
 
         await asyncio.gather(*(caller() for _ in range(in_flight)))
 
@@ -105,23 +107,24 @@ def figures_of(bench: Bench) -> Iterator[Figure]:
 
     yield timed("create vault", 10, lambda: bench.create(equal, 2), weights=[1, 1, 1], threshold=2)
     vault = bench.run(bench.create(equal, 2))
-    yield timed("sign", 50, lambda: bench.sign(vault), algorithm="EDDSA", weights=[1, 1, 1], threshold=2)
-    yield timed("batch sign", 10, lambda: bench.sign(vault, 100), algorithm="EDDSA", messages=100)
-    yield throughput(bench, vault, in_flight=32, total=320)
     heavy = bench.run(bench.create(dict(zip(NAMES, (499, 307, 194), strict=True)), 501))
-    yield timed(
-        "sign", 50, lambda: bench.sign(heavy), algorithm="EDDSA", weights=[499, 307, 194], threshold=501
-    )
+    for name in ALGORITHMS:
+        sign, of = partial(bench.sign, algorithm=name), {"algorithm": name}
+        yield timed("sign", 100, partial(sign, vault), **of, weights=[1, 1, 1], threshold=2)
+        yield timed("sign", 50, partial(sign, heavy), **of, weights=[499, 307, 194], threshold=501)
+        yield timed("batch sign", 10, partial(sign, vault, messages=100), **of, messages=100)
+        for in_flight, total in ((1, 50), (8, 160), (32, 320)):
+            yield throughput(bench, vault, name, in_flight=in_flight, total=total)
 
 
-def throughput(bench: Bench, vault: str, *, in_flight: int, total: int) -> Figure:
+def throughput(bench: Bench, vault: str, algorithm: str, *, in_flight: int, total: int) -> Figure:
     """Milliseconds for each of ``total`` signatures while ``in_flight`` are asked for at once."""
     times = []
     before = bench.cpu_seconds()
     for _ in range(3):
         started = time.perf_counter()
-        bench.run(bench.sign_side_by_side(vault, in_flight, total))
+        bench.run(bench.sign_side_by_side(vault, algorithm, in_flight, total))
         times.append((time.perf_counter() - started) * 1000 / total)
     cpu = (bench.cpu_seconds() - before) * 1000 / (3 * total)
-    parameters = {"algorithm": "EDDSA", "in_flight": in_flight, "total": total}
+    parameters = {"algorithm": algorithm, "in_flight": in_flight, "total": total}
     return figure("node/sign throughput", parameters, times, cpu=cpu, traffic=Traffic())
