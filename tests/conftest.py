@@ -1,7 +1,18 @@
-"""Settings that hold for every test."""
+"""What holds for every test."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import settings
 
 # The same examples on every run, however slow the machine.
 settings.register_profile("quorate", deadline=None, derandomize=True)
 settings.load_profile("quorate")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command run in this process may direct the log to its stderr, which is closed when its test ends."""
+    yield
+    structlog.reset_defaults()
