@@ -23,13 +23,9 @@ def configure(
         event["node"] = node
         return event
 
-    render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=False, pad_level=False, repr_native_str=True
-        )  # no value starts a line
-    )
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if form == "text":  # what others said is quoted, so that it cannot begin a line of its own
+        render = structlog.dev.ConsoleRenderer(colors=False, pad_level=False, repr_native_str=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
