@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from quorate.errors import (
 )
 from quorate.identifiers import DeviceId
 from quorate.rpc import auth, failures, options
+from quorate.rpc._pb import admin_pb2, node_pb2, peer_pb2, types_pb2
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.node_server import SERVICES
@@ -87,6 +89,34 @@ async def test_without_credentials_every_method_is_refused(served: Served) -> No
             assert await call_raw(channel, method, ()) is grpc.StatusCode.UNAUTHENTICATED, method
     assert not served.api.calls
     assert served.book.checks == 0
+
+
+def every_method() -> list[str]:
+    """Of every service this program has a descriptor of, whoever serves it, and of health and reflection."""
+    files = (admin_pb2, node_pb2, peer_pb2, types_pb2, health_pb2, reflection_pb2)
+    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
+    return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
+
+
+@pytest.mark.parametrize("who", [(), ((CLIENT_KEY, "app"), (SECRET_KEY, "wrong"))])
+async def test_a_stranger_may_ask_for_health_and_call_nothing_else_of_anything(
+    served: Served, who: tuple[tuple[str, str], ...]
+) -> None:
+    served.book.enrol("app", "admin")
+    answers: dict[str, grpc.StatusCode] = {}
+    async with secure_channel(served) as channel:
+        for method in every_method():
+            call = channel.stream_stream(method, bytes, bytes)(iter([b""]), metadata=who, timeout=PATIENCE)
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                async for _ in call:
+                    pass
+            answers[method] = await call.code()
+    assert len(answers) > len(METHODS) + 10
+    health = "/grpc.health.v1.Health/Check"
+    assert answers.pop(health) is grpc.StatusCode.OK
+    refused = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED)
+    assert {method: code for method, code in answers.items() if code not in refused} == {}
+    assert not served.api.calls
 
 
 async def test_a_signer_reaches_exactly_what_the_table_allows_it(served: Served) -> None:
