@@ -13,6 +13,7 @@ from quorate.operations.kinds import (
     CreateVault,
     Member,
     Operation,
+    PairReset,
     Request,
     Sign,
     SigningData,
@@ -96,3 +97,12 @@ def batch_sign(*data: str) -> Operation:
         derivation_path="",
     )
     return operation(BatchSign(vault=VAULT, epoch=0, certificate=bytes(32), signing=signing))
+
+
+def pair_reset(generation: int = 1, *, epoch: int = 0, memo: str = "for the tests") -> Operation:
+    pair = (ALICE, BOB)
+    return operation(
+        PairReset(
+            vault=VAULT, epoch=epoch, certificate=bytes(32), pair=pair, generation=generation, memo=memo
+        )
+    )

@@ -82,6 +82,7 @@ async def test_a_sound_approver_gets_a_sample_of_every_kind_at_the_url_it_belong
         ("/reshares", "OperationCreateVault_v3"),
         ("/transactions", "OperationSign"),
         ("/transactions", "OperationBatchSign"),
+        ("/reshares", "OperationPairReset"),
     }
     for question in backend.questions:
         assert json.loads(question.body)["id"].startswith(MARK)

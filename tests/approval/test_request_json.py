@@ -9,9 +9,28 @@ from typing import Any
 import pytest
 
 from quorate.errors import Bug, UsageError
+from quorate.identifiers import DeviceId
 from quorate.operations.kinds import Kind
-from quorate.operations.request_json import create_vault_json, route, sign_json, timestamp
-from tests.approval.facts import ALICE, BOB, VAULT, batch_sign, create_vault, sample, sign, signer, vault
+from quorate.operations.request_json import (
+    SetupFacts,
+    create_vault_json,
+    pair_reset_json,
+    route,
+    sign_json,
+    timestamp,
+)
+from tests.approval.facts import (
+    ALICE,
+    BOB,
+    VAULT,
+    batch_sign,
+    create_vault,
+    pair_reset,
+    sample,
+    sign,
+    signer,
+    vault,
+)
 
 REQUESTS = {
     "create_vault": lambda: create_vault_json(create_vault(), [signer()]),
@@ -148,6 +167,44 @@ def test_a_request_is_only_written_for_the_vault_it_is_for() -> None:
         sign_json(create_vault(), vault())
     with pytest.raises(Bug, match="not a vault creation"):
         create_vault_json(sign(), [signer()])
+    with pytest.raises(Bug, match="not a pair reset"):
+        pair_reset_json(sign(), vault(), None)
+    with pytest.raises(Bug, match="not the one"):
+        pair_reset_json(pair_reset(epoch=1), vault(epoch=0), None)
+    with pytest.raises(Bug, match="not of the vault"):
+        pair_reset_json(pair_reset(), vault(signer(ALICE)), None)
+
+
+def test_a_pair_reset_says_which_two_and_what_they_have() -> None:
+    op = pair_reset(3, epoch=4, memo="a cheat was caught")
+    carol = DeviceId("c" * 24)
+    members = vault(signer(ALICE, vote="approved"), signer(BOB, weight=1), signer(carol, weight=1), epoch=4)
+    sent = pair_reset_json(op, members, SetupFacts(generation=2, state="DEAD"))
+    assert (sent["__typename"], sent["id"], sent["organisationId"]) == ("OperationPairReset", op.id, "acme")
+    details = sent["details"]
+    assert (details["__typename"], details["status"]) == ("OperationPairResetDetails", "VOTING")
+    assert details["memo"] == "a cheat was caught"
+    assert (details["createdAt"], details["expiresAt"]) == (
+        "2025-11-07T15:10:52.984Z",
+        "2025-11-08T15:10:50.652Z",
+    )
+    assert details["vault"] == {
+        "id": VAULT,
+        "details": {"name": "treasury", "reshareNonce": 4, "threshold": 2},
+    }
+    assert details["pair"]["devices"] == [
+        {"id": device, "uuid": "6f9e1c22-4503-bdb0-bcaa-ed8c553845a7", "name": f"node {device[0]}"}
+        for device in (ALICE, BOB)
+    ]
+    named = ("generation", "presentGeneration", "presentState")
+    assert [details["pair"][name] for name in named] == [3, 2, "DEAD"]
+    assert sent["voting"]["threshold"] == 2
+    assert [(v["device"]["id"], v["vote"]) for v in sent["voting"]["votes"]] == [
+        (ALICE, "approved"),
+        (BOB, ""),
+    ]
+    first = pair_reset_json(pair_reset(), vault(signer(), signer(BOB)), None)
+    assert [first["details"]["pair"][name] for name in named] == [1, -1, ""]
 
 
 def test_creation_goes_to_the_reshare_url_and_signatures_to_the_transaction_url() -> None:
@@ -155,6 +212,7 @@ def test_creation_goes_to_the_reshare_url_and_signatures_to_the_transaction_url(
         Kind.CREATE_VAULT: "reshare",
         Kind.SIGN: "transaction",
         Kind.BATCH_SIGN: "transaction",
+        Kind.PAIR_RESET: "reshare",
     }
 
 

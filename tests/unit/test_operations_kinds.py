@@ -16,24 +16,23 @@ from quorate.operations.kinds import (
     Kind,
     Member,
     Operation,
+    PairReset,
     Sign,
     device_id,
     short_id,
     vault_id,
 )
-from quorate.wire.codec import decode, encode
-from tests.approval.facts import ALICE, BOB, batch_sign, create_vault, sign
+from quorate.wire.codec import Message, decode, encode
+from tests.approval.facts import ALICE, BOB, batch_sign, create_vault, pair_reset, sign
 
-OPERATIONS = [create_vault((ALICE, 2), (BOB, 1)), sign(), batch_sign()]
+OPERATIONS = [create_vault((ALICE, 2), (BOB, 1)), sign(), batch_sign(), pair_reset()]
 
 
 def changed(operation: Operation, **changes: Any) -> Operation:
     return msgspec.structs.replace(operation, **changes)
 
 
-@pytest.mark.parametrize(
-    ("operation", "kind"), list(zip(OPERATIONS, [Kind.CREATE_VAULT, Kind.SIGN, Kind.BATCH_SIGN], strict=True))
-)
+@pytest.mark.parametrize(("operation", "kind"), list(zip(OPERATIONS, Kind, strict=True)))
 def test_an_operation_keeps_its_kind_and_digest_through_its_encoding(
     operation: Operation, kind: Kind
 ) -> None:
@@ -62,9 +61,11 @@ def test_another_client_key_or_request_is_another_operation() -> None:
         sign("another message"),
         sign(epoch=1),
         batch_sign(),
+        pair_reset(1),
+        pair_reset(2),
     ]
-    assert len({first.id, *(other.id for other in others)}) == 6
-    assert len({first.digest, *(other.digest for other in others)}) == 6
+    assert len({first.id, *(other.id for other in others)}) == 8
+    assert len({first.digest, *(other.digest for other in others)}) == 8
 
 
 def test_one_message_and_a_batch_of_one_are_different_operations() -> None:
@@ -111,3 +112,32 @@ def test_a_request_that_holds_an_impossible_value_does_not_decode(changes: dict[
     assert decode(CreateVault, encode(sound)) == sound
     with pytest.raises(EncodingError):
         decode(CreateVault, encode(msgspec.structs.replace(sound, **changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pair": (BOB, ALICE)},
+        {"pair": (ALICE, ALICE)},
+        {"generation": 0},
+        {"generation": 2**31},
+        {"memo": "m" * 1001},
+    ],
+)
+def test_a_pair_has_one_order_and_a_generation_of_its_own(changes: dict[str, Any]) -> None:
+    sound = pair_reset().request
+    assert decode(PairReset, encode(sound)) == sound
+    fields = msgspec.structs.asdict(sound)
+    with pytest.raises(EncodingError):
+        decode(PairReset, encode(Raw(**fields | changes)))
+
+
+class Raw(Message, tag="pair-reset"):
+    """As a peer may write it: the same fields, unchecked."""
+
+    vault: str
+    epoch: int
+    certificate: bytes
+    pair: tuple[str, str]
+    generation: int
+    memo: str

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from quorate.operations.kinds import Kind
-from quorate.operations.request_json import Json, create_vault_json, sign_json
+from quorate.operations.request_json import Json, create_vault_json, pair_reset_json, sign_json
 from quorate.operations.sample import MARK, Sample, sample
-from tests.approval.facts import batch_sign, create_vault, sign, signer, vault
+from tests.approval.facts import BOB, batch_sign, create_vault, pair_reset, sign, signer, vault
 
 SIGNER = signer(weight=1)
 
@@ -24,6 +24,7 @@ def real(kind: Kind) -> Json:
         Kind.CREATE_VAULT: lambda: create_vault_json(create_vault(), [signer()]),
         Kind.SIGN: lambda: sign_json(sign(), vault()),
         Kind.BATCH_SIGN: lambda: sign_json(batch_sign(), vault()),
+        Kind.PAIR_RESET: lambda: pair_reset_json(pair_reset(), vault(signer(), signer(BOB)), None),
     }[kind]()
 
 

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CREATE_VAULT = "create-vault"
     SIGN = "sign"
     BATCH_SIGN = "batch-sign"
+    PAIR_RESET = "pair-reset"
 
 
 class Algorithm(StrEnum):
@@ -88,7 +89,23 @@ class BatchSign(Message, tag="batch-sign"):
     signing: SigningData
 
 
-Request: TypeAlias = CreateVault | Sign | BatchSign
+class PairReset(Message, tag="pair-reset"):
+    """Make another set-up between two members of a vault, the one of this generation, and use no earlier one."""
+
+    vault: Identifier
+    epoch: int
+    certificate: Bytes32
+    pair: tuple[Identifier, Identifier]
+    generation: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    memo: Annotated[str, Meta(max_length=1000)]
+
+    def __post_init__(self) -> None:
+        # One pair has one name, so that both of a pair that ask at once ask for the same.
+        if not self.pair[0] < self.pair[1]:
+            raise ValueError("the two of a pair are two, in order of device id")
+
+
+Request: TypeAlias = CreateVault | Sign | BatchSign | PairReset
 
 
 class Operation(Message, dict=True):

@@ -19,6 +19,7 @@ from quorate.operations.kinds import (
     CreateVault,
     Kind,
     Operation,
+    PairReset,
     Sign,
     SigningData,
     short_id,
@@ -58,9 +59,17 @@ class VaultFacts:
     xpubs: Mapping[Curve, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupFacts:
+    """The newest pair set-up of the two as this node's own record has it."""
+
+    generation: int
+    state: str
+
+
 def route(kind: Kind) -> Literal["transaction", "reshare"]:
-    """Which of an approver's two URLs a request of this kind goes to."""
-    return "reshare" if kind is Kind.CREATE_VAULT else "transaction"
+    """Which of an approver's two URLs a request of this kind goes to: what a vault is made of, or what it signs."""
+    return "reshare" if kind in (Kind.CREATE_VAULT, Kind.PAIR_RESET) else "transaction"
 
 
 def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> Json:
@@ -149,6 +158,43 @@ def sign_json(operation: Operation, vault: VaultFacts) -> Json:
         },
         "voting": {"votes": [_vote(s) for s in vault.signers]},
         "signingData": _signing_data(request.signing, single=single),
+    }
+
+
+def pair_reset_json(operation: Operation, vault: VaultFacts, present: SetupFacts | None) -> Json:
+    """The request to make another set-up between two signers of a vault. ``present``: what they have; None if they
+    never had one. This operation is ours alone: the dialect has no sample of it."""
+    request = operation.request
+    if not isinstance(request, PairReset):
+        raise Bug(f"{operation.kind} is not a pair reset")
+    if (vault.id, vault.epoch) != (request.vault, request.epoch):
+        raise Bug("the vault described is not the one that the pair is of")
+    pair = [signer for signer in vault.signers if signer.device in request.pair]
+    if len(pair) != len(request.pair):
+        raise Bug("the pair is not of the vault described")
+    created = timestamp(operation.created_ms)
+    return {
+        "__typename": "OperationPairReset",
+        "id": operation.id,
+        "organisationId": operation.organisation,
+        "voting": {"threshold": len(pair), "votes": [_vote(signer) for signer in pair]},
+        "details": {
+            "__typename": "OperationPairResetDetails",
+            "expiresAt": timestamp(operation.expires_ms),
+            "createdAt": created,
+            "status": "VOTING",
+            "vault": {
+                "id": vault.id,
+                "details": {"name": vault.name, "reshareNonce": vault.epoch, "threshold": vault.threshold},
+            },
+            "pair": {
+                "devices": [{"id": s.device, "uuid": s.uuid, "name": s.name} for s in pair],
+                "generation": request.generation,
+                "presentGeneration": present.generation if present else -1,
+                "presentState": present.state if present else "",
+            },
+            "memo": request.memo,
+        },
     }
 
 

@@ -7,11 +7,11 @@ what was answered to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from quorate.curves import group_of
-from quorate.identifiers import Curve, OperationId, VaultId
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.operations.derivation import xpub
 from quorate.operations.kinds import (
     Algorithm,
@@ -20,6 +20,7 @@ from quorate.operations.kinds import (
     Kind,
     Member,
     Operation,
+    PairReset,
     Request,
     Sign,
     SigningData,
@@ -30,6 +31,7 @@ from quorate.operations.request_json import (
     SignerFacts,
     VaultFacts,
     create_vault_json,
+    pair_reset_json,
     route,
     sign_json,
 )
@@ -41,6 +43,7 @@ NAME = "sample"
 TEXT = "A sample, sent to try the approver. Nothing is signed or made, whatever the answer."
 LIFE_MS = 60_000
 _VAULT = VaultId("sample" * 4)
+_OTHER = DeviceId("sample" * 4)
 _WEIGHT = 1
 
 
@@ -57,7 +60,8 @@ class Sample:
 
 
 def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int, salt: bytes) -> Sample:
-    """A request of this kind by and for one device. ``salt`` makes it another one each time."""
+    """A request of this kind by and for one device, and for another that does not exist where it takes two. ``salt``
+    makes it another one each time."""
     operation = Operation(
         request=_request(kind, signer, identity_key),
         proposer=signer.device,
@@ -70,6 +74,8 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
     marked = OperationId(MARK + short_id(digest(Domain.SAMPLE, operation.id))[len(MARK) :])
     if isinstance(operation.request, CreateVault):
         body = create_vault_json(operation, (signer,))
+    elif isinstance(operation.request, PairReset):
+        body = pair_reset_json(operation, _vault(signer, replace(signer, device=_OTHER, name=NAME)), None)
     else:
         body = sign_json(operation, _vault(signer))
     return Sample(
@@ -93,6 +99,11 @@ def _request(kind: Kind, signer: SignerFacts, identity_key: bytes) -> Request:
             return Sign(vault=_VAULT, epoch=0, certificate=bytes(32), signing=_signing(TEXT))
         case Kind.BATCH_SIGN:
             return BatchSign(vault=_VAULT, epoch=0, certificate=bytes(32), signing=_signing(TEXT, TEXT))
+        case Kind.PAIR_RESET:
+            low, high = sorted((signer.device, _OTHER))
+            return PairReset(
+                vault=_VAULT, epoch=0, certificate=bytes(32), pair=(low, high), generation=1, memo=TEXT
+            )
         case _:
             assert_never(kind)
 
@@ -101,14 +112,14 @@ def _signing(*texts: str) -> SigningData:
     return SigningData(data=texts, content_type="text/plain", algorithm=Algorithm.EDDSA, derivation_path="")
 
 
-def _vault(signer: SignerFacts) -> VaultFacts:
+def _vault(*signers: SignerFacts) -> VaultFacts:
     """Its keys are the curves' generators: well formed, and everybody knows their secret."""
     return VaultFacts(
         id=_VAULT,
         name=NAME,
         epoch=0,
         threshold=_WEIGHT,
-        signers=(signer,),
+        signers=signers,
         xpubs={curve: xpub(curve, bytes(group_of(curve).generator), bytes(32)) for curve in Curve},
     )
 
