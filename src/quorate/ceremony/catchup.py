@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from quorate.ceremony import intake, results
+from quorate.ceremony import intake, resets, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
@@ -20,7 +20,7 @@ from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
-from quorate.operations.kinds import CreateVault, Operation
+from quorate.operations.kinds import CreateVault, Operation, PairReset
 
 log = structlog.get_logger()
 
@@ -72,6 +72,8 @@ class CatchUp:
         if told is State.COMPLETED:
             if isinstance(operation.request, CreateVault):
                 await self._ask_holdings(operation.id, sender)
+            elif isinstance(operation.request, PairReset):
+                await context.aside(lambda: resets.believe(context, operation, sender, outcome.result))
             else:
                 await context.aside(lambda: results.believe_signatures(context, operation, outcome.result))
         elif sender == operation.proposer and told in FINAL:
@@ -110,8 +112,9 @@ class CatchUp:
     async def ask_about(self, operation: Operation) -> None:
         """Before another attempt: has an earlier one come to its end somewhere?"""
         context = self._context
+        await context.aside(lambda: resets.settle(context, operation))
         row = context.ledger.operation(operation.id)
-        if row is None or row.attempt == 0:
+        if row is None or row.attempt == 0 or row.state in FINAL:
             return
         if isinstance(operation.request, CreateVault):
             members = [DeviceId(member.device) for member in operation.request.members]
@@ -119,10 +122,8 @@ class CatchUp:
                 *(self._ask_holdings(operation.id, peer) for peer in self._reachable(members))
             )
         else:
-            vault = context.vaults.find(operation.request.vault)
-            await asyncio.gather(
-                *(self._ask_outcome(row.id, peer) for peer in self._reachable(vault.sharing.devices))
-            )
+            concerned = list(intake.roster(context, operation))
+            await asyncio.gather(*(self._ask_outcome(row.id, peer) for peer in self._reachable(concerned)))
 
     async def keep_level(self) -> None:
         """Until cancelled: expire, ask proposers about their operations, complete half-known epochs."""
@@ -139,16 +140,18 @@ class CatchUp:
         context = self._context
         now = context.clock.monotonic()
         rows = await context.aside(context.ledger.unfinished)
-        self._asked = {row.id: self._asked[row.id] for row in rows if row.id in self._asked}
+        awaited = await context.aside(lambda: resets.awaited(context))
+        open_now = {row.id for row in rows} | {operation for operation, _ in awaited}
+        self._asked = {operation: at for operation, at in self._asked.items() if operation in open_now}
         due = []
         for row in rows:
             if row.expires_ms <= context.clock.now_ms() and row.proposer != context.me:
                 await self._expire(row)
-            elif row.proposer != context.me and now - self._asked.get(row.id, 0.0) >= PATIENCE:
-                due.append(row)
-        for row in due[:A_ROUND]:
-            self._asked[row.id] = now
-        await asyncio.gather(*(self._ask_outcome(row.id, row.proposer) for row in due[:A_ROUND]))
+            elif row.proposer != context.me:
+                due.append((row.id, row.proposer))
+        due = [asked for asked in (*awaited, *due) if now - self._asked.get(asked[0], 0.0) >= PATIENCE]
+        self._asked |= {operation: now for operation, _ in due[:A_ROUND]}
+        await asyncio.gather(*(self._ask_outcome(*asked) for asked in due[:A_ROUND]))
         for vault in context.vaults.all():
             if not vault.ready:
                 await self.complete(vault)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 import structlog
 
+from quorate.ceremony import resets
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.background import Background
 from quorate.ceremony.bell import Board
@@ -90,6 +92,7 @@ class Ceremonies:
             except UsageError as error:
                 log.error("unfinished operation left alone", operation=row.id, why=str(error))
                 continue
+            await context.aside(partial(resets.settle, context, operation))
             if row.proposer == context.me:
                 self._coordinator.drive(operation)
             elif row.state is State.VOTING:

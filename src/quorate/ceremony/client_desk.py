@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from quorate.ceremony import facts
+from quorate.ceremony import facts, resets
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
 from quorate.ceremony.context import Context
@@ -21,10 +21,20 @@ from quorate.ceremony.statements import (
     Proposal,
     state,
 )
+from quorate.ceremony.vaults import Vault
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations import payload
-from quorate.operations.kinds import BatchSign, CreateVault, Member, Operation, Sign, SigningData
+from quorate.operations.kinds import (
+    BatchSign,
+    CreateVault,
+    Member,
+    Operation,
+    PairReset,
+    Request,
+    Sign,
+    SigningData,
+)
 from quorate.protocols.quorum import sharing_of
 from quorate.wire.codec import decode, encode
 
@@ -89,6 +99,34 @@ class ClientDesk:
         request = kind(vault=held.id, epoch=held.epoch, certificate=held.certificate_hash, signing=signing)
         return await self._undertake(caller, request, idempotency_key, expires_in_ms)
 
+    async def pair_reset(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        peer: str,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        context, held = self._context, self._context.vaults.find(vault)
+        device = self._member(held, peer)
+        if not held.active:
+            raise UsageError(
+                f"vault {held.name} has no certificate yet, so no set-ups", code="VAULT_NOT_READY"
+            )
+        low, high = sorted((context.me, device))
+        before = await context.aside(
+            lambda: resets.asked_before(context, held, (low, high), caller.client, idempotency_key)
+        )
+        if before is not None:
+            return await self.operation(caller, before)
+        request = PairReset(
+            vault=held.id, epoch=held.epoch, certificate=held.certificate_hash, pair=(low, high),
+            generation=resets.next_generation(context, held, device), memo=memo,
+        )  # fmt: skip
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
     async def operation(self, caller: Caller, operation: str) -> OperationView:
         return facts.operation_view(self._context, known_row(self._context, OperationId(operation)))
 
@@ -133,7 +171,7 @@ class ClientDesk:
     async def _undertake(
         self,
         caller: Caller,
-        request: CreateVault | Sign | BatchSign,
+        request: Request,
         idempotency_key: str,
         expires_in_ms: int | None,
     ) -> OperationView:
@@ -155,6 +193,26 @@ class ClientDesk:
             if held.digest == operation.digest:
                 self._coordinator.drive(operation)
         return facts.operation_view(context, held)
+
+    def _member(self, vault: Vault, wanted: str) -> DeviceId:
+        """Another member of the vault than this node."""
+        others = [device for device in vault.sharing.devices if device != self._context.me]
+        if not others:
+            raise UsageError(
+                f"vault {vault.name} has no other member: there is no pair to reset", code="NO_PAIR"
+            )
+        device, known = self._device(wanted), ", ".join(map(self._context.name_of, others))
+        if device == self._context.me:
+            raise UsageError(
+                f"{wanted} is this node itself; vault {vault.name} has a pair set-up with {known}",
+                code="NO_PAIR",
+            )
+        if device not in others:
+            raise UsageError(
+                f"{wanted} is not a member of vault {vault.name}; its others are {known}",
+                code="NOT_IN_ROSTER",
+            )
+        return device
 
     def _device(self, wanted: str) -> DeviceId:
         peers = self._context.ledger.peers()

@@ -49,7 +49,7 @@ from quorate.errors import (
     suspected,
 )
 from quorate.identifiers import DeviceId, OperationId, VaultId
-from quorate.operations.kinds import CreateVault, Operation
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
 from quorate.wire.codec import decode
 
 log = structlog.get_logger()
@@ -172,7 +172,7 @@ class Coordinator:
                     )
                     return False
             record = self._record(operation)
-            if isinstance(operation.request, CreateVault) and record.refusals:
+            if isinstance(operation.request, CreateVault | PairReset) and record.refusals:
                 told = "; ".join(f"{context.name_of(peer)}: {why}" for peer, why in record.refusals.items())
                 await self._end(operation, State.FAILED, "REFUSED", told, tuple(record.refusals))
                 return False
@@ -387,8 +387,10 @@ class Coordinator:
         raise Stalled((), f"the report of attempt {attempt}")
 
     def _stage(self, operation: Operation) -> str:
-        if not isinstance(operation.request, CreateVault):
+        if isinstance(operation.request, Sign | BatchSign):
             return "sign"
+        if isinstance(operation.request, PairReset):
+            return "pair"
         made = self._context.vaults.made_by(operation.id)
         return "trial" if any(vault.active for vault in made) else "keygen"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quorate.ceremony import intake, journal, results
+from quorate.ceremony import intake, journal, resets, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import (
     ApprovalRequest,
     OperationRow,
     OperationView,
+    SetupView,
     SignatureView,
     SignerView,
     State,
@@ -22,8 +23,8 @@ from quorate.errors import QuorateError
 from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations import payload, request_json
 from quorate.operations.derivation import xpub
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, Sign
-from quorate.operations.request_json import SignerFacts, VaultFacts
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
+from quorate.operations.request_json import SetupFacts, SignerFacts, VaultFacts
 from quorate.operations.signatures import split
 from quorate.wire.codec import decode
 
@@ -40,17 +41,20 @@ def approval_request(context: Context, operation: Operation) -> ApprovalRequest:
     else:
         vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
         weights = {seat.device: seat.weight for seat in vault.sharing.seats}
-        body = request_json.sign_json(
-            operation,
-            VaultFacts(
-                id=vault.id,
-                name=vault.name,
-                epoch=vault.epoch,
-                threshold=vault.sharing.threshold,
-                signers=_signers(context, weights, verdicts),
-                xpubs=xpubs(vault),
-            ),
+        described = VaultFacts(
+            id=vault.id,
+            name=vault.name,
+            epoch=vault.epoch,
+            threshold=vault.sharing.threshold,
+            signers=_signers(context, weights, verdicts),
+            xpubs=xpubs(vault),
         )
+        if isinstance(request, PairReset):
+            rows = resets.held(context, vault, resets.other(context, request))
+            present = SetupFacts(generation=rows[-1].generation, state=rows[-1].state.value) if rows else None
+            body = request_json.pair_reset_json(operation, described, present)
+        else:
+            body = request_json.sign_json(operation, described)
     return ApprovalRequest(
         operation=operation.id,
         digest=operation.digest,
@@ -80,6 +84,12 @@ def vault_view(context: Context, vault: Vault) -> VaultView:
         public_keys={key.curve: key.public_key for key in vault.record.keys},
         chain_codes={key.curve: key.chain_code for key in vault.record.keys},
         xpubs=xpubs(vault),
+        setups=tuple(
+            SetupView(
+                device=row.peer, name=context.name_of(row.peer), generation=row.generation, state=row.state
+            )
+            for row in resets.newest(context, vault)
+        ),
     )
 
 
@@ -146,6 +156,8 @@ def _result(
     context: Context, operation: Operation, row: OperationRow
 ) -> tuple[tuple[SignatureView, ...], tuple[DeviceId, ...], VaultId | None]:
     request = operation.request
+    if isinstance(request, PairReset):
+        return (), (), row.vault
     if not isinstance(request, Sign | BatchSign):
         made = decode(results.Made, row.result).vault if row.result else None
         return (), (), VaultId(made) if made else None

@@ -5,12 +5,13 @@ docs/spec/ceremony.md, section CE-1. The proposer is trusted for nothing; a refu
 
 from __future__ import annotations
 
+from quorate.ceremony import resets
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.operations import payload
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, Sign, device_id
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign, device_id
 from quorate.protocols.quorum import Sharing, sharing_of
 
 
@@ -22,6 +23,8 @@ def admit(context: Context, operation: Operation) -> None:
             _check_new_roster(context, operation, operation.request)
         case Sign() | BatchSign():
             _check_signing(context, operation, operation.request)
+        case PairReset():
+            resets.check(context, operation, operation.request)
 
 
 def sharing(context: Context, operation: Operation) -> Sharing:
@@ -33,11 +36,13 @@ def sharing(context: Context, operation: Operation) -> Sharing:
 
 
 def electorate(context: Context, operation: Operation) -> Electorate:
-    """Who votes and what it takes: everybody to create a vault, the threshold to sign (rule CE-2.3)."""
-    shared = sharing(context, operation)
+    """Who votes and what it takes: everybody to create a vault, the threshold to sign, a pair to reset its set-up."""
+    shared, request = sharing(context, operation), operation.request
     weights = {seat.device: seat.weight for seat in shared.seats}
-    creating = isinstance(operation.request, CreateVault)
-    return Electorate(weights, sum(weights.values()) if creating else shared.threshold)
+    if isinstance(request, PairReset):
+        weights = {DeviceId(device): weights[DeviceId(device)] for device in request.pair}
+    signing = isinstance(request, Sign | BatchSign)
+    return Electorate(weights, shared.threshold if signing else sum(weights.values()))
 
 
 def roster(context: Context, operation: Operation) -> frozenset[DeviceId]:
@@ -45,6 +50,8 @@ def roster(context: Context, operation: Operation) -> frozenset[DeviceId]:
     request = operation.request
     if isinstance(request, CreateVault):
         return frozenset(DeviceId(member.device) for member in request.members)
+    if isinstance(request, PairReset):
+        return frozenset(map(DeviceId, request.pair))
     return frozenset(context.vaults.get(VaultId(request.vault)).sharing.devices)
 
 

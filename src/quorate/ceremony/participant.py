@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from quorate.ceremony import intake, results
+from quorate.ceremony import intake, reset_book, resets, results
 from quorate.ceremony.agreement import Agreement, OwnJoin, in_order
 from quorate.ceremony.book import LedgerBook
 from quorate.ceremony.context import Context
@@ -26,7 +26,7 @@ from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
 from quorate.errors import QuorateError, UsageError, suspected
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
-from quorate.operations.kinds import BatchSign, Operation, Sign, vault_id
+from quorate.operations.kinds import BatchSign, Operation, PairReset, Sign, vault_id
 from quorate.primitives.drbg import Drbg
 from quorate.protocols import keygen, trial
 from quorate.protocols.trial import Trial
@@ -46,12 +46,27 @@ class Participant:
         self._voting = voting
         self._running: dict[OperationId, Session[object]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._resets: dict[tuple[str, tuple[str, str]], tuple[OperationId, asyncio.Task[object]]] = {}
+        self._resetting = asyncio.Lock()
 
     async def start(self, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
         """Check and journal one attempt, and set it going. The task ends with the protocol's result, already durable,
         or with what ended the session. ``UsageError`` or ``StaleEpoch`` when this node refuses to take part."""
         context = self._context
         operation = known_operation(context, OperationId(begin.operation))
+        if not isinstance(operation.request, PairReset):
+            return await self._start(operation, proposer, begin)
+        async with self._resetting:
+            await context.aside(lambda: resets.settle(context, operation))
+            self.agree(operation, proposer, begin)  # no session gives way to less
+            await self._make_way(operation.id, operation.request)
+            await context.aside(lambda: resets.settle(context, operation))
+            task = await self._start(operation, proposer, begin)
+            self._resets[operation.request.vault, operation.request.pair] = operation.id, task
+            return task
+
+    async def _start(self, operation: Operation, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
+        context = self._context
         agreement = self.agree(operation, proposer, begin)
         own = next(
             (signed for signed in begin.joins if hear(Join, signed, context.key_of)[0] == context.me), None
@@ -71,6 +86,18 @@ class Participant:
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
+
+    async def _make_way(self, operation: OperationId, request: PairReset) -> None:
+        """Two sessions at once could leave each side with the set-up of another one. Both sides prefer the same."""
+        running, task = self._resets.get((request.vault, request.pair), (operation, None))
+        if task is None or task.done():
+            return
+        if running < operation:
+            raise UsageError(
+                f"CE-3.9 one reset: {running} resets the same pair: ask again", code="RESET_RUNNING"
+            )
+        self.cancel(running, f"reset {operation} comes first")
+        await asyncio.wait({task})
 
     async def stop(self) -> None:
         """End what runs. Nothing of it is resumed."""
@@ -110,7 +137,7 @@ class Participant:
             )
         joins = self._joins(operation, begin)
         sharing = intake.sharing(context, operation)
-        if strangers := set(joins) - set(sharing.devices):
+        if strangers := set(joins) - set(intake.electorate(context, operation).weights):
             raise UsageError(
                 f"CE-3.5 weight: {', '.join(sorted(strangers))} not in the roster", code="NOT_IN_ROSTER"
             )
@@ -195,6 +222,12 @@ class Participant:
                 raise UsageError(f"CE-3.8 stage: {stage} is no stage of signing", code="WRONG_STAGE")
             vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
             return vault.id, vault.certificate_hash, vault.epoch
+        if isinstance(request, PairReset):
+            if stage != "pair":
+                raise UsageError(f"CE-3.8 stage: {stage} is no stage of a pair reset", code="WRONG_STAGE")
+            vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+            resets.check_generation(context, vault, request)
+            return vault.id, vault.certificate_hash, vault.epoch
         made = [vault for vault in context.vaults.made_by(operation.id) if vault.active]
         if stage == "keygen":
             if made:
@@ -256,6 +289,8 @@ class Participant:
                     return ending_setups(context, setups, trying)
 
                 return tried
+            case "pair" if isinstance(operation.request, PairReset):
+                return reset_book.protocol(context, operation.request)
             case _:
                 return lambda net: sign(context, net, operation, agreement, setups, rng)
 

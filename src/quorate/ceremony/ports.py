@@ -414,6 +414,16 @@ class SignerView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetupView:
+    """The newest pair set-up with another member: what ECDSA needs with it is there if it is LIVE."""
+
+    device: DeviceId
+    name: str
+    generation: int
+    state: SetupState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VaultView:
     id: VaultId
     name: str
@@ -425,6 +435,7 @@ class VaultView:
     public_keys: Mapping[Curve, bytes]  # compressed 33 bytes, 32 bytes
     chain_codes: Mapping[Curve, bytes]
     xpubs: Mapping[Curve, str]
+    setups: tuple[SetupView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,6 +532,19 @@ class NodeApi(Protocol):
         expires_in_ms: int | None,
     ) -> OperationView:
         """``vault`` is a name or an id; a name held by two vaults is refused."""
+        ...
+
+    async def pair_reset(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        peer: str,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """The next set-up between this node and ``peer``, a name or a device id."""
         ...
 
     async def operation(self, caller: Caller, operation: str) -> OperationView: ...

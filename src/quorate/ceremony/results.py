@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from quorate.ceremony import resets
 from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import sources
@@ -49,6 +50,8 @@ def keep(context: Context, operation: Operation, agreement: Agreement, result: o
         for device, signature in result.acknowledgements.items():
             note_acknowledgement(context, vault, device, signature)
         settle(context, operation.id)
+    elif agreement.stage == "pair":
+        resets.settle(context, operation)
     elif isinstance(result, tuple):
         complete(context, operation.id, encode(Signatures(signers=agreement.parties, signatures=result)))
 

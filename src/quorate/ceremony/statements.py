@@ -73,7 +73,7 @@ class Begin(Statement):
     operation: Identifier
     digest: Bytes32
     attempt: Attempt
-    stage: Annotated[str, Meta(pattern=r"^(keygen|trial|sign)\Z")]
+    stage: Annotated[str, Meta(pattern=r"^(keygen|trial|sign|pair)\Z")]
     joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
     votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
 
