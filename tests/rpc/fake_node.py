@@ -14,6 +14,8 @@ from quorate.ceremony.ports import (
     NodeStatus,
     OperationView,
     Peer,
+    SetupState,
+    SetupView,
     SignatureView,
     SignerView,
     State,
@@ -43,6 +45,7 @@ OPS = VaultView(
     public_keys={Curve.SECP256K1: b"\x02" * 33, Curve.ED25519: b"\x03" * 32},
     chain_codes={Curve.SECP256K1: b"\x04" * 32, Curve.ED25519: b"\x05" * 32},
     xpubs={Curve.SECP256K1: "xpub6"},
+    setups=(SetupView(device=BOB, name="bob", generation=2, state=SetupState.DEAD),),
 )
 COLD = VaultView(
     id=VaultId("c" * 24),
@@ -131,6 +134,10 @@ class FakeNode:
     async def sign(self, caller: Caller, **arguments: Any) -> OperationView:
         await self._note("sign", caller, **arguments)
         return operation(kind="batch-sign" if arguments["batch"] else "sign", state=State.VOTING)
+
+    async def pair_reset(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("pair_reset", caller, **arguments)
+        return operation(kind="pair-reset", state=State.VOTING, signatures=())
 
     async def operation(self, caller: Caller, operation: str) -> OperationView:
         await self._note("operation", caller, operation=operation)

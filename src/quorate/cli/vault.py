@@ -1,4 +1,4 @@
-"""``quorate vault``: create, list, show; derive is in its own module."""
+"""``quorate vault``: create, list, show, pair-reset; derive is in its own module."""
 
 from __future__ import annotations
 
@@ -97,6 +97,33 @@ def register(app: typer.Typer) -> None:
         async with connect(call) as node:
             view = await node.vault(vault)
         call.output.show(vault_record(view), vault_text(view))
+
+    @command(app, "pair-reset")
+    async def pair_reset(
+        call: Call,
+        vault: Annotated[str, typer.Argument(help="Name or id.")],
+        peer: Annotated[str, typer.Argument(help="Another signer of it: name or device id.")],
+        memo: Annotated[str, typer.Option(help="Shown to the approvers.")] = "",
+        wait: Annotated[bool, typer.Option("--wait", help="Until it is made, or refused.")] = False,
+        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
+        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
+        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+    ) -> None:
+        """Make this node and PEER another set-up for signing with ECDSA. The present one is never used again."""
+        async with connect(call) as node:
+            with call.output.progress(f"asking {escape(peer)} for another set-up") as tell:
+                view = await node.pair_reset(
+                    vault=vault,
+                    peer=peer,
+                    memo=memo,
+                    idempotency_key=idempotency_key or uuid.uuid4().hex,
+                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                )
+                if wait:
+                    view = await finish(node, view, timeout=timeout, tell=tell)
+        call.output.show(operation_record(view), operation_text(view))
+        if wait and view.state is not State.COMPLETED:
+            raise typer.Exit(1)
 
     derive.register(app)
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
+from quorate.ceremony.ports import OperationView, SetupView, SignatureView, State, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.signatures import EcdsaSignature
@@ -26,6 +26,8 @@ COLOURS = {
     "reject": "red",
     "abstain": "yellow",
     "ready": "green",
+    "LIVE": "green",
+    "DEAD": "red",
 }
 FINAL = frozenset({State.COMPLETED, State.REJECTED, State.EXPIRED, State.FAILED, State.CANCELLED})
 
@@ -53,6 +55,16 @@ def vault_record(vault: VaultView) -> dict[str, Any]:
         "public_keys": {str(curve): key.hex() for curve, key in vault.public_keys.items()},
         "chain_codes": {str(curve): code.hex() for curve, code in vault.chain_codes.items()},
         "xpubs": {str(curve): xpub for curve, xpub in vault.xpubs.items()},
+        "setups": [setup_record(setup) for setup in vault.setups],
+    }
+
+
+def setup_record(setup: SetupView) -> dict[str, Any]:
+    return {
+        "id": setup.device,
+        "name": setup.name,
+        "generation": setup.generation,
+        "state": str(setup.state),
     }
 
 
@@ -64,11 +76,17 @@ def vault_text(vault: VaultView) -> RenderableType:
     table.add_row("signers", f"{members}; threshold {vault.threshold}")
     if away := [escape(signer.name) for signer in vault.signers if not signer.online]:
         table.add_row("offline", f"[yellow]{', '.join(away)}")
+    if vault.setups:
+        table.add_row("pair set-ups", ", ".join(map(setup_text, vault.setups)))
     for curve, key in vault.public_keys.items():
         table.add_row(str(curve), key.hex())
     for curve, xpub in vault.xpubs.items():
         table.add_row(f"[dim]xpub {curve}", f"[dim]{xpub}")
     return table
+
+
+def setup_text(setup: SetupView) -> str:
+    return f"{escape(setup.name)} {coloured(str(setup.state))} (generation {setup.generation})"
 
 
 def signature_record(signature: SignatureView, *, der: bool = False) -> dict[str, Any]:

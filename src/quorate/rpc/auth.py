@@ -26,6 +26,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "quorate.v1.VaultService.CreateVault": ADMIN,
     "quorate.v1.VaultService.GetVault": ANYONE,
     "quorate.v1.VaultService.ListVaults": ANYONE,
+    "quorate.v1.VaultService.PairReset": ADMIN,
     "quorate.v1.SigningService.Sign": ANYONE,
     "quorate.v1.SigningService.BatchSign": ANYONE,
     "quorate.v1.SigningService.GetSignature": ANYONE,

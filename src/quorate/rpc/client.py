@@ -186,6 +186,26 @@ class NodeClient:
             return operation_from_pb(await self._call(self._signing.BatchSign, many))
         return operation_from_pb(await self._call(self._signing.Sign, one))
 
+    async def pair_reset(
+        self,
+        *,
+        vault: str,
+        peer: str,
+        memo: str = "",
+        idempotency_key: str,
+        expires_in_ms: int | None = None,
+    ) -> OperationView:
+        """``peer``: name or device id of another signer of the vault than the node."""
+        with _representable():
+            request = node_pb2.PairResetRequest(
+                vault=vault,
+                peer=peer,
+                memo=memo,
+                idempotency_key=idempotency_key,
+                expires_in_ms=expires_in_ms,
+            )
+        return operation_from_pb(await self._call(self._vaults.PairReset, request))
+
     async def signatures(self, operation: str) -> tuple[SignatureView, ...]:
         """Of a completed operation; ``RemoteError`` NOT_COMPLETED before that."""
         request = node_pb2.GetSignatureRequest(operation=operation)

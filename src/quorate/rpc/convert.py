@@ -9,6 +9,8 @@ from quorate.ceremony.ports import (
     Cause,
     NodeStatus,
     OperationView,
+    SetupState,
+    SetupView,
     SignatureView,
     SignerView,
     State,
@@ -35,7 +37,9 @@ KINDS = {
     "create-vault": types_pb2.OPERATION_KIND_CREATE_VAULT,
     "sign": types_pb2.OPERATION_KIND_SIGN,
     "batch-sign": types_pb2.OPERATION_KIND_BATCH_SIGN,
+    "pair-reset": types_pb2.OPERATION_KIND_PAIR_RESET,
 }
+SETUP_STATES = {state: types_pb2.SetupState.Value(f"SETUP_STATE_{state.value}") for state in SetupState}
 STATES = {state: types_pb2.OperationState.Value(f"OPERATION_STATE_{state.value}") for state in State}
 VERDICTS = {
     "": types_pb2.VERDICT_UNSPECIFIED,
@@ -76,6 +80,15 @@ def vault_to_pb(view: VaultView) -> types_pb2.Vault:
             for curve in Curve
             if curve in view.public_keys or curve in view.chain_codes or curve in view.xpubs
         ],
+        setups=[
+            types_pb2.PairSetup(
+                device=each.device,
+                name=each.name,
+                generation=each.generation,
+                state=SETUP_STATES[each.state],
+            )
+            for each in view.setups
+        ],
     )
 
 
@@ -95,6 +108,15 @@ def vault_from_pb(message: types_pb2.Vault) -> VaultView:
         public_keys={curve: each.public_key for curve, each in keys.items() if each.public_key},
         chain_codes={curve: each.chain_code for curve, each in keys.items() if each.chain_code},
         xpubs={curve: each.xpub for curve, each in keys.items() if each.xpub},
+        setups=tuple(
+            SetupView(
+                device=DeviceId(each.device),
+                name=each.name,
+                generation=each.generation,
+                state=_named(SETUP_STATES, each.state),
+            )
+            for each in message.setups
+        ),
     )
 
 

@@ -48,6 +48,17 @@ class VaultServant:
         permitted = [vault_to_pb(view) for view in views if client.may_use(view.id, view.name)]
         return node_pb2.ListVaultsResponse(vaults=permitted)
 
+    async def pair_reset(self, client: Client, request: node_pb2.PairResetRequest) -> types_pb2.Operation:
+        work = self._api.pair_reset(
+            caller_of(client),
+            vault=await permitted_vault(self._api, client, request.vault),
+            peer=request.peer,
+            memo=request.memo,
+            idempotency_key=request.idempotency_key,
+            expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
+        )
+        return operation_to_pb(await to_the_end(work))
+
 
 class SigningServant:
     def __init__(self, api: NodeApi) -> None:
@@ -75,15 +86,9 @@ class SigningServant:
         *,
         batch: bool,
     ) -> types_pb2.Operation:
-        vault = request.vault
-        if EVERY not in client.vaults:
-            view = await self._api.vault(caller_of(client), vault)
-            if not client.may_use(view.id, view.name):
-                raise _not_its_vault(client, vault)
-            vault = view.id  # what was permitted is what is signed with
         work = self._api.sign(
             caller_of(client),
-            vault=vault,
+            vault=await permitted_vault(self._api, client, request.vault),
             data=data,
             batch=batch,
             content_type=request.content_type,
@@ -138,6 +143,16 @@ async def vaults_of(api: NodeApi, client: Client) -> frozenset[VaultId] | None:
         return None
     views = await api.vaults(caller_of(client))
     return frozenset(view.id for view in views if client.may_use(view.id, view.name))
+
+
+async def permitted_vault(api: NodeApi, client: Client, vault: str) -> str:
+    """The vault a client names, by the id that it was permitted under: what was permitted is what is used."""
+    if EVERY in client.vaults:
+        return vault
+    view = await api.vault(caller_of(client), vault)
+    if not client.may_use(view.id, view.name):
+        raise _not_its_vault(client, vault)
+    return view.id
 
 
 async def operation_for(api: NodeApi, client: Client, operation: str) -> OperationView:

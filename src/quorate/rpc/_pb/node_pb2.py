@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from quorate.rpc._pb import types_pb2 as quorate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/node.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"&\n\x04Seat\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\"\xc6\x01\n\x12\x43reateVaultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05seats\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Seat\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12\x19\n\x11\x61llow_sole_signer\x18\x04 \x01(\x08\x12\x0c\n\x04memo\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\" \n\x0fGetVaultRequest\x12\r\n\x05vault\x18\x01 \x01(\t\"\x13\n\x11ListVaultsRequest\"7\n\x12ListVaultsResponse\x12!\n\x06vaults\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Vault\"\xb3\x01\n\x0bSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb8\x01\n\x10\x42\x61tchSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"(\n\x13GetSignatureRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"A\n\x14GetSignatureResponse\x12)\n\nsignatures\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Signature\"(\n\x13GetOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"&\n\x15ListOperationsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\"=\n\x14WaitOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r2\xdd\x01\n\x0cVaultService\x12\x44\n\x0b\x43reateVault\x12\x1e.quorate.v1.CreateVaultRequest\x1a\x15.quorate.v1.Operation\x12:\n\x08GetVault\x12\x1b.quorate.v1.GetVaultRequest\x1a\x11.quorate.v1.Vault\x12K\n\nListVaults\x12\x1d.quorate.v1.ListVaultsRequest\x1a\x1e.quorate.v1.ListVaultsResponse2\xdd\x01\n\x0eSigningService\x12\x36\n\x04Sign\x12\x17.quorate.v1.SignRequest\x1a\x15.quorate.v1.Operation\x12@\n\tBatchSign\x12\x1c.quorate.v1.BatchSignRequest\x1a\x15.quorate.v1.Operation\x12Q\n\x0cGetSignature\x12\x1f.quorate.v1.GetSignatureRequest\x1a .quorate.v1.GetSignatureResponse2\xfd\x01\n\x10OperationService\x12\x46\n\x0cGetOperation\x12\x1f.quorate.v1.GetOperationRequest\x1a\x15.quorate.v1.Operation\x12W\n\x0eListOperations\x12!.quorate.v1.ListOperationsRequest\x1a\".quorate.v1.ListOperationsResponse\x12H\n\rWaitOperation\x12 .quorate.v1.WaitOperationRequest\x1a\x15.quorate.v1.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/node.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"&\n\x04Seat\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\"\xc6\x01\n\x12\x43reateVaultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05seats\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Seat\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12\x19\n\x11\x61llow_sole_signer\x18\x04 \x01(\x08\x12\x0c\n\x04memo\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\" \n\x0fGetVaultRequest\x12\r\n\x05vault\x18\x01 \x01(\t\"\x13\n\x11ListVaultsRequest\"7\n\x12ListVaultsResponse\x12!\n\x06vaults\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Vault\"\x84\x01\n\x10PairResetRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0c\n\x04memo\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb3\x01\n\x0bSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb8\x01\n\x10\x42\x61tchSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"(\n\x13GetSignatureRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"A\n\x14GetSignatureResponse\x12)\n\nsignatures\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Signature\"(\n\x13GetOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"&\n\x15ListOperationsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"C\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\"=\n\x14WaitOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r2\x9f\x02\n\x0cVaultService\x12\x44\n\x0b\x43reateVault\x12\x1e.quorate.v1.CreateVaultRequest\x1a\x15.quorate.v1.Operation\x12:\n\x08GetVault\x12\x1b.quorate.v1.GetVaultRequest\x1a\x11.quorate.v1.Vault\x12K\n\nListVaults\x12\x1d.quorate.v1.ListVaultsRequest\x1a\x1e.quorate.v1.ListVaultsResponse\x12@\n\tPairReset\x12\x1c.quorate.v1.PairResetRequest\x1a\x15.quorate.v1.Operation2\xdd\x01\n\x0eSigningService\x12\x36\n\x04Sign\x12\x17.quorate.v1.SignRequest\x1a\x15.quorate.v1.Operation\x12@\n\tBatchSign\x12\x1c.quorate.v1.BatchSignRequest\x1a\x15.quorate.v1.Operation\x12Q\n\x0cGetSignature\x12\x1f.quorate.v1.GetSignatureRequest\x1a .quorate.v1.GetSignatureResponse2\xfd\x01\n\x10OperationService\x12\x46\n\x0cGetOperation\x12\x1f.quorate.v1.GetOperationRequest\x1a\x15.quorate.v1.Operation\x12W\n\x0eListOperations\x12!.quorate.v1.ListOperationsRequest\x1a\".quorate.v1.ListOperationsResponse\x12H\n\rWaitOperation\x12 .quorate.v1.WaitOperationRequest\x1a\x15.quorate.v1.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,26 +42,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTVAULTSREQUEST']._serialized_end=355
   _globals['_LISTVAULTSRESPONSE']._serialized_start=357
   _globals['_LISTVAULTSRESPONSE']._serialized_end=412
-  _globals['_SIGNREQUEST']._serialized_start=415
-  _globals['_SIGNREQUEST']._serialized_end=594
-  _globals['_BATCHSIGNREQUEST']._serialized_start=597
-  _globals['_BATCHSIGNREQUEST']._serialized_end=781
-  _globals['_GETSIGNATUREREQUEST']._serialized_start=783
-  _globals['_GETSIGNATUREREQUEST']._serialized_end=823
-  _globals['_GETSIGNATURERESPONSE']._serialized_start=825
-  _globals['_GETSIGNATURERESPONSE']._serialized_end=890
-  _globals['_GETOPERATIONREQUEST']._serialized_start=892
-  _globals['_GETOPERATIONREQUEST']._serialized_end=932
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=934
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=972
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=974
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1041
-  _globals['_WAITOPERATIONREQUEST']._serialized_start=1043
-  _globals['_WAITOPERATIONREQUEST']._serialized_end=1104
-  _globals['_VAULTSERVICE']._serialized_start=1107
-  _globals['_VAULTSERVICE']._serialized_end=1328
-  _globals['_SIGNINGSERVICE']._serialized_start=1331
-  _globals['_SIGNINGSERVICE']._serialized_end=1552
-  _globals['_OPERATIONSERVICE']._serialized_start=1555
-  _globals['_OPERATIONSERVICE']._serialized_end=1808
+  _globals['_PAIRRESETREQUEST']._serialized_start=415
+  _globals['_PAIRRESETREQUEST']._serialized_end=547
+  _globals['_SIGNREQUEST']._serialized_start=550
+  _globals['_SIGNREQUEST']._serialized_end=729
+  _globals['_BATCHSIGNREQUEST']._serialized_start=732
+  _globals['_BATCHSIGNREQUEST']._serialized_end=916
+  _globals['_GETSIGNATUREREQUEST']._serialized_start=918
+  _globals['_GETSIGNATUREREQUEST']._serialized_end=958
+  _globals['_GETSIGNATURERESPONSE']._serialized_start=960
+  _globals['_GETSIGNATURERESPONSE']._serialized_end=1025
+  _globals['_GETOPERATIONREQUEST']._serialized_start=1027
+  _globals['_GETOPERATIONREQUEST']._serialized_end=1067
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1069
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1107
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1109
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1176
+  _globals['_WAITOPERATIONREQUEST']._serialized_start=1178
+  _globals['_WAITOPERATIONREQUEST']._serialized_end=1239
+  _globals['_VAULTSERVICE']._serialized_start=1242
+  _globals['_VAULTSERVICE']._serialized_end=1529
+  _globals['_SIGNINGSERVICE']._serialized_start=1532
+  _globals['_SIGNINGSERVICE']._serialized_end=1753
+  _globals['_OPERATIONSERVICE']._serialized_start=1756
+  _globals['_OPERATIONSERVICE']._serialized_end=2009
 # @@protoc_insertion_point(module_scope)

@@ -149,6 +149,44 @@ class ListVaultsResponse(_message.Message):
 Global___ListVaultsResponse: _TypeAlias = ListVaultsResponse  # noqa: Y015
 
 @_typing.final
+class PairResetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MS_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """name or id; a name held by two vaults is refused"""
+    peer: _builtins.str
+    """name or device id of another signer of the vault"""
+    memo: _builtins.str
+    """shown to approvers, at most 1000 characters"""
+    idempotency_key: _builtins.str
+    """1 .. 200 characters; the same key and pair are the same operation"""
+    expires_in_ms: _builtins.int
+    """from now; the node's default if unset"""
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        memo: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expires_in_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "expires_in_ms", b"expires_in_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "expires_in_ms", b"expires_in_ms", "idempotency_key", b"idempotency_key", "memo", b"memo", "peer", b"peer", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_in_ms: _TypeAlias = _typing.Literal["expires_in_ms"]  # noqa: Y015
+    _WhichOneofArgType__expires_in_ms: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_in_ms) -> _WhichOneofReturnType__expires_in_ms | None: ...
+
+Global___PairResetRequest: _TypeAlias = PairResetRequest  # noqa: Y015
+
+@_typing.final
 class SignRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

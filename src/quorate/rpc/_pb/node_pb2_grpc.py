@@ -50,6 +50,11 @@ class VaultServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.ListVaultsRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_node__pb2.ListVaultsResponse.FromString,
                 _registered_method=True)
+        self.PairReset = channel.unary_unary(
+                '/quorate.v1.VaultService/PairReset',
+                request_serializer=quorate_dot_v1_dot_node__pb2.PairResetRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class VaultServiceServicer:
@@ -74,6 +79,13 @@ class VaultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PairReset(self, request, context):
+        """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VaultServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +103,11 @@ def add_VaultServiceServicer_to_server(servicer, server):
                     servicer.ListVaults,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.ListVaultsRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_node__pb2.ListVaultsResponse.SerializeToString,
+            ),
+            'PairReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PairReset,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.PairResetRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -174,6 +191,33 @@ class VaultService:
             '/quorate.v1.VaultService/ListVaults',
             quorate_dot_v1_dot_node__pb2.ListVaultsRequest.SerializeToString,
             quorate_dot_v1_dot_node__pb2.ListVaultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PairReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.VaultService/PairReset',
+            quorate_dot_v1_dot_node__pb2.PairResetRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

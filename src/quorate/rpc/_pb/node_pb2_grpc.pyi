@@ -40,6 +40,8 @@ class VaultServiceStub:
     """Propose a vault: keys on both curves, shared by weight. Answers with the operation, which is then voted on."""
     GetVault: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetVaultRequest, _types_pb2.Vault]
     ListVaults: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListVaultsRequest, _node_pb2.ListVaultsResponse]
+    PairReset: _grpc.UnaryUnaryMultiCallable[_node_pb2.PairResetRequest, _types_pb2.Operation]
+    """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
 
 @_typing.type_check_only
 class VaultServiceAsyncStub(VaultServiceStub):
@@ -48,6 +50,8 @@ class VaultServiceAsyncStub(VaultServiceStub):
     """Propose a vault: keys on both curves, shared by weight. Answers with the operation, which is then voted on."""
     GetVault: _aio.UnaryUnaryMultiCallable[_node_pb2.GetVaultRequest, _types_pb2.Vault]  # type: ignore[assignment]
     ListVaults: _aio.UnaryUnaryMultiCallable[_node_pb2.ListVaultsRequest, _node_pb2.ListVaultsResponse]  # type: ignore[assignment]
+    PairReset: _aio.UnaryUnaryMultiCallable[_node_pb2.PairResetRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
 
 class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -71,6 +75,14 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _node_pb2.ListVaultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.ListVaultsResponse, _abc.Awaitable[_node_pb2.ListVaultsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PairReset(
+        self,
+        request: _node_pb2.PairResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
 
 def add_VaultServiceServicer_to_server(servicer: VaultServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -24,33 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/types.proto\x12\nquorate.v1\"F\n\x06Signer\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x0e\n\x06online\x18\x04 \x01(\x08\"c\n\tPublicKey\x12 \n\x05\x63urve\x18\x01 \x01(\x0e\x32\x11.quorate.v1.Curve\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x12\n\nchain_code\x18\x03 \x01(\x0c\x12\x0c\n\x04xpub\x18\x04 \x01(\t\"\xd5\x01\n\x05Vault\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x18\n\x10\x63\x65rtificate_hash\x18\x04 \x01(\x0c\x12\x11\n\tthreshold\x18\x05 \x01(\r\x12#\n\x07signers\x18\x06 \x03(\x0b\x32\x12.quorate.v1.Signer\x12%\n\x05state\x18\x07 \x01(\x0e\x32\x16.quorate.v1.VaultState\x12*\n\x0bpublic_keys\x18\x08 \x03(\x0b\x32\x15.quorate.v1.PublicKey\"Z\n\x04Vote\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12$\n\x07verdict\x18\x04 \x01(\x0e\x32\x13.quorate.v1.Verdict\"\x80\x01\n\tSignature\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12\x18\n\x0brecovery_id\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x0e\n\x0c_recovery_id\"\xac\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.quorate.v1.OperationKind\x12\x12\n\x05vault\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.quorate.v1.OperationState\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x12\n\nexpires_ms\x18\x06 \x01(\x03\x12\x10\n\x08proposer\x18\x07 \x01(\t\x12\x1f\n\x05votes\x18\x08 \x03(\x0b\x32\x10.quorate.v1.Vote\x12\x17\n\x0f\x61pproved_weight\x18\t \x01(\x04\x12\x11\n\tthreshold\x18\n \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\x10\n\x08\x63ulprits\x18\x0e \x03(\t\x12\x1b\n\x13signature_may_exist\x18\x0f \x01(\x08\x12\x0f\n\x07signers\x18\x10 \x03(\t\x12)\n\nsignatures\x18\x11 \x03(\x0b\x32\x15.quorate.v1.SignatureB\x08\n\x06_vault*F\n\x05\x43urve\x12\x15\n\x11\x43URVE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43URVE_SECP256K1\x10\x01\x12\x11\n\rCURVE_ED25519\x10\x02*q\n\nVaultState\x12\x1b\n\x17VAULT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VAULT_STATE_PENDING\x10\x01\x12\x16\n\x12VAULT_STATE_ACTIVE\x10\x02\x12\x15\n\x11VAULT_STATE_READY\x10\x03*\x88\x01\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bOPERATION_KIND_CREATE_VAULT\x10\x01\x12\x17\n\x13OPERATION_KIND_SIGN\x10\x02\x12\x1d\n\x19OPERATION_KIND_BATCH_SIGN\x10\x03*\xbb\x02\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OPERATION_STATE_PROPOSED\x10\x01\x12\x1a\n\x16OPERATION_STATE_VOTING\x10\x02\x12\x1c\n\x18OPERATION_STATE_APPROVED\x10\x03\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x04\x12\x1d\n\x19OPERATION_STATE_COMPLETED\x10\x05\x12\x1c\n\x18OPERATION_STATE_REJECTED\x10\x06\x12\x1b\n\x17OPERATION_STATE_EXPIRED\x10\x07\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x08\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\t*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_APPROVE\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02\x12\x13\n\x0fVERDICT_ABSTAIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/types.proto\x12\nquorate.v1\"F\n\x06Signer\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x0e\n\x06online\x18\x04 \x01(\x08\"c\n\tPublicKey\x12 \n\x05\x63urve\x18\x01 \x01(\x0e\x32\x11.quorate.v1.Curve\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x12\n\nchain_code\x18\x03 \x01(\x0c\x12\x0c\n\x04xpub\x18\x04 \x01(\t\"d\n\tPairSetup\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\r\x12%\n\x05state\x18\x04 \x01(\x0e\x32\x16.quorate.v1.SetupState\"\xfc\x01\n\x05Vault\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x18\n\x10\x63\x65rtificate_hash\x18\x04 \x01(\x0c\x12\x11\n\tthreshold\x18\x05 \x01(\r\x12#\n\x07signers\x18\x06 \x03(\x0b\x32\x12.quorate.v1.Signer\x12%\n\x05state\x18\x07 \x01(\x0e\x32\x16.quorate.v1.VaultState\x12*\n\x0bpublic_keys\x18\x08 \x03(\x0b\x32\x15.quorate.v1.PublicKey\x12%\n\x06setups\x18\t \x03(\x0b\x32\x15.quorate.v1.PairSetup\"Z\n\x04Vote\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12$\n\x07verdict\x18\x04 \x01(\x0e\x32\x13.quorate.v1.Verdict\"\x80\x01\n\tSignature\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12\x18\n\x0brecovery_id\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x0e\n\x0c_recovery_id\"\xac\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.quorate.v1.OperationKind\x12\x12\n\x05vault\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.quorate.v1.OperationState\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x12\n\nexpires_ms\x18\x06 \x01(\x03\x12\x10\n\x08proposer\x18\x07 \x01(\t\x12\x1f\n\x05votes\x18\x08 \x03(\x0b\x32\x10.quorate.v1.Vote\x12\x17\n\x0f\x61pproved_weight\x18\t \x01(\x04\x12\x11\n\tthreshold\x18\n \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\r\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\x10\n\x08\x63ulprits\x18\x0e \x03(\t\x12\x1b\n\x13signature_may_exist\x18\x0f \x01(\x08\x12\x0f\n\x07signers\x18\x10 \x03(\t\x12)\n\nsignatures\x18\x11 \x03(\x0b\x32\x15.quorate.v1.SignatureB\x08\n\x06_vault*F\n\x05\x43urve\x12\x15\n\x11\x43URVE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43URVE_SECP256K1\x10\x01\x12\x11\n\rCURVE_ED25519\x10\x02*q\n\nVaultState\x12\x1b\n\x17VAULT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VAULT_STATE_PENDING\x10\x01\x12\x16\n\x12VAULT_STATE_ACTIVE\x10\x02\x12\x15\n\x11VAULT_STATE_READY\x10\x03*\xa7\x01\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bOPERATION_KIND_CREATE_VAULT\x10\x01\x12\x17\n\x13OPERATION_KIND_SIGN\x10\x02\x12\x1d\n\x19OPERATION_KIND_BATCH_SIGN\x10\x03\x12\x1d\n\x19OPERATION_KIND_PAIR_RESET\x10\x04*\xbb\x02\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18OPERATION_STATE_PROPOSED\x10\x01\x12\x1a\n\x16OPERATION_STATE_VOTING\x10\x02\x12\x1c\n\x18OPERATION_STATE_APPROVED\x10\x03\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x04\x12\x1d\n\x19OPERATION_STATE_COMPLETED\x10\x05\x12\x1c\n\x18OPERATION_STATE_REJECTED\x10\x06\x12\x1b\n\x17OPERATION_STATE_EXPIRED\x10\x07\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x08\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\t*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_APPROVE\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02\x12\x13\n\x0fVERDICT_ABSTAIN\x10\x03*n\n\nSetupState\x12\x1b\n\x17SETUP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SETUP_STATE_PENDING\x10\x01\x12\x14\n\x10SETUP_STATE_LIVE\x10\x02\x12\x14\n\x10SETUP_STATE_DEAD\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quorate.rpc._pb.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CURVE']._serialized_start=1081
-  _globals['_CURVE']._serialized_end=1151
-  _globals['_VAULTSTATE']._serialized_start=1153
-  _globals['_VAULTSTATE']._serialized_end=1266
-  _globals['_OPERATIONKIND']._serialized_start=1269
-  _globals['_OPERATIONKIND']._serialized_end=1405
-  _globals['_OPERATIONSTATE']._serialized_start=1408
-  _globals['_OPERATIONSTATE']._serialized_end=1723
-  _globals['_VERDICT']._serialized_start=1725
-  _globals['_VERDICT']._serialized_end=1821
+  _globals['_CURVE']._serialized_start=1222
+  _globals['_CURVE']._serialized_end=1292
+  _globals['_VAULTSTATE']._serialized_start=1294
+  _globals['_VAULTSTATE']._serialized_end=1407
+  _globals['_OPERATIONKIND']._serialized_start=1410
+  _globals['_OPERATIONKIND']._serialized_end=1577
+  _globals['_OPERATIONSTATE']._serialized_start=1580
+  _globals['_OPERATIONSTATE']._serialized_end=1895
+  _globals['_VERDICT']._serialized_start=1897
+  _globals['_VERDICT']._serialized_end=1993
+  _globals['_SETUPSTATE']._serialized_start=1995
+  _globals['_SETUPSTATE']._serialized_end=2105
   _globals['_SIGNER']._serialized_start=38
   _globals['_SIGNER']._serialized_end=108
   _globals['_PUBLICKEY']._serialized_start=110
   _globals['_PUBLICKEY']._serialized_end=209
-  _globals['_VAULT']._serialized_start=212
-  _globals['_VAULT']._serialized_end=425
-  _globals['_VOTE']._serialized_start=427
-  _globals['_VOTE']._serialized_end=517
-  _globals['_SIGNATURE']._serialized_start=520
-  _globals['_SIGNATURE']._serialized_end=648
-  _globals['_OPERATION']._serialized_start=651
-  _globals['_OPERATION']._serialized_end=1079
+  _globals['_PAIRSETUP']._serialized_start=211
+  _globals['_PAIRSETUP']._serialized_end=311
+  _globals['_VAULT']._serialized_start=314
+  _globals['_VAULT']._serialized_end=566
+  _globals['_VOTE']._serialized_start=568
+  _globals['_VOTE']._serialized_end=658
+  _globals['_SIGNATURE']._serialized_start=661
+  _globals['_SIGNATURE']._serialized_end=789
+  _globals['_OPERATION']._serialized_start=792
+  _globals['_OPERATION']._serialized_end=1220
 # @@protoc_insertion_point(module_scope)

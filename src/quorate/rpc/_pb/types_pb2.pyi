@@ -71,6 +71,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_CREATE_VAULT: _OperationKind.ValueType  # 1
     OPERATION_KIND_SIGN: _OperationKind.ValueType  # 2
     OPERATION_KIND_BATCH_SIGN: _OperationKind.ValueType  # 3
+    OPERATION_KIND_PAIR_RESET: _OperationKind.ValueType  # 4
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper): ...
 
@@ -78,6 +79,7 @@ OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
 OPERATION_KIND_CREATE_VAULT: OperationKind.ValueType  # 1
 OPERATION_KIND_SIGN: OperationKind.ValueType  # 2
 OPERATION_KIND_BATCH_SIGN: OperationKind.ValueType  # 3
+OPERATION_KIND_PAIR_RESET: OperationKind.ValueType  # 4
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -132,6 +134,30 @@ VERDICT_APPROVE: Verdict.ValueType  # 1
 VERDICT_REJECT: Verdict.ValueType  # 2
 VERDICT_ABSTAIN: Verdict.ValueType  # 3
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+class _SetupState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SetupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SetupState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SETUP_STATE_UNSPECIFIED: _SetupState.ValueType  # 0
+    SETUP_STATE_PENDING: _SetupState.ValueType  # 1
+    """held here; whether the peer holds it is not known"""
+    SETUP_STATE_LIVE: _SetupState.ValueType  # 2
+    SETUP_STATE_DEAD: _SetupState.ValueType  # 3
+    """never used again"""
+
+class SetupState(_SetupState, metaclass=_SetupStateEnumTypeWrapper):
+    """Of a pair set-up, without which the two do not sign with ECDSA together."""
+
+SETUP_STATE_UNSPECIFIED: SetupState.ValueType  # 0
+SETUP_STATE_PENDING: SetupState.ValueType  # 1
+"""held here; whether the peer holds it is not known"""
+SETUP_STATE_LIVE: SetupState.ValueType  # 2
+SETUP_STATE_DEAD: SetupState.ValueType  # 3
+"""never used again"""
+Global___SetupState: _TypeAlias = SetupState  # noqa: Y015
 
 @_typing.final
 class Signer(_message.Message):
@@ -199,6 +225,39 @@ class PublicKey(_message.Message):
 Global___PublicKey: _TypeAlias = PublicKey  # noqa: Y015
 
 @_typing.final
+class PairSetup(_message.Message):
+    """The newest set-up between this node and another signer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """device id of the other"""
+    name: _builtins.str
+    """as this node knows the device"""
+    generation: _builtins.int
+    """0 from the vault's creation, higher at each reset"""
+    state: Global___SetupState.ValueType
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        name: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        state: Global___SetupState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "generation", b"generation", "name", b"name", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PairSetup: _TypeAlias = PairSetup  # noqa: Y015
+
+@_typing.final
 class Vault(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -210,6 +269,7 @@ class Vault(_message.Message):
     SIGNERS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    SETUPS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     epoch: _builtins.int
@@ -225,6 +285,10 @@ class Vault(_message.Message):
     def public_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublicKey]:
         """one for each curve"""
 
+    @_builtins.property
+    def setups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PairSetup]:
+        """one for each other signer there is a set-up with"""
+
     def __init__(
         self,
         *,
@@ -236,10 +300,11 @@ class Vault(_message.Message):
         signers: _abc.Iterable[Global___Signer] | None = ...,
         state: Global___VaultState.ValueType = ...,
         public_keys: _abc.Iterable[Global___PublicKey] | None = ...,
+        setups: _abc.Iterable[Global___PairSetup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_hash", b"certificate_hash", "epoch", b"epoch", "id", b"id", "name", b"name", "public_keys", b"public_keys", "signers", b"signers", "state", b"state", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_hash", b"certificate_hash", "epoch", b"epoch", "id", b"id", "name", b"name", "public_keys", b"public_keys", "setups", b"setups", "signers", b"signers", "state", b"state", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
