@@ -174,7 +174,11 @@ REASONS: dict[str, Reason] = {
     ),
     "NO_LIVE_SETUP": Reason(
         "There is no live pair set-up with a signer, which ECDSA needs.",
-        "make a new one with that signer; the message names it",
+        "make another with the signer that the message names: `quorate vault pair-reset VAULT SIGNER`",
+    ),
+    "NO_PAIR": Reason(
+        "A pair set-up is between this node and another signer, and none such was named.",
+        "name another signer of the vault (`quorate vault show`); a vault of one signer needs no set-up",
     ),
     "NO_PEERS": Reason(
         "A node knows no other signer.",
@@ -223,9 +227,17 @@ REASONS: dict[str, Reason] = {
     ),
     "REMOTE_ERROR": Reason("The node answered with an error.", "read the message"),
     "REQUEST_TOO_LONG": Reason("A request is over the size limit.", "send less in one request"),
+    "RESET_RUNNING": Reason(
+        "Another reset of the same pair set-up is running.",
+        "nothing: the proposer tries again; of two resets at once one makes the set-up for both",
+    ),
     "STALE_EPOCH": Reason(
         "Another epoch of the vault is live than the one asked for, or than this node holds.",
         "ask again by the vault's name; a node that is behind must reach a peer to catch up",
+    ),
+    "STALE_GENERATION": Reason(
+        "A pair reset asks for a set-up that the pair has had already.",
+        "ask for the reset again: the next one is counted from what both have",
     ),
     "STALLED": Reason(
         "A signer did not speak in time.",
