@@ -255,6 +255,22 @@ def test_another_set_up_ends_the_session_before_any_multiplication(vault: Vault)
     assert not [each for each in outcome.sent if each.sender != CHEAT and each.slot.endswith("Product")]
 
 
+@breaks("EC-2.4", "EC-2.5")
+@pytest.mark.parametrize(("field", "rule"), [("nonce_shares", "EC-2.4"), ("key_shares", "EC-2.5")])
+@pytest.mark.parametrize("places", [(0, 1), (0, 2), (1, 2)], ids=str)
+def test_errors_that_cancel_between_any_two_messages_are_found(
+    vault: Vault, field: str, rule: str, places: tuple[int, int]
+) -> None:
+    def change(message: Any) -> Any:
+        points = list(getattr(message, field))
+        for place, error in zip(places, (G, -G), strict=True):
+            points[place] += error
+        return replace(message, **{field: tuple(points)})
+
+    outcome = ecdsa_sign(vault, vault.devices, digests(3), tamper=lying("Product", change))
+    assert_all_name(outcome, CHEAT, rule)
+
+
 # --- what nobody can be blamed for
 
 

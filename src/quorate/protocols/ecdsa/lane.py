@@ -167,7 +167,7 @@ def check(lane: Lane, peer: DeviceId, commitment: bytes, heard: Product, rng: Ra
     require(opened, "EC-2.3 opening", peer, cheat=True)
     chooser = lane.choosers[peer]
     shares = chooser.finish(heard.m2)
-    weights = _weights(lane, peer, heard, rng)
+    weights = _weights(lane, peer, rng)
     ours = SECP256K1.sum(
         [
             weight * chi * nonce
@@ -221,12 +221,12 @@ def _masks(sent: SecretBytes, count: int, peer: DeviceId) -> SecretVector:
     return masks
 
 
-def _weights(lane: Lane, peer: DeviceId, heard: Product, rng: Randomness) -> list[Scalar]:
-    """ρ: 1, and for each further message a random number that was not known when its sender spoke."""
+def _weights(lane: Lane, peer: DeviceId, rng: Randomness) -> list[Scalar]:
+    """ρ: 1, and for each further message a number that nobody else can know, drawn when the peer's answer is held."""
     further = len(lane.digests) - 1
     if not further:
         return [ONE]
-    fresh = hedged(rng, "ecdsa checks", lane.terms.hash, lane.part, peer, heard.m2)
+    fresh = hedged(rng, "ecdsa checks", lane.terms.hash, lane.part, peer, lane.terms.quorum.hedge.reveal())
     return [ONE, *(SECP256K1.reduce(fresh.public(48)) for _ in range(further))]
 
 
