@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import re
 import secrets
@@ -26,6 +25,7 @@ from quorate.cli.connection import vault_ready
 from quorate.cli.demo import APPROVAL_SERVER, public_key_of
 from quorate.identifiers import Curve
 from quorate.node import founding
+from quorate.protocols.ot.setup import PairSetup
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
 from tests.cluster.confessing import DRAWN
@@ -137,6 +137,7 @@ async def test_a_full_run_says_no_secret(tmp_path: Path) -> None:
     assert sum(len(text) for text in said.values()) > 20_000
     assert sum(name.startswith("drawn") for name in known) > 20
     assert sum("share" in name for name in known) == 6
+    assert sum("set-up" in name for name in known) == 18
     assert leaks(known, said) == []
 
 
@@ -150,10 +151,9 @@ async def act(cluster: Cluster, known: dict[str, bytes], said: dict[str, bytes])
     credentials.save(tmp := alice.home / "treasury.json")
     vault = await made(cluster)
     async with NodeClient.remote(credentials) as treasury:
-        assert await signed(treasury, "a message", "EDDSA") is State.COMPLETED
-        assert await signed(treasury, FORBIDDEN, "EDDSA") is State.REJECTED
-        with contextlib.suppress(RemoteError):  # as long as it is not served
-            assert await signed(treasury, "a message", "ES256K") is State.COMPLETED
+        for algorithm in ("EDDSA", "ES256K"):
+            assert await signed(treasury, "a message", algorithm) is State.COMPLETED
+            assert await signed(treasury, FORBIDDEN, algorithm) is State.REJECTED
         with pytest.raises(RemoteError):
             await treasury.status()
     remote = ("--credentials", str(tmp))
@@ -199,11 +199,10 @@ async def made(cluster: Cluster) -> VaultView:
 
 
 async def signed(node: NodeClient, text: str, algorithm: str) -> State:
-    hashed = algorithm != "EDDSA"
     view = await node.sign(
         vault="ops",
-        data=[text.encode().hex().ljust(64, "0") if hashed else text],
-        content_type="application/octet-stream+hex" if hashed else "text/plain",
+        data=[text],
+        content_type="text/plain",
         algorithm=algorithm,
         idempotency_key=uuid.uuid4().hex,
     )
@@ -244,6 +243,12 @@ def collect(member: Member, root: Path, known: dict[str, bytes], said: dict[str,
         for curve in Curve:
             share = ledger.share(row.vault, row.epoch, row.attempt, curve).secret.reveal()
             known[f"{name}'s share on {curve}"] = share[:32]
+        for made in ledger.setups(row.vault, row.epoch, row.attempt):
+            setup = PairSetup.unseal(ledger.setup(row.vault, row.epoch, row.attempt, made.peer).secret)
+            with_whom = f"{name}'s set-up with {made.peer}"
+            known[f"{with_whom}: zero seed"] = setup.zero_seed.reveal()
+            known[f"{with_whom}: leaves"] = setup.receiving.reveal()[:32]
+            known[f"{with_whom}: choices"] = setup.sending.reveal()[-32:]
     for secret in list(known):
         if len(known[secret]) == 64:
             known |= {
