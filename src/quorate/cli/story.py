@@ -112,7 +112,7 @@ class Story:
         await self.refused(vault)
         await self.too_light(vault)
         self.line("done", signatures=self.signatures)
-        self.clock.lap(f"{self.signatures} signatures, each verified once more by who asked for it")
+        self.clock.lap(f"{self.signatures} signatures, each verified by the client as well")
 
     async def create(self, name: str, threshold: int) -> VaultView:
         view = await self.node.create_vault(
