@@ -151,3 +151,31 @@ async def test_who_did_not_sign_is_shown_the_signature_and_shows_it(signers: Sig
     shown = await other.node.wait(view.id, 30)
     assert shown.state is State.COMPLETED, shown
     assert shown.signatures == view.signatures
+
+
+async def test_two_signers_make_another_set_up_and_sign_under_it(signers: Signers, quorate: Command) -> None:
+    home = signers["alice"].home
+    show = ("vault", "show", "ops", "--home", home)
+
+    async def generation() -> int:
+        [shown] = (await quorate(*show, "--json")).lines
+        [setup] = [each for each in shown["setups"] if each["name"] == "carol"]
+        assert setup["state"] == "LIVE"
+        return int(setup["generation"])
+
+    before = await generation()
+    reset = await quorate(
+        "vault", "pair-reset", "ops", "carol", "--memo", "a drill", "--wait", "--json", "--home", home
+    )  # fmt: skip
+    assert reset.code == 0, reset.err
+    assert reset.lines[0]["state"] == "COMPLETED"
+    assert await generation() == before + 1
+    assert f"carol LIVE (generation {before + 1})" in (await quorate(*show)).out
+    await signers["bob"].stop()
+    try:
+        view = await sign(signers["alice"].node, "ops", "by the two", algorithm="ES256K")
+        assert view.state is State.COMPLETED, view
+        assert set(view.signers) == {signers["alice"].device, signers["carol"].device}
+    finally:
+        await signers["bob"].start()
+        await signers.cluster.linked()
