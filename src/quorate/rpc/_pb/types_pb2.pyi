@@ -353,7 +353,7 @@ class Signature(_message.Message):
     message: _builtins.bytes
     """what was asked to be signed; ECDSA signs its hash; may be empty"""
     signature: _builtins.bytes
-    """64 bytes; EDDSA: R then S; ECDSA: r then s, big-endian, s at most half the order"""
+    """64 bytes; EDDSA: R then S; ECDSA: r then s, big-endian, s at most half the order. DER is the client's to make of it."""
     public_key: _builtins.bytes
     """the key it verifies under; EDDSA: 32 bytes; ECDSA: 33, compressed"""
     recovery_id: _builtins.int
