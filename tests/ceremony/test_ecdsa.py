@@ -72,6 +72,13 @@ async def test_a_quorum_signs_and_every_member_has_the_signature(world: World, a
     assert asked["coseAlgorithm"]["type"] == algorithm
 
 
+@pytest.mark.usefixtures("real_setups")
+async def test_a_new_vault_signs_under_the_set_ups_it_was_made_with(world: World) -> None:
+    await vault_of(world)
+    (signature,) = signed(await world["carol"].sign("ops", "hello", algorithm="ESKEC256"))
+    assert_signs(signature, "ESKEC256", await key_at(world["carol"]), b"hello")
+
+
 @pytest.mark.parametrize("path", ["m/0", "M/44/60/0/2147483647"])
 async def test_a_message_is_signed_under_the_key_at_its_path(world: World, path: str) -> None:
     await vault_of(world)

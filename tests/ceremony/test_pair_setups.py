@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from quorate.ceremony.ports import Method, OperationView, SetupState, State, Verdict
-from quorate.errors import StoreError
+from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.wire.envelope import unpack
 from tests.ceremony.setups import lie, renew, rows, states
@@ -329,7 +329,7 @@ async def test_a_cheat_in_one_session_halts_every_session_under_that_set_up(
     """One waits for bob's answer under the same set-up; one, under Ed25519 with bob too, is none of its business."""
     await only_alice_and_bob(world)
     alice, bob = world["alice"], world["bob"]
-    by_bob = Held(world, lambda me, _, slot: me == bob.device and slot.endswith(("/Product", "/SignShare")))
+    by_bob = Held(world, lambda me, _, slot: me == bob.device and slot.endswith(("/Product", "/Response")))
     waiting = asyncio.create_task(sign(alice, "waits"))
     await by_bob.wait(1)
     edwards = asyncio.create_task(alice.sign("ops", "none of its business"))
@@ -338,12 +338,36 @@ async def test_a_cheat_in_one_session_halts_every_session_under_that_set_up(
         lie(patch, bob, GUESS)
         cheated = await sign(alice, "guessed at")
     assert cheated.culprits == (bob.device,)
+    by_bob.let_go()  # what it waited for comes, too late
     halted = await waiting
     assert (halted.state, halted.reason) == (State.FAILED, "NO_LIVE_SETUP"), halted
     assert halted.attempt == 1
     assert not halted.signature_may_exist
-    by_bob.let_go()
     assert (await edwards).state is State.COMPLETED
+
+
+@breaks("CE-6.2")
+async def test_an_end_that_is_not_on_disk_yet_is_an_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = await only_alice_and_bob(world)
+    alice, bob = world["alice"], world["bob"]
+    pairs, held = alice.ceremonies._context.pairs, alice.ceremonies._context.vaults.get(vault)
+    read = pairs.reader(held, pairs.ids(held, [bob.device]))
+    assert read(bob.device).peer == bob.device
+    with monkeypatch.context() as full:
+
+        def fail(setup: bytes) -> None:
+            raise StoreError("the disk is full")
+
+        full.setattr(alice.ledger, "kill_setup", fail)
+        with pytest.raises(StoreError):
+            pairs.end([read(bob.device).id], "a cheat")
+        assert states(alice, bob, vault) == [LIVE]
+        with pytest.raises(NoSetup, match=r"^CE-6\.2 same"):
+            read(bob.device)
+    assert pairs.apart(held, alice.device) == {bob.device}
+    assert states(alice, bob, vault) == [DEAD]
 
 
 @breaks("CE-6.2", "CE-6.1")

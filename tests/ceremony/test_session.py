@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from quorate.ceremony.session import MAX_UNREAD, MAX_UNREAD_BYTES, Patience, Session, Sessions
+from quorate.errors import Cancelled
 from quorate.identifiers import DeviceId, SessionId
 from tests.ceremony.world import SteadyClock
 
@@ -58,3 +61,28 @@ async def test_a_long_computation_of_ours_is_nobodys_silence() -> None:
     slow = session(clock, lambda: cast("Any", machine))
     slow.offer(CHEAT, b"the first")
     assert await slow.run() == "done"
+
+
+async def test_of_a_session_that_was_halted_nothing_more_leaves() -> None:
+    """Halted from a worker thread, in the middle of the work on the first of two frames."""
+    left: list[bytes] = []
+    looked_at: list[bytes] = []
+    sent = [(CHEAT, b"before"), (CHEAT, b"after")]
+
+    def work(frame: bytes, sender: DeviceId) -> None:
+        looked_at.append(frame)
+        halted.halt("somebody cheated")
+
+    machine = SimpleNamespace(
+        done=False, failure=None, result=None, waiting_on=((CHEAT,), "/slot"), deliver=work,
+        drain=lambda: [sent.pop(0)],
+    )  # fmt: skip
+    halted = session(open_machine=lambda: cast("Any", machine))
+    halted._mesh = cast("Any", SimpleNamespace(post=lambda _, frame: left.append(frame), connected=bool))
+    halted.offer(CHEAT, b"a frame")
+    halted.offer(CHEAT, b"another")
+    with pytest.raises(Cancelled, match="somebody cheated"):
+        await halted.run()
+    assert left == [b"before"]
+    assert looked_at == [b"a frame"]
+    assert sent == []

@@ -14,7 +14,7 @@ import structlog
 
 from quorate.ceremony.ports import Ledger, SetupState
 from quorate.ceremony.vaults import Vault
-from quorate.errors import NoSetup
+from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.protocols.ecdsa.sign import Setups
 from quorate.protocols.ot.setup import PairSetup
@@ -33,12 +33,18 @@ class Pairs:
         self._lock = threading.Lock()
         self._at_work: dict[Halt, frozenset[bytes]] = {}
         self._ended: set[bytes] = set()  # since the start of this node, whatever the disk says
+        self._recording = threading.Lock()
         self._unrecorded: set[bytes] = set()
 
-    @property
     def recorded(self) -> bool:
-        """Whether all that ended is DEAD on disk. Until it is, nobody is told anything that could be an answer."""
-        return not self._unrecorded
+        """Whether all that has ended is DEAD on disk, by now. Until it is, nobody is told anything that could be an
+        answer."""
+        try:
+            self._record()
+        except StoreError as error:
+            log.error("the end of a pair set-up is not on disk", why=str(error))
+            return False
+        return True
 
     def ids(self, vault: Vault, peers: Collection[DeviceId]) -> Mapping[DeviceId, bytes]:
         """The live set-up with each of ``peers``; ``NoSetup`` if there is not one with each (rule CE-6.1)."""
@@ -87,9 +93,10 @@ class Pairs:
         self._record()
 
     def _record(self) -> None:
-        for each in tuple(self._unrecorded):
-            self._ledger.kill_setup(each)
-            self._unrecorded.discard(each)
+        with self._recording:
+            for each in tuple(self._unrecorded):
+                self._ledger.kill_setup(each)
+                self._unrecorded.discard(each)
 
     def _live(self, vault: Vault) -> dict[DeviceId, bytes]:
         self._record()

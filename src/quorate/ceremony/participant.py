@@ -319,7 +319,7 @@ class Participant:
                 attempt=agreement.attempt,
                 why=str(failure),
             )
-            if context.pairs.recorded:
+            if await context.aside(context.pairs.recorded):
                 await self._tell_over(operation, agreement, failure)
             raise
         finally:

@@ -83,7 +83,8 @@ class Session(Generic[T]):
         self._arrived.set()
 
     def halt(self, why: str) -> None:
-        """As ``cancel``, from any thread: once it returns nothing more leaves; ``run`` ends within a tick."""
+        """As ``cancel``, from any thread: nothing more leaves and no more frame is looked at; ``run`` ends within a
+        tick."""
         self._cancelled = why
 
     async def run(self) -> T:
@@ -133,7 +134,8 @@ class Session(Generic[T]):
 
         def work() -> list[tuple[DeviceId, bytes]]:
             for sender, frame in frames:
-                machine.deliver(frame, sender)
+                if not self._cancelled:
+                    machine.deliver(frame, sender)
             return machine.drain()
 
         if frames:
