@@ -225,6 +225,7 @@ async def test_a_disk_that_fails_is_no_second_guess(world: World, monkeypatch: p
     """While the end of a set-up is not on disk nobody hears anything, and nothing multiplies."""
     vault = await only_alice_and_bob(world)
     alice, bob, carol = (world[name] for name in ("alice", "bob", "carol"))
+    world.requests.clear()
     with monkeypatch.context() as full:
 
         def fail(setup: bytes) -> None:
@@ -266,6 +267,7 @@ async def test_a_crash_before_the_abort_leaves_the_set_up_dead(
     async def never(*_: object) -> None:
         await crash.wait()
 
+    world.requests.clear()
     monkeypatch.setattr(alice.ledger, "kill_setup", note)
     monkeypatch.setattr(alice.ceremonies._participant, "_tell_over", never)
     with monkeypatch.context() as patch:

@@ -285,7 +285,7 @@ class Coordinator:
         verdicts = journal.verdicts(self._context, operation)
         return any(
             electorate.standing(verdicts | dict.fromkeys(self._record(operation).cheats | left_out, "reject"))
-            is Standing.OPEN
+            is not Standing.REJECTED  # the last vote may have come since we chose
             for left_out in self._never_together(operation)
         )
 
