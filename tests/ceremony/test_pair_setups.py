@@ -17,6 +17,7 @@ from quorate.identifiers import DeviceId
 from quorate.wire.envelope import unpack
 from tests.ceremony.setups import lie, renew, rows, states
 from tests.ceremony.test_ecdsa import vault_of
+from tests.ceremony.test_pair_reset import reset
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 
@@ -104,7 +105,8 @@ async def test_a_guessed_column_is_the_last_thing_a_set_up_sees(
     assert done.state is State.COMPLETED
     assert set(done.signers) == {alice.device, bob.device}
 
-    renew(alice, bob, vault)
+    made = await reset(alice, "bob")  # by an operation that both approve
+    assert made.state is State.COMPLETED, made
     again = await sign(alice)
     assert again.state is State.COMPLETED, again
     assert set(again.signers) == {alice.device, bob.device}
