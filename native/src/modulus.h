@@ -39,7 +39,7 @@ static inline uint64_t number_subtract(number *out, const number *a, const numbe
 static inline void number_select(number *out, const number *a, uint64_t mask)
 {
     for (int i = 0; i < 4; i++) {
-        out->limb[i] = (out->limb[i] & ~mask) | (a->limb[i] & mask);
+        out->limb[i] = hide((out->limb[i] & ~mask) | (a->limb[i] & mask));
     }
 }
 

@@ -7,7 +7,7 @@
 #include "mask.h"
 #include "ot.h"
 #include "quorate.h"
-#include "scalar.h"
+#include "wide.h"
 
 enum {
     HASH = 32,
@@ -21,7 +21,7 @@ static const quorate_curve curve = QUORATE_SECP256K1;
 static const modulus *const order = &quorate_orders[QUORATE_SECP256K1];
 
 typedef struct {
-    number theta[2]; /* in Montgomery form */
+    number theta[INPUTS];
 } challenge;
 
 /* One batch while it is made. */
@@ -32,7 +32,7 @@ typedef struct {
     uint8_t numbered[4 + TRANSFERS * SCALAR]; /* a multiplication's number, then its checks */
     uint8_t mu[MU];
     uint8_t salts[HASH], seen[HASH]; /* public */
-    number rows[]; /* three for each transfer: α0, or d */
+    number rows[]; /* three for each transfer: α0, or d, of any 256 bits */
 } multiplication;
 
 static void put_four(uint8_t *out, size_t n)
@@ -61,13 +61,13 @@ static multiplication *multiplication_new(const uint8_t *context, const uint8_t 
 
 static void digest_scalar(number *out, const char *tag, const uint8_t *context, const uint8_t *bytes, size_t size)
 {
-    uint8_t wide[LONG];
-    quorate_digest(wide, LONG, tag, FIELDS(context, bytes, size), 2);
-    reduce_long(out, wide);
+    uint8_t hash[LONG];
+    quorate_digest(hash, LONG, tag, FIELDS(context, bytes, size), 2);
+    reduce_long(out, hash);
 }
 
 /* The three pads of transfer j, from its column, and delta added where there is one. */
-static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *column, const uint8_t *delta)
+__attribute__((noinline)) static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *column, const uint8_t *delta)
 {
     uint8_t *content = m->pad.bytes + m->pad.start;
     put_four(content, j);
@@ -89,18 +89,25 @@ static void find_challenge(challenge *out, const multiplication *m, size_t k)
     for (size_t i = 0; i < INPUTS; i++) {
         which[4] = (uint8_t)(i + 1);
         digest_scalar(&out->theta[i], TAG_THETA, m->seen, which, sizeof which);
-        enter(order, &out->theta[i], &out->theta[i]);
     }
 }
 
-/* last + θ_1 first + θ_2 second. */
-static void combine(number *out, const challenge *c, const number *first, const number *second, const number *last)
+/* row_3 + θ_1 row_1 + θ_2 row_2 + more. */
+__attribute__((noinline)) static void combine(number *out, const challenge *c, const number *row, const number *more)
 {
-    number x, y;
-    multiply(order, &x, first, &c->theta[0]);
-    multiply(order, &y, second, &c->theta[1]);
-    add(order, &x, &x, &y);
-    add(order, out, &x, last);
+    uint64_t limbs[SUM];
+    accumulator s = {0, 0};
+#pragma GCC unroll 9
+    for (int n = 0; n < SUM; n++) {
+        if (n < 4) {
+            add_word(&s, row[2].limb[n]);
+            add_word(&s, more->limb[n]);
+        }
+        add_products(&s, n, &row[0], &c->theta[0]);
+        add_products(&s, n, &row[1], &c->theta[1]);
+        limbs[n] = take_limb(&s);
+    }
+    reduce_sum(out, limbs);
 }
 
 static void find_mu(multiplication *m, size_t k)
@@ -109,56 +116,34 @@ static void find_mu(multiplication *m, size_t k)
     quorate_digest(m->mu, MU, TAG_MU, FIELDS(m->salts, m->numbered, sizeof m->numbered), 2);
 }
 
-/* The sum of products, not reduced before its end. */
-typedef struct {
-    uint64_t limb[9];
-} sum;
-
-static void accumulate(sum *s, const number *a, const number *b)
-{
-    for (int i = 0; i < 4; i++) {
-        uint64_t carry = 0;
-        for (int j = 0; j < 4; j++) {
-            uint128 product = (uint128)a->limb[j] * b->limb[i] + s->limb[i + j] + carry;
-            s->limb[i + j] = (uint64_t)product;
-            carry = (uint64_t)(product >> 64);
-        }
-        for (int j = i + 4; j < 9; j++) {
-            uint128 more = (uint128)s->limb[j] + carry;
-            s->limb[j] = (uint64_t)more;
-            carry = (uint64_t)(more >> 64);
-        }
-    }
-}
-
-static void reduce_sum(number *out, const sum *s)
-{
-    number low = {{s->limb[0], s->limb[1], s->limb[2], s->limb[3]}};
-    number middle = {{s->limb[4], s->limb[5], s->limb[6], s->limb[7]}}, high = {{s->limb[8], 0, 0, 0}};
-    enter(order, &low, &low);
-    leave(order, &low, &low);
-    enter(order, &middle, &middle); /* times 2^256, which is its place value */
-    enter(order, &high, &high);
-    enter(order, &high, &high);
-    add(order, out, &low, &middle);
-    add(order, out, out, &high);
-}
-
 /* For both inputs: the sum of g_j times the input's column, over the rows of one multiplication. */
-static void inner(number *out, const uint8_t *gadgets, const number *rows)
+__attribute__((noinline)) static void inner(number *out, const uint8_t *gadgets, const number *rows)
 {
-    sum sums[INPUTS] = {{{0}}};
+    uint128 places[INPUTS][SUM] = {{0}};
+    uint64_t limbs[SUM];
     number g;
     for (size_t j = 0; j < TRANSFERS; j++) {
         load(curve, &g, gadgets + j * SCALAR);
         for (size_t i = 0; i < INPUTS; i++) {
-            accumulate(&sums[i], &g, &rows[j * COLUMNS + i]);
+            accumulator s = {0, 0};
+#pragma GCC unroll 8
+            for (int n = 0; n < 8; n++) {
+                add_products(&s, n, &g, &rows[j * COLUMNS + i]);
+                places[i][n] += take_limb(&s);
+            }
         }
     }
     for (size_t i = 0; i < INPUTS; i++) {
-        reduce_sum(&out[i], &sums[i]);
+        uint128 s = 0;
+        for (size_t n = 0; n < SUM; n++) {
+            s += places[i][n];
+            limbs[n] = (uint64_t)s;
+            s >>= 64;
+        }
+        reduce_sum(&out[i], limbs);
     }
-    quorate_wipe(sums, sizeof sums);
+    quorate_wipe(places, sizeof places);
+    quorate_wipe(limbs, sizeof limbs);
 }
 
 void quorate_ot_gadgets(uint8_t *out, const uint8_t *context)
@@ -198,21 +183,41 @@ static void pack(uint8_t *delta, const uint8_t *missing)
     }
 }
 
+/* own - other + a, which is own + (2^256 - 1 - other) + more where more is a - (2^256 - 1). */
+__attribute__((noinline)) static void mask_input(number *out, const number *own, const number *other, const number *more)
+{
+    uint128 s = 0;
+    number low;
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; n++) {
+        s += own->limb[n];
+        s += ~other->limb[n];
+        s += more->limb[n];
+        low.limb[n] = (uint64_t)s;
+        s >>= 64;
+    }
+    reduce_top(out, &low, (uint64_t)s);
+}
+
 /* The rows of the matrix a~ of multiplication k, α0 of each kept. a is (a_1, a_2, a^). */
 static void correlate(multiplication *m, uint8_t *matrix, size_t k, const uint8_t *columns, const uint8_t *delta,
                       const number *a)
 {
+    number most = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}}, more[COLUMNS], masked;
+    reduce_once(order, &most, 0);
+    for (size_t i = 0; i < COLUMNS; i++) {
+        subtract(order, &more[i], &a[i], &most);
+    }
     for (size_t j = k * TRANSFERS; j < (k + 1) * TRANSFERS; j++) {
         number *own = m->rows + j * COLUMNS;
         find_pads(m, own, j, columns + j * COLUMN, NULL);
         find_pads(m, m->other, j, columns + j * COLUMN, delta);
         for (size_t i = 0; i < COLUMNS; i++) {
-            number masked;
-            subtract(order, &masked, &own[i], &m->other[i]);
-            add(order, &masked, &masked, &a[i]);
+            mask_input(&masked, &own[i], &m->other[i], &more[i]);
             store(curve, matrix + j * ROW + i * SCALAR, &masked);
         }
     }
+    quorate_wipe(more, sizeof more);
 }
 
 static void load_inputs(number *a, size_t k, const uint8_t *inputs, const uint8_t *checks)
@@ -229,10 +234,10 @@ static void close(multiplication *m, uint8_t *end, uint8_t *shares, size_t k, co
     challenge c;
     number eta, check, totals[INPUTS];
     find_challenge(&c, m, k);
-    combine(&eta, &c, &a[0], &a[1], &a[2]);
+    combine(&eta, &c, a, &zero);
     store(curve, end, &eta);
     for (size_t j = 0; j < TRANSFERS; j++) {
-        combine(&check, &c, &rows[j * COLUMNS], &rows[j * COLUMNS + 1], &rows[j * COLUMNS + 2]);
+        combine(&check, &c, &rows[j * COLUMNS], &zero);
         store(curve, m->numbered + 4 + j * SCALAR, &check);
     }
     find_mu(m, k);
@@ -285,6 +290,21 @@ int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch)
     return fine;
 }
 
+/* own += a, where the mask is ones; own is any number of 256 bits, before and after. */
+__attribute__((noinline)) static void add_selected(number *own, const number *a, uint64_t mask)
+{
+    uint128 s = 0;
+    number low;
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; n++) {
+        s += own->limb[n];
+        s += a->limb[n] & mask;
+        low.limb[n] = (uint64_t)s;
+        s >>= 64;
+    }
+    reduce_top(own, &low, (uint64_t)s);
+}
+
 /* d of every row of multiplication k: the pad, and a~ where the choice is one. */
 static void uncover(multiplication *m, const uint8_t *matrix, size_t k, const uint8_t *choices, const uint8_t *columns)
 {
@@ -293,10 +313,8 @@ static void uncover(multiplication *m, const uint8_t *matrix, size_t k, const ui
         uint64_t mask = mask_of(bit_of(choices, j));
         find_pads(m, own, j, columns + j * COLUMN, NULL);
         for (size_t i = 0; i < COLUMNS; i++) {
-            number term = {{0}};
             load(curve, &given, matrix + j * ROW + i * SCALAR);
-            number_select(&term, &given, mask);
-            add(order, &own[i], &own[i], &term);
+            add_selected(&own[i], &given, mask);
         }
     }
 }
@@ -305,15 +323,16 @@ static void uncover(multiplication *m, const uint8_t *matrix, size_t k, const ui
 static int agrees(multiplication *m, const uint8_t *end, size_t k, const uint8_t *choices)
 {
     const number *rows = m->rows + k * TRANSFERS * COLUMNS;
+    const number zero = {{0}};
     challenge c;
-    number eta, check;
+    number minus_eta, check;
     find_challenge(&c, m, k);
-    load(curve, &eta, end);
+    load(curve, &minus_eta, end);
+    subtract(order, &minus_eta, &zero, &minus_eta);
     for (size_t j = 0; j < TRANSFERS; j++) {
-        number term = {{0}};
-        number_select(&term, &eta, mask_of(bit_of(choices, k * TRANSFERS + j)));
-        combine(&check, &c, &rows[j * COLUMNS], &rows[j * COLUMNS + 1], &rows[j * COLUMNS + 2]);
-        subtract(order, &check, &check, &term);
+        number term = zero;
+        number_select(&term, &minus_eta, mask_of(bit_of(choices, k * TRANSFERS + j)));
+        combine(&check, &c, &rows[j * COLUMNS], &term);
         store(curve, m->numbered + 4 + j * SCALAR, &check);
     }
     find_mu(m, k);

@@ -96,34 +96,35 @@ void quorate_fold(uint8_t *out, const uint8_t *rows, size_t count, size_t blocks
     fold_portably(out, rows, count, blocks, factors);
 }
 
-/* Exchange the bits of a under the mask with those that many places above them. */
-static uint64_t exchange(uint64_t a, int places, uint64_t mask)
+/* 64 rows of 64 bits, of which bit n stands in column n, become columns: the upper right and the lower left quarter of
+ * ever smaller squares change places. */
+static void transpose_square(uint64_t *rows)
 {
-    uint64_t difference = (a ^ a >> places) & mask;
-    return a ^ difference ^ difference << places;
-}
-
-/* Eight rows of eight bits, row n in byte n, become eight columns: quarter by quarter of ever smaller squares. */
-static uint64_t transpose_eight(uint64_t a)
-{
-    a = exchange(a, 28, 0x00000000f0f0f0f0);
-    a = exchange(a, 14, 0x0000cccc0000cccc);
-    return exchange(a, 7, 0x00aa00aa00aa00aa);
+    uint64_t mask = UINT32_MAX;
+    for (size_t half = 32; half > 0; half /= 2, mask ^= mask << half) {
+        for (size_t top = 0; top < 64; top += 2 * half) {
+            for (size_t n = top; n < top + half; n++) {
+                uint64_t difference = (rows[n] >> half ^ rows[n + half]) & mask;
+                rows[n] ^= difference << half;
+                rows[n + half] ^= difference;
+            }
+        }
+    }
 }
 
 void quorate_transpose(uint8_t *columns, const uint8_t *rows, size_t stride, size_t bytes)
 {
-    for (size_t s = 0; s < bytes; s++) {
-        for (size_t g = 0; g < 32; g++) {
-            const uint8_t *top = rows + 8 * g * stride + s;
-            uint64_t square = 0;
-            for (size_t n = 0; n < 8; n++) {
-                square |= (uint64_t)top[n * stride] << (8 * n);
+    uint64_t square[64];
+    for (size_t s = 0; s < bytes; s += 8) {
+        for (size_t g = 0; g < 4; g++) {
+            for (size_t n = 0; n < 64; n++) {
+                square[n] = little_endian(rows + (64 * g + n) * stride + s);
             }
-            square = transpose_eight(square);
-            for (size_t n = 0; n < 8; n++) {
-                columns[(8 * s + n) * 32 + g] = (uint8_t)(square >> (8 * n));
+            transpose_square(square);
+            for (size_t n = 0; n < 64; n++) {
+                put_little_endian(columns + (8 * s + n) * 32 + 8 * g, square[n]);
             }
         }
     }
+    quorate_wipe(square, sizeof square);
 }

@@ -11,7 +11,7 @@ enum { BLOCK = 16 };
 /* For each row of so many blocks: its last block plus each other times its factor. */
 void quorate_fold(uint8_t *out, const uint8_t *rows, size_t count, size_t blocks, const uint8_t *factors);
 
-/* Column j of 256 rows, as 32 bytes, for j below 8 * bytes; rows are stride bytes apart. */
+/* Column j of 256 rows, as 32 bytes, for j below 8 * bytes, which is a multiple of 64; rows are stride bytes apart. */
 void quorate_transpose(uint8_t *columns, const uint8_t *rows, size_t stride, size_t bytes);
 
 #endif

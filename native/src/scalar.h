@@ -52,36 +52,4 @@ static inline void store(quorate_curve curve, uint8_t *bytes, const number *in)
     }
 }
 
-/* LONG bytes, big-endian, modulo secp256k1's order: what is above 2^256 comes back times the excess, twice. The excess
- * is 2^256 less the order. */
-static inline void reduce_long(number *out, const uint8_t *bytes)
-{
-    static const uint64_t excess[2] = {0x402da1732fc9bebf, 0x4551231950b75fc4}; /* and 2^128 */
-    uint64_t high[2] = {big_endian(bytes + 8), big_endian(bytes)}, product[4] = {0}, carry;
-    for (int i = 0; i < 2; i++) {
-        carry = 0;
-        for (int j = 0; j < 2; j++) {
-            uint128 sum = (uint128)high[i] * excess[j] + product[i + j] + carry;
-            product[i + j] = (uint64_t)sum;
-            carry = (uint64_t)(sum >> 64);
-        }
-        product[i + 2] = carry;
-    }
-    load(QUORATE_SECP256K1, out, bytes + 16);
-    carry = 0;
-    for (int i = 0; i < 4; i++) {
-        uint128 sum = (uint128)out->limb[i] + product[i] + (i < 2 ? 0 : high[i - 2]) + carry;
-        out->limb[i] = (uint64_t)sum;
-        carry = (uint64_t)(sum >> 64);
-    }
-    uint64_t over = carry; /* at most 2 */
-    carry = 0;
-    for (int i = 0; i < 4; i++) {
-        uint128 sum = (uint128)out->limb[i] + (i < 2 ? (uint128)over * excess[i] : i == 2 ? over : 0) + carry;
-        out->limb[i] = (uint64_t)sum;
-        carry = (uint64_t)(sum >> 64);
-    }
-    reduce_once(&quorate_orders[QUORATE_SECP256K1], out, carry);
-}
-
 #endif

@@ -3,7 +3,7 @@
  * Oblivious transfer from set-up to product, the matrices under it, and what a cheat must not pass. That every byte is
  * the right one is for tests/unit/test_native_ot.py to say.
  */
-#include "../src/scalar.h"
+#include "../src/wide.h"
 #include "transfers.h"
 
 static setup pair;
