@@ -4,7 +4,7 @@
 
 #include "group.h"
 
-enum { HEADER = 9, STATE = 384, SUBKEY = 32 };
+enum { HEADER = 9, STATE = 384 };
 
 static struct {
     int (*hash)(uint8_t *out, size_t size, const uint8_t *in, unsigned long long length, const uint8_t *key, size_t);
@@ -12,8 +12,8 @@ static struct {
     int (*update)(void *state, const uint8_t *in, unsigned long long length);
     int (*final)(void *state, uint8_t *out, size_t size);
     size_t (*state_size)(void);
-    int (*hchacha20)(uint8_t *out, const uint8_t *in, const uint8_t *key, const uint8_t *constant);
-    int (*chacha20)(uint8_t *out, unsigned long long size, const uint8_t *nonce, const uint8_t *key);
+    int (*chacha20)(uint8_t *out, const uint8_t *in, unsigned long long size, const uint8_t *nonce, uint64_t block,
+                    const uint8_t *key);
 } sodium;
 
 const char *quorate_digest_load(void *library)
@@ -23,8 +23,7 @@ const char *quorate_digest_load(void *library)
         !quorate_resolve(library, "crypto_generichash_blake2b_update", &sodium.update) ||
         !quorate_resolve(library, "crypto_generichash_blake2b_final", &sodium.final) ||
         !quorate_resolve(library, "crypto_generichash_blake2b_statebytes", &sodium.state_size) ||
-        !quorate_resolve(library, "crypto_core_hchacha20", &sodium.hchacha20) ||
-        !quorate_resolve(library, "crypto_stream_chacha20", &sodium.chacha20)) {
+        !quorate_resolve(library, "crypto_stream_chacha20_xor_ic", &sodium.chacha20)) {
         return "libsodium lacks a function this program needs";
     }
     return sodium.state_size() <= STATE ? NULL : "this libsodium's hash state is larger than the program knows";
@@ -77,17 +76,8 @@ void quorate_pattern_digest(uint8_t *out, size_t size, const pattern *filled)
     sodium.hash(out, size, filled->bytes, filled->end, NULL, 0);
 }
 
-static const uint8_t no_nonce[8];
-
-void quorate_chacha20(uint8_t *out, size_t size, const uint8_t key[32])
+void quorate_chacha20(uint8_t *out, size_t size, const uint8_t key[32], const uint8_t nonce[8], uint64_t block)
 {
-    sodium.chacha20(out, size, no_nonce, key);
-}
-
-void quorate_xchacha20(uint8_t *out, size_t size, const uint8_t key[32], const uint8_t nonce[24])
-{
-    uint8_t subkey[SUBKEY];
-    sodium.hchacha20(subkey, nonce, key, NULL);
-    sodium.chacha20(out, size, nonce + 16, subkey);
-    quorate_wipe(subkey, sizeof subkey);
+    memset(out, 0, size);
+    sodium.chacha20(out, out, size, nonce, block, key);
 }

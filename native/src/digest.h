@@ -28,9 +28,8 @@ typedef struct {
 void quorate_pattern_of(pattern *out, const char *tag, const uint8_t context[32], size_t size);
 void quorate_pattern_digest(uint8_t *out, size_t size, const pattern *filled);
 
-/* From block zero, of ChaCha20 with nonce zero and of XChaCha20. */
-void quorate_chacha20(uint8_t *out, size_t size, const uint8_t key[32]);
-void quorate_xchacha20(uint8_t *out, size_t size, const uint8_t key[32], const uint8_t nonce[24]);
+/* ChaCha20 with a nonce and a block number of 64 bits each. */
+void quorate_chacha20(uint8_t *out, size_t size, const uint8_t key[32], const uint8_t nonce[8], uint64_t block);
 
 /* Resolve every function from the open libsodium; NULL when all is well, else what is wrong. */
 const char *quorate_digest_load(void *library);

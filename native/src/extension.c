@@ -7,13 +7,20 @@
 #include "ot.h"
 #include "quorate.h"
 #include "rows.h"
+#include "scalar.h"
 
 enum {
     ROWS = BASE_OTS,
-    NONCE = 24,
+    NONCE = 8,
     HASH = 32,
     WIDE = 256, /* bytes that libsodium makes faster than any fewer but 128 */
 };
+
+/* Where every leaf's stream starts: the blocks of two starts are the same or have none in common. */
+typedef struct {
+    uint8_t nonce[NONCE];
+    uint64_t block;
+} place;
 
 /* One extension while it is made. */
 typedef struct {
@@ -29,7 +36,7 @@ typedef struct {
 /* NULL when there is no memory. */
 static extension *extension_new(size_t batch)
 {
-    if (batch > UINT32_MAX / TRANSFERS) {
+    if (batch > UINT16_MAX / 2) { /* a stream has fewer than 2^16 blocks */
         return NULL;
     }
     size_t columns = batch * TRANSFERS / 8, size = columns + BLOCK, over = size % WIDE;
@@ -62,12 +69,12 @@ static void add_blocks(uint8_t *out, const uint8_t *a, size_t blocks)
 }
 
 /* The two rows of tree i, as they are for position zero, and the total. Leaf number missing counts for nothing. */
-static void sum_tree(extension *e, size_t i, const uint8_t *leaves, const uint8_t *nonce, uint64_t missing)
+static void sum_tree(extension *e, size_t i, const uint8_t *leaves, const place *start, uint64_t missing)
 {
     memset(e->total, 0, e->size);
     for (size_t y = 0; y < LEAVES; y++) {
         uint8_t *stream = e->streams + y * e->stream;
-        quorate_xchacha20(stream, e->stream, leaves + (i * LEAVES + y) * SEED, nonce);
+        quorate_chacha20(stream, e->stream, leaves + (i * LEAVES + y) * SEED, start->nonce, start->block);
         add_masked(stream, stream, e->size, mask_if_equal(y, missing));
         add_blocks(e->total, stream, e->blocks);
         for (size_t b = 0; b < DEPTH; b++) {
@@ -84,8 +91,8 @@ static void find_factors(extension *e, const uint8_t *context, const uint8_t *sa
     const field said[3] = {{context, 32}, {salt, SALT}, {u, TREES * e->size}};
     quorate_digest(seen, HASH, TAG_ROWS, said, 3);
     for (size_t j = 1; j < e->blocks; j++) {
-        const uint8_t number[4] = {(uint8_t)(j >> 24), (uint8_t)(j >> 16), (uint8_t)(j >> 8), (uint8_t)j};
-        quorate_digest(e->factors + (j - 1) * BLOCK, BLOCK, TAG_FOLD, FIELDS(seen, number, sizeof number), 2);
+        const uint8_t which[4] = {(uint8_t)(j >> 24), (uint8_t)(j >> 16), (uint8_t)(j >> 8), (uint8_t)j};
+        quorate_digest(e->factors + (j - 1) * BLOCK, BLOCK, TAG_FOLD, FIELDS(seen, which, sizeof which), 2);
     }
 }
 
@@ -95,9 +102,12 @@ static void hash_folds(uint8_t *out, const extension *e, const uint8_t *context,
     quorate_digest(out, HASH, TAG_FOLDS, folds, 3);
 }
 
-static void find_nonce(uint8_t *nonce, const uint8_t *context, const uint8_t *salt)
+static void find_start(place *out, const uint8_t *context, const uint8_t *salt)
 {
-    quorate_digest(nonce, NONCE, TAG_STREAM, FIELDS(context, salt, SALT), 2);
+    uint8_t hash[NONCE + 8];
+    quorate_digest(hash, sizeof hash, TAG_STREAM, FIELDS(context, salt, SALT), 2);
+    memcpy(out->nonce, hash, NONCE);
+    out->block = little_endian(hash + NONCE) & ~(uint64_t)UINT16_MAX;
 }
 
 int quorate_ot_extend(uint8_t *message, uint8_t *columns, const uint8_t *context, const uint8_t *leaves,
@@ -107,13 +117,14 @@ int quorate_ot_extend(uint8_t *message, uint8_t *columns, const uint8_t *context
     if (e == NULL) {
         return 0;
     }
-    uint8_t nonce[NONCE], *u = message + SALT, *end = u + TREES * e->size, *x = e->rows + ROWS * e->size;
+    place start;
+    uint8_t *u = message + SALT, *end = u + TREES * e->size, *x = e->rows + ROWS * e->size;
     memcpy(message, salt, SALT);
     memcpy(x, choices, e->columns);
     memcpy(x + e->columns, random, BLOCK);
-    find_nonce(nonce, context, salt);
+    find_start(&start, context, salt);
     for (size_t i = 0; i < TREES; i++) {
-        sum_tree(e, i, leaves, nonce, LEAVES);
+        sum_tree(e, i, leaves, &start, LEAVES);
         add_blocks(e->total, x, e->blocks);
         memcpy(u + i * e->size, e->total, e->size);
     }
@@ -137,10 +148,11 @@ int quorate_ot_accept(uint8_t *columns, int *accepted, const uint8_t *context, c
     }
     const uint8_t *salt = message, *u = message + SALT, *end = u + TREES * e->size;
     const uint8_t *missing = punctured + TREES * LEAVES * SEED;
-    uint8_t nonce[NONCE], hash[HASH];
-    find_nonce(nonce, context, salt);
+    place start;
+    uint8_t hash[HASH];
+    find_start(&start, context, salt);
     for (size_t i = 0; i < TREES; i++) {
-        sum_tree(e, i, punctured, nonce, missing[i]);
+        sum_tree(e, i, punctured, &start, missing[i]);
         add_blocks(e->total, u + i * e->size, e->blocks);
         for (size_t b = 0; b < DEPTH; b++) {
             add_masked(e->rows + (i * DEPTH + b) * e->size, e->total, e->size, mask_of(bit_of(&missing[i], b)));

@@ -35,7 +35,7 @@ static inline uint64_t number_subtract(number *out, const number *a, const numbe
     return borrow;
 }
 
-/* out = mask ? a : out. */
+/* out = mask ? a : out. Limb by limb: as vectors they would wait for limbs just stored. */
 static inline void number_select(number *out, const number *a, uint64_t mask)
 {
     for (int i = 0; i < 4; i++) {

@@ -12,13 +12,20 @@
 enum {
     HASH = 32,
     MU = 64,
-    WIDE = 256, /* bytes of key stream for 3 numbers: sooner made than 144 */
     ROW = COLUMNS * SCALAR,
     END = SCALAR + MU, /* of a multiplication in the answer: η and μ */
 };
 
 static const quorate_curve curve = QUORATE_SECP256K1;
 static const modulus *const order = &quorate_orders[QUORATE_SECP256K1];
+static const uint8_t no_nonce[8];
+
+/* Arithmetic that is inlined into more arithmetic has no registers left. */
+#if defined(__GNUC__)
+#define APART __attribute__((noinline))
+#else
+#define APART
+#endif
 
 typedef struct {
     number theta[INPUTS];
@@ -27,7 +34,7 @@ typedef struct {
 /* One batch while it is made. */
 typedef struct {
     pattern pad;
-    uint8_t seed[SEED], stream[WIDE];
+    uint8_t hash[2 * SCALAR], stream[2 * SCALAR];
     number other[COLUMNS]; /* α1 of one transfer */
     uint8_t numbered[4 + TRANSFERS * SCALAR]; /* a multiplication's number, then its checks */
     uint8_t mu[MU];
@@ -66,8 +73,9 @@ static void digest_scalar(number *out, const char *tag, const uint8_t *context, 
     reduce_long(out, hash);
 }
 
-/* The three pads of transfer j, from its column, and delta added where there is one. */
-__attribute__((noinline)) static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *column, const uint8_t *delta)
+/* The three pads of transfer j, of 256 bits, from its column, and delta added where there is one: two are a block under
+ * half of a hash, the other half is the third. */
+static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *column, const uint8_t *delta)
 {
     uint8_t *content = m->pad.bytes + m->pad.start;
     put_four(content, j);
@@ -75,11 +83,11 @@ __attribute__((noinline)) static void find_pads(multiplication *m, number *pads,
     if (delta != NULL) {
         add_masked(content + 4, delta, COLUMN, UINT64_MAX);
     }
-    quorate_pattern_digest(m->seed, SEED, &m->pad);
-    quorate_chacha20(m->stream, WIDE, m->seed);
-    for (size_t i = 0; i < COLUMNS; i++) {
-        reduce_long(&pads[i], m->stream + i * LONG);
-    }
+    quorate_pattern_digest(m->hash, sizeof m->hash, &m->pad);
+    quorate_chacha20(m->stream, sizeof m->stream, m->hash, no_nonce, 0);
+    load(curve, &pads[0], m->stream);
+    load(curve, &pads[1], m->stream + SCALAR);
+    load(curve, &pads[2], m->hash + SCALAR);
 }
 
 static void find_challenge(challenge *out, const multiplication *m, size_t k)
@@ -93,7 +101,7 @@ static void find_challenge(challenge *out, const multiplication *m, size_t k)
 }
 
 /* row_3 + θ_1 row_1 + θ_2 row_2 + more. */
-__attribute__((noinline)) static void combine(number *out, const challenge *c, const number *row, const number *more)
+APART static void combine(number *out, const challenge *c, const number *row, const number *more)
 {
     uint64_t limbs[SUM];
     accumulator s = {0, 0};
@@ -117,7 +125,7 @@ static void find_mu(multiplication *m, size_t k)
 }
 
 /* For both inputs: the sum of g_j times the input's column, over the rows of one multiplication. */
-__attribute__((noinline)) static void inner(number *out, const uint8_t *gadgets, const number *rows)
+APART static void inner(number *out, const uint8_t *gadgets, const number *rows)
 {
     uint128 places[INPUTS][SUM] = {{0}};
     uint64_t limbs[SUM];
@@ -184,7 +192,7 @@ static void pack(uint8_t *delta, const uint8_t *missing)
 }
 
 /* own - other + a, which is own + (2^256 - 1 - other) + more where more is a - (2^256 - 1). */
-__attribute__((noinline)) static void mask_input(number *out, const number *own, const number *other, const number *more)
+APART static void mask_input(number *out, const number *own, const number *other, const number *more)
 {
     uint128 s = 0;
     number low;
@@ -291,7 +299,7 @@ int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch)
 }
 
 /* own += a, where the mask is ones; own is any number of 256 bits, before and after. */
-__attribute__((noinline)) static void add_selected(number *own, const number *a, uint64_t mask)
+APART static void add_selected(number *own, const number *a, uint64_t mask)
 {
     uint128 s = 0;
     number low;

@@ -74,7 +74,8 @@ static inline void reduce_top(number *out, const number *a, uint64_t top)
     out->limb[3] = (uint64_t)(s >> 64) + x3;
 }
 
-/* What is above 2^256 comes back times the excess: so many limbs become fewer. */
+/* What is above 2^256 comes back times the excess: so many limbs become fewer. A fold takes nearly 127 bits off, so 9
+ * limbs below 2^560 fit 7, and these 5. */
 static inline void fold(uint64_t *out, int fewer, const uint64_t *limbs, int count)
 {
     accumulator s = {0, 0};

@@ -45,6 +45,35 @@ static void test_long_numbers_are_reduced(void)
     }
 }
 
+static void test_sums_are_reduced(void)
+{
+    uint8_t bytes[64], expected[32], out[32];
+    number reduced;
+    for (int round = 0; round < 1000; round++) {
+        uint64_t limbs[SUM] = {0};
+        fill(bytes, sizeof bytes);
+        for (size_t i = 0; i < 8; i++) {
+            if ((round >> i & 1) != 0) {
+                memset(bytes + 8 * i, round % 3 == 0 ? 0 : 0xff, 8);
+            }
+            limbs[7 - i] = big_endian(bytes + 8 * i);
+        }
+        reduce_sum(&reduced, limbs);
+        store(QUORATE_SECP256K1, out, &reduced);
+        CHECK(quorate_scalar_reduce(QUORATE_SECP256K1, expected, bytes, sizeof bytes, 1));
+        CHECK(memcmp(out, expected, 32) == 0);
+    }
+    /* The largest, (2^48 - 1) 2^512, and the same in two steps of 2^256. */
+    uint64_t most[SUM] = {0, 0, 0, 0, 0, 0, 0, 0, UINT64_C(0xffffffffffff)}, shifted[SUM] = {0};
+    number high, again;
+    reduce_sum(&high, most);
+    shifted[4] = most[8];
+    reduce_sum(&again, shifted);
+    memcpy(shifted + 4, again.limb, sizeof again.limb);
+    reduce_sum(&again, shifted);
+    CHECK(memcmp(&high, &again, sizeof high) == 0);
+}
+
 static void fold_both_ways(uint8_t *out, const uint8_t *rows, size_t count, size_t blocks, const uint8_t *factors)
 {
     uint8_t portable[8 * BLOCK];
@@ -204,6 +233,7 @@ int main(int count, char **arguments)
     CHECK(count == 3);
     load_libraries(arguments[1], arguments[2]);
     test_long_numbers_are_reduced();
+    test_sums_are_reduced();
     test_folding();
     test_transposition();
     set_up(&pair);

@@ -1,4 +1,4 @@
-"""ChaCha20 (RFC 8439) and XChaCha20 key streams, in plain integers."""
+"""ChaCha20 key streams in plain integers, with a nonce and a counter of 64 bits each."""
 
 from __future__ import annotations
 
@@ -32,15 +32,6 @@ def block(key: bytes, counter: int, nonce: bytes) -> bytes:
     return struct.pack("<16I", *((a + b) & 0xFFFFFFFF for a, b in zip(start, rounds(start), strict=True)))
 
 
-def chacha20(key: bytes, size: int, nonce: bytes = bytes(8)) -> bytes:
-    return b"".join(block(key, n, nonce) for n in range(-(-size // 64)))[:size]
-
-
-def hchacha20(key: bytes, nonce: bytes) -> bytes:
-    end = rounds((*CONSTANTS, *struct.unpack("<8I", key), *struct.unpack("<4I", nonce)))
-    return struct.pack("<8I", *end[:4], *end[12:])
-
-
-def xchacha20(key: bytes, nonce: bytes, size: int) -> bytes:
-    """The nonce has 24 bytes."""
-    return chacha20(hchacha20(key, nonce[:16]), size, nonce[16:])
+def chacha20(key: bytes, size: int, nonce: bytes = bytes(8), start: int = 0) -> bytes:
+    """From block number ``start``."""
+    return b"".join(block(key, start + n, nonce) for n in range(-(-size // 64)))[:size]

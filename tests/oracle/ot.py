@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest as H
-from tests.oracle.chacha import chacha20, xchacha20
+from tests.oracle.chacha import chacha20
 from tests.oracle.curve import Affine, Secp256k1, times
 from tests.oracle.ellswift import decode as ellswift
 
@@ -185,8 +185,9 @@ def puncture(
 
 
 def stream(context: bytes, salt: bytes, leaf: bytes, size: int) -> bytes:
-    """r_{i,y}: the XChaCha20 key stream of the leaf, from block 0."""
-    return xchacha20(leaf, H(Domain.OT_STREAM, context, salt, size=24), size)
+    """r_{i,y}: the ChaCha20 key stream of the leaf, whose nonce and first block's number are a hash."""
+    start = H(Domain.OT_STREAM, context, salt, size=16)
+    return chacha20(leaf, size, start[:8], int.from_bytes(start[8:], "little") >> 16 << 16)
 
 
 def times_gf(a: int, b: int) -> int:
@@ -274,9 +275,11 @@ def packed(missing: Sequence[int]) -> bytes:
 
 
 def pads(salts: bytes, j: int, column: bytes) -> list[int]:
-    """Three scalars: BLAKE2b first, then 144 bytes of ChaCha20 (nonce and counter zero), 48 for each."""
-    long = chacha20(H(Domain.OT_PAD, salts, four(j) + column), 48 * COLUMNS)
-    return [int.from_bytes(long[48 * n :][:48], "big") % Q for n in range(COLUMNS)]
+    """Three scalars: 64 bytes of BLAKE2b, of which the first half is a key, 64 of ChaCha20 under it (nonce and counter
+    zero), then the second half."""
+    hashed = H(Domain.OT_PAD, salts, four(j) + column, size=64)
+    long = chacha20(hashed[:32], 64) + hashed[32:]
+    return [int.from_bytes(long[32 * n :][:32], "big") % Q for n in range(COLUMNS)]
 
 
 # --- the vector OLE: S has (a_1, a_2) for each multiplication, R gets random b; c_i + d_i = a_i·b
