@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -112,21 +111,6 @@ async def test_a_monitor_whose_loop_does_not_turn_is_neither_alive_nor_ready() -
     clock.ahead_s += SILENT
     assert not monitor.alive
     assert [cause.code for cause in monitor.causes()] == ["UNRESPONSIVE"]
-
-
-async def test_a_stalled_loop_is_counted() -> None:
-    metrics, none = Metrics(), cast("Any", None)
-    monitor = Monitor(
-        ledger=none, ceremonies=none, mesh=none, approver=none, clock=SteadyClock(), metrics=metrics, tell=none,
-        services={},
-    )  # fmt: skip
-    beating = asyncio.create_task(monitor._keep_beating())
-    await asyncio.sleep(0)
-    time.sleep(0.1)  # noqa: ASYNC251 - what is looked for
-    async with asyncio.timeout(PATIENCE):
-        while not metrics.registry.get_sample_value("quorate_event_loop_stalls_total"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    beating.cancel()
 
 
 def test_callers_that_say_nothing_are_hung_up_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

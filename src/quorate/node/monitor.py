@@ -14,16 +14,16 @@ from quorate.ceremony.vaults import Vault
 from quorate.errors import QuorateError, StoreError
 from quorate.identifiers import VaultId
 from quorate.node import readiness
-from quorate.node.metrics import STALL, Metrics
+from quorate.node.metrics import Metrics
 from quorate.node.observers import WatchedApprover
+from quorate.node.pulse import Pulse
 from quorate.node.readiness import Standing
 from quorate.rpc.mesh import GrpcMesh
 from quorate.storage import SqliteLedger
 
 ROUND = 1.0  # seconds between looks
 STORE_ROUND = 10.0  # seconds between checks that the store can be written, which cost a commit
-BEAT = 0.01  # seconds between beats: a stall shorter than the threshold and one beat may go uncounted
-SILENT = 5.0  # seconds without a beat, or three rounds without a look: the node does not answer for itself
+SILENT = 5.0  # seconds without a beat or a look: the node does not answer for itself
 
 log = structlog.get_logger()
 
@@ -48,7 +48,8 @@ class Monitor:
         self._told: dict[str, bool] = {}
         self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
         self._draining = False
-        self._beat_at = self._looked_at = clock.monotonic()
+        self._pulse = Pulse(clock, metrics)
+        self._looked_at = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -56,7 +57,7 @@ class Monitor:
         await self._check_store()
         await self.look()
         greeting = self._ceremonies.greetings.keep_greeting()
-        loops = (self._keep_beating(), self._keep_looking(), self._keep_checking(), greeting)
+        loops = (self._pulse.keep_beating(), self._keep_looking(), self._keep_checking(), greeting)
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def drain(self) -> None:
@@ -71,11 +72,12 @@ class Monitor:
 
     @property
     def alive(self) -> bool:
-        return not self._tasks or self._clock.monotonic() - self._beat_at < SILENT
+        return not self._tasks or self._pulse.silence < SILENT
 
     def causes(self) -> tuple[Cause, ...]:
         """Why the node, or a vault on it, is not ready; empty if all is well."""
-        if self._tasks and self._clock.monotonic() - min(self._beat_at, self._looked_at) >= SILENT:
+        unseen = max(self._pulse.silence, self._clock.monotonic() - self._looked_at)
+        if self._tasks and unseen >= SILENT:
             silent = f"the event loop has not turned for {SILENT:.0f} s"
             return (Cause(code="UNRESPONSIVE", detail=silent), *self._causes)
         return self._causes
@@ -187,15 +189,3 @@ class Monitor:
             self._store = StoreError(f"the store's disk does not answer: {error.strerror}")
         else:
             self._store = None
-
-    async def _keep_beating(self) -> None:
-        loop, metrics = asyncio.get_running_loop(), self._metrics
-        while True:
-            due = loop.time() + BEAT
-            await asyncio.sleep(BEAT)
-            late = max(loop.time() - due, 0.0)
-            self._beat_at = self._clock.monotonic()
-            metrics.lag.observe(late)
-            if late > STALL:
-                metrics.stalls.inc()
-                log.warning("event loop stalled", seconds=round(late, 3))
