@@ -15,14 +15,17 @@ from quorate.ceremony import resets
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, OperationView, SetupState, State, Verdict
 from quorate.ceremony.reset_book import LedgerPairBook
-from quorate.ceremony.session import Patience
+from quorate.ceremony.session import Patience, Session
 from quorate.ceremony.statements import Begin, Join, Outcome, Proposal, Query, Signed, state
 from quorate.errors import StaleEpoch, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.kinds import PairReset
 from quorate.wire.codec import decode, encode
 from quorate.wire.envelope import unpack
+from tests.ceremony.setups import lie
 from tests.ceremony.test_cheats import Cheat, in_request, put, read, refused
+from tests.ceremony.test_ecdsa import vault_of
+from tests.ceremony.test_pair_setups import GUESS
 from tests.ceremony.test_recovery import state_of
 from tests.ceremony.world import CALLER, QUICK, Node, World
 from tests.rules import breaks
@@ -257,6 +260,69 @@ async def test_a_third_member_is_no_party_of_a_reset(world: World) -> None:
     assert view.state is State.COMPLETED
 
 
+# --- what it is for
+
+
+async def test_a_pair_that_was_cheated_in_signs_again_after_a_reset(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The victim's set-up is dead, and the cheat's is not: the reset is for both to agree to."""
+    await vault_of(world)
+    world["carol"].approver.verdict = Verdict.ABSTAIN
+    alice, bob = world["alice"], world["bob"]
+    with monkeypatch.context() as patch:
+        lie(patch, bob, GUESS)
+        cheated = await alice.sign("ops", "hello", algorithm="ES256K")
+    assert cheated.culprits == (bob.device,)
+    assert (made(alice, bob, 0), made(bob, alice, 0)) == (DEAD, LIVE)
+    refused = await alice.sign("ops", "hello", algorithm="ES256K")
+    assert refused.reason == "NO_LIVE_SETUP"
+    assert (await reset(alice, "bob")).state is State.COMPLETED
+    await until(lambda: made(alice, bob) is made(bob, alice) is LIVE)
+    assert made(bob, alice, 0) is DEAD
+    for node in (alice, bob):
+        signed = await node.sign("ops", "hello", algorithm="ES256K")
+        assert signed.state is State.COMPLETED, signed
+        assert set(signed.signers) == {alice.device, bob.device}
+    await alice.restart()
+    assert (await alice.sign("ops", "again", algorithm="ES256K")).state is State.COMPLETED
+
+
+async def test_what_is_being_signed_under_the_old_set_up_ends_when_a_reset_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await vault_of(world)
+    world["carol"].approver.verdict = Verdict.ABSTAIN
+    alice, bob = world["alice"], world["bob"]
+    halted: list[str] = []
+    halt = Session.halt
+
+    def note(self: Session[object], why: str) -> None:
+        halted.append(why)
+        halt(self, why)
+
+    monkeypatch.setattr(Session, "halt", note)
+    held_back: list[DeviceId] = []
+
+    def cut(sender: DeviceId, _: DeviceId, frame: bytes) -> bool:
+        signing = not unpack(frame).envelope.slot.startswith("/pair")
+        if signing:
+            held_back.append(sender)
+        return signing
+
+    world.cut = cut
+    signing = asyncio.create_task(alice.sign("ops", "hello", algorithm="ES256K", seconds=30))
+    await until(lambda: {alice.device, bob.device} <= set(held_back))
+    assert (await reset(bob, "alice")).state is State.COMPLETED
+    assert len(halted) >= 2
+    assert all("CE-6.3" in why for why in halted)
+    world.cut = lambda *_: False
+    ended = await signing  # where it looked for signers between the two set-ups, it found none
+    assert ended.state is State.COMPLETED or ended.reason == "NO_LIVE_SETUP"
+    assert (await alice.sign("ops", "hello", algorithm="ES256K")).state is State.COMPLETED
+    assert made(alice, bob, 0) is made(bob, alice, 0) is DEAD
+
+
 # --- crashes and losses
 
 
@@ -482,9 +548,9 @@ async def test_only_the_other_of_the_pair_says_that_it_has_the_set_up(world: Wor
         encode(put(good, vault="a" * 24)),
         encode(put(good, pair=(low.device, world["carol"].device))),
     ]
-    for lie in lies:
+    for told in lies:
         with pytest.raises(UsageError, match=r"CE-5\.5"):
-            resets.believe(context, operation, high.device, lie)
+            resets.believe(context, operation, high.device, told)
     assert newest(low, high) is PENDING
     resets.believe(context, operation, high.device, row.result)
     assert newest(low, high) is LIVE

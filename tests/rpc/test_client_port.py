@@ -333,6 +333,28 @@ async def test_a_client_of_one_vault_sees_and_uses_only_that(served: Served, all
     assert arguments["vault"] == OPS.id
 
 
+async def test_a_pair_reset_crosses_whole(served: Served) -> None:
+    async with served.local() as node:
+        view = await node.pair_reset(
+            vault="ops", peer="bob", memo="a cheat", idempotency_key="key", expires_in_ms=5
+        )
+    assert view == operation(kind="pair-reset", state=State.VOTING, signatures=())
+    asked = {"vault": "ops", "peer": "bob", "memo": "a cheat", "idempotency_key": "key", "expires_in_ms": 5}
+    assert served.called("pair_reset") == [(Caller(client="local", role="admin"), asked)]
+
+
+async def test_a_pair_is_reset_for_an_admin_of_the_vault_only(served: Served) -> None:
+    for role, vaults in (("signer", ["ops"]), ("admin", ["cold"])):
+        async with served.enrolled(f"{role} of {vaults[0]}", role, vaults) as node:
+            reset = node.pair_reset(vault="ops", peer="bob", idempotency_key="key")
+            assert (await refusal(reset)).code == "NOT_ALLOWED"
+    assert served.called("pair_reset") == []
+    async with served.enrolled("keeper", "admin", ["ops"]) as node:
+        await node.pair_reset(vault="ops", peer="bob", idempotency_key="key")
+    ((_, asked),) = served.called("pair_reset")
+    assert asked["vault"] == OPS.id
+
+
 # --- failures -------------------------------------------------------------------------------------------------
 
 
