@@ -21,6 +21,7 @@ from quorate.operations.addresses import Chain, address
 from quorate.operations.derivation import derive
 from quorate.operations.signatures import EcdsaSignature
 from quorate.operations.transactions.evm import Transaction, transaction_id
+from quorate.protocols.ecdsa.sign import MAX_MESSAGES
 from tests.cluster.conftest import HEX, THRESHOLD, WEIGHTS, Command, Signers, new_vault, sign
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
@@ -99,7 +100,8 @@ async def test_der_of_an_ed25519_signature_is_a_usage_error(signers: Signers, qu
 
 
 async def test_a_batch_is_signed_whole_and_in_order(signers: Signers, quorate: Command) -> None:
-    messages = [b"", b"hello", bytes(range(256)), b"hello"]
+    messages = [b"", b"hello", bytes(range(256)), b"hello", *(b"%d" % number for number in range(63))]
+    assert len(messages) > MAX_MESSAGES  # more than one chunk
     signed = await quorate(
         "batch-sign", "--vault", "ops", *(word for each in messages for word in ("--hex", each.hex())),
         "--algorithm", "ES256K", "--path", "m/3", "--der", "--wait", "--json", "--home", signers["alice"].home,
