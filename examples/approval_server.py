@@ -150,23 +150,29 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Answer Quorate's approval requests.")
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 picks a free one and prints it")
+    parser.add_argument("--bind", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one and prints it")
     parser.add_argument("--key", type=Path, required=True, help="Ed25519 key file (PEM), created if absent")
     parser.add_argument("--print-public-key", action="store_true", help="print the public key (PEM) and exit")
+    parser.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="also write the public key (PEM) there"
+    )
     parser.add_argument("--reject", metavar="WORD[@/PATH]", action="append", default=[])
     parser.add_argument("--abstain", metavar="WORD[@/PATH]", action="append", default=[])
     parser.add_argument("--delay", type=float, default=0.0, help="seconds to think before each answer")
     options = parser.parse_args()
     key = load_key(options.key)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if options.print_public_key:
-        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        print(pem.decode(), end="")
+        print(public.decode(), end="")
         return
+    if options.public_key is not None:
+        options.public_key.write_bytes(public)
     rules = [Rule.parse("rejected", text) for text in options.reject]
     rules += [Rule.parse("abstain", text) for text in options.abstain]
     approver = Approver(key=key, rules=tuple(rules), delay=options.delay)
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), handler_for(approver))
-    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    server = ThreadingHTTPServer((options.bind, options.port), handler_for(approver))
+    print(f"listening on http://{options.bind}:{server.server_port}", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -103,11 +103,27 @@ def test_a_wrong_option_is_named(section: dict[str, Any], named: str) -> None:
     assert named in complaint(section)
 
 
-@pytest.mark.parametrize("name", ["transaction_url", "reshare_url", "public_key"])
+@pytest.mark.parametrize("name", ["transaction_url", "reshare_url"])
 def test_a_missing_option_is_named(name: str) -> None:
     section = webhook()
     del section["webhook"][name]
     assert f"webhook.{name}" in complaint(section)
+
+
+def test_the_key_is_given_once_here_or_in_a_file(tmp_path: Path) -> None:
+    section = webhook(public_key_file=tmp_path / "approver.pub")
+    assert "public_key or public_key_file, one of the two" in complaint(section)
+    del section["webhook"]["public_key"]
+    options = ApproverOptions.model_validate(section)
+    with pytest.raises(UsageError, match=r"public_key_file: .*approver\.pub"):
+        build_approver(options, sign=lambda message: message, device=ALICE)
+    (tmp_path / "approver.pub").write_text("no key")
+    with pytest.raises(UsageError, match="neither a PEM public key"):
+        build_approver(options, sign=lambda message: message, device=ALICE)
+    (tmp_path / "approver.pub").write_text(APPROVER_PEM)
+    assert build_approver(options, sign=lambda message: message, device=ALICE).name == "webhook"
+    del section["webhook"]["public_key_file"]
+    assert "public_key or public_key_file, one of the two" in complaint(section)
 
 
 # --- URLs ---------------------------------------------------------------------------------------------------------

@@ -264,3 +264,24 @@ def test_a_node_without_an_approver_is_told_to_configure_one(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {(line["level"], line["code"]) for line in lines} == {("problem", "AP-1.1")}
     assert all("[approver]" in line["remedy"] for line in lines)
+
+
+def test_cards_are_also_written_where_the_environment_says_and_taken_by_pattern(
+    tmp_path: Path, quorate: Callable[..., Lines], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("QUORATE_CARDS", str(shared))
+    for name in ("alice", "bob"):
+        assert init(quorate, tmp_path / name, name)["card"] == str(shared / f"{name}.json")
+    lines = quorate("--home", tmp_path / "alice", "peer", "add", "--yes", shared / "*.json")
+    assert [(line["name"], line["added"]) for line in lines] == [("alice", False), ("bob", True)]
+
+
+def test_a_pattern_that_no_card_fits_is_refused(
+    tmp_path: Path, quorate: Callable[..., Lines], refused: Callable[..., tuple[int, str]]
+) -> None:
+    init(quorate, tmp_path / "alice", "alice")
+    code, said = refused("--home", tmp_path / "alice", "peer", "add", "--yes", tmp_path / "no*.json")
+    assert code == 2
+    assert "no*.json: no such file" in said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from quorate.approval.always import AlwaysApprover
@@ -16,16 +17,16 @@ from quorate.approval.dialect import approver_key
 from quorate.approval.none import NoApprover
 from quorate.approval.webhook import WebhookApprover
 from quorate.ceremony.ports import Approver
-from quorate.errors import UsageError
+from quorate.errors import Bug, UsageError
 from quorate.identifiers import DeviceId
 
 
 class WebhookOptions(BaseModel):
     """How to reach the approver, and whom to believe.
 
-    ``public_key`` is its Ed25519 key: PEM, or the hex of that. ``ca_file`` (PEM) stands in for the system's
-    authorities; ``client_certificate`` and ``client_key`` (PEM) are shown to the approver. Plain http is for
-    loopback, or where ``allow_http`` says so. ``timeout`` and ``backoff`` are in seconds.
+    ``public_key`` is its Ed25519 key: PEM, or the hex of that; or ``public_key_file`` holds it. ``ca_file`` (PEM)
+    stands in for the system's authorities; ``client_certificate`` and ``client_key`` (PEM) are shown to the approver.
+    Plain http is for loopback, or where ``allow_http`` says so. ``timeout`` and ``backoff`` are in seconds.
     """
 
     # A URL may hold a token, so what was given is not repeated in an error.
@@ -33,7 +34,8 @@ class WebhookOptions(BaseModel):
 
     transaction_url: str
     reshare_url: str
-    public_key: str
+    public_key: str | None = None
+    public_key_file: Path | None = None
     allow_http: bool = False
     ca_file: Path | None = None
     client_certificate: Path | None = None
@@ -44,8 +46,9 @@ class WebhookOptions(BaseModel):
 
     @field_validator("public_key")
     @classmethod
-    def _is_a_key(cls, text: str) -> str:
-        approver_key(text)
+    def _is_a_key(cls, text: str | None) -> str | None:
+        if text is not None:
+            approver_key(text)
         return text
 
     @model_validator(mode="after")
@@ -53,6 +56,8 @@ class WebhookOptions(BaseModel):
         for name in ("transaction_url", "reshare_url"):
             if flaw := _flaw(getattr(self, name), allow_http=self.allow_http):
                 raise ValueError(f"{name}: {flaw}")
+        if (self.public_key is None) is (self.public_key_file is None):
+            raise ValueError("set public_key or public_key_file, one of the two")
         if (self.client_certificate is None) is not (self.client_key is None):
             raise ValueError("client_certificate and client_key go together")
         return self
@@ -85,7 +90,7 @@ def build_approver(options: ApproverOptions, *, sign: Callable[[bytes], bytes], 
     webhook = options.webhook
     return WebhookApprover(
         urls={"transaction": webhook.transaction_url, "reshare": webhook.reshare_url},
-        key=approver_key(webhook.public_key),
+        key=_key(webhook),
         sign=sign,
         device=device,
         tls=_tls(webhook),
@@ -93,6 +98,17 @@ def build_approver(options: ApproverOptions, *, sign: Callable[[bytes], bytes], 
         tries=webhook.tries,
         backoff=webhook.backoff,
     )
+
+
+def _key(options: WebhookOptions) -> Ed25519PublicKey:
+    if options.public_key is not None:
+        return approver_key(options.public_key)
+    if options.public_key_file is None:
+        raise Bug("neither key, although the options were checked")
+    try:
+        return approver_key(options.public_key_file.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"approver.webhook.public_key_file: {options.public_key_file}: {error}") from None
 
 
 def _tls(options: WebhookOptions) -> ssl.SSLContext:

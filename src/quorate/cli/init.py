@@ -28,6 +28,12 @@ def register(app: typer.Typer) -> None:
             ),
         ],
         card: Annotated[Path | None, typer.Option("--card", help="Also write the device card here.")] = None,
+        cards: Annotated[
+            Path | None,
+            typer.Option(
+                "--cards", envvar="QUORATE_CARDS", help="Also write it into this directory, as NAME.json."
+            ),
+        ] = None,
         passphrase_file: Annotated[
             Path | None, typer.Option("--passphrase-file", help="Holds the passphrase that opens the store.")
         ] = None,
@@ -39,6 +45,8 @@ def register(app: typer.Typer) -> None:
         port = port_of(advertise)
         if passphrase_file and key_file:
             raise UsageError("give --passphrase-file or --key-file, not both")
+        if card is None and cards is not None:
+            card = founding.card_file(cards, name)
         if card is not None and card.exists():
             raise UsageError(f"{card} exists: a card is not written over another file")
         fresh = founding.write_settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,8 @@ def register(app: typer.Typer) -> None:
     async def add(
         call: Call,
         cards: Annotated[
-            list[Path], typer.Argument(metavar="CARD...", help="Device cards of the other signers.")
+            list[Path],
+            typer.Argument(metavar="CARD...", help="Device cards of the other signers, or patterns of them."),
         ],
         yes: Annotated[
             bool, typer.Option("--yes", "-y", help="The fingerprints have been compared; do not ask.")
@@ -32,7 +34,7 @@ def register(app: typer.Typer) -> None:
         async with registry(call) as book:
             known = {peer.device: peer for peer in await book.peers()}
             me = next(iter(known))
-            for path in cards:
+            for path in each_of(cards):
                 peer = read(path)
                 held = known.get(peer.device)
                 if peer.device == me:
@@ -86,6 +88,18 @@ def confirm(call: Call, peer: Peer) -> None:
         f"[bold]{escape(peer.name)}[/] at {escape(peer.address)}\n  fingerprint [bold]{fingerprint(peer)}[/]"
     )
     typer.confirm("  Does its operator read out the same?", abort=True)
+
+
+def each_of(cards: Iterable[Path]) -> Iterator[Path]:
+    """The files themselves: whoever runs this in a container has no shell there to expand a pattern."""
+    for path in cards:
+        if path.exists() or not any(letter in str(path) for letter in "*?["):
+            yield path
+            continue
+        found = sorted(path.parent.glob(path.name))
+        if not found:
+            raise UsageError(f"{path}: no such file")
+        yield from found
 
 
 def read(path: Path) -> Peer:

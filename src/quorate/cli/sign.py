@@ -30,6 +30,7 @@ AlgorithmName = Annotated[
     str,
     typer.Option(
         "--algorithm",
+        "--alg",
         metavar="NAME",
         help="EDDSA (Ed25519), or ECDSA on secp256k1: ES256K of the message's SHA-256, ESKEC256 of its Keccak-256, "
         "as Ethereum signs.",

@@ -97,9 +97,14 @@ def found(home: Path, *, name: str, advertise: str) -> Peer:
     return me
 
 
+def card_file(directory: Path, name: str) -> Path:
+    """Where the card of a node of this name stands."""
+    return directory / (re.sub(r"[^\w.-]", "_", name) + ".json")
+
+
 def write_card(home: Path, me: Peer) -> Path:
     """The node's own card as a file to hand out, made again if it is missing or of an earlier rev."""
-    path = home / CARDS / (re.sub(r"[^\w.-]", "_", me.name) + ".json")
+    path = card_file(home / CARDS, me.name)
     text = me.card.encode() + b"\n"
     if not path.exists() or path.read_bytes() != text:
         path.parent.mkdir(exist_ok=True)
