@@ -59,8 +59,9 @@ REASONS: dict[str, Reason] = {
         "wait for some of it to end and ask again; limits.unfinished sets how many operations may be open",
     ),
     "CANCELLED": Reason(
-        "A session was ended by a node's own decision: its deadline, its stop, a newer attempt.",
-        "ask again once the nodes are up",
+        "A session was ended by a node's own decision: its deadline, its stop, a newer attempt, a cheat that it alone"
+        " saw.",
+        "ask again once the nodes are up; the log of the node that ended it says why",
     ),
     "CERTIFICATE_ENDS": Reason(
         "A node's TLS certificate has ended, or ends within a month.",

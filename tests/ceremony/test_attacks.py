@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from quorate.ceremony.agreement import OwnJoin
 from quorate.ceremony.journal import known_operation
@@ -19,6 +20,7 @@ from quorate.errors import StoreError
 from quorate.identifiers import DeviceId
 from quorate.operations.kinds import Operation
 from quorate.wire.envelope import unpack
+from tests.ceremony.setups import lie
 from tests.ceremony.test_cheats import WEIGHTS, put, read, refused
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
@@ -308,3 +310,23 @@ async def test_a_bug_in_looking_after_one_thing_does_not_end_looking_after_all(
     world["bob"].clock.ahead_ms = 120_000
     assert (await world["bob"].ceremonies.clients.wait(CALLER, view.id, 10)).state is State.EXPIRED
     assert left == [0]
+
+
+@pytest.mark.usefixtures("real_setups")
+async def test_who_alone_sees_a_spoilt_set_up_is_not_named_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carol spoils what she says to bob in the key generation that alice proposes: bob ends it, and alice cannot see
+    why."""
+    alice, bob, carol = (world[name] for name in ("alice", "bob", "carol"))
+    alice.limits = replace(alice.limits, attempts=1)
+    await alice.restart()
+
+    def spoil(_: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        spoilt = slot.endswith("/Answer") and recipient == bob.device
+        return structs.replace(message, blinder=bytes(32)) if spoilt else message
+
+    lie(monkeypatch, carol, spoil)
+    view = await alice.create_vault("ops", WEIGHTS, 3)
+    assert (view.state, view.reason, view.culprits) == (State.FAILED, "CANCELLED", ()), view
+    assert bob.device in view.detail

@@ -10,16 +10,18 @@ from typing import Any, cast
 import pytest
 
 from quorate.ceremony.session import MAX_UNREAD, MAX_UNREAD_BYTES, Patience, Session, Sessions
-from quorate.errors import Cancelled
+from quorate.errors import Cancelled, QuorateError, Stalled
 from quorate.identifiers import DeviceId, SessionId
 from tests.ceremony.world import SteadyClock
 
 HONEST, CHEAT, STRANGER = DeviceId("a" * 24), DeviceId("b" * 24), DeviceId("c" * 24)
 
+LINKED = SimpleNamespace(connected=lambda peer: peer != STRANGER)
+
 
 def session(clock: SteadyClock | None = None, open_machine: Any = None) -> Session[object]:
     return Session(
-        SessionId(bytes(32)), (HONEST, CHEAT), open_machine, erase=lambda: None, mesh=cast("Any", None),
+        SessionId(bytes(32)), (HONEST, CHEAT), open_machine, erase=lambda: None, mesh=cast("Any", LINKED),
         clock=clock or SteadyClock(), pool=ThreadPoolExecutor(1), patience=Patience(),
     )  # fmt: skip
 
@@ -42,6 +44,50 @@ def test_what_comes_before_its_session_waits_in_bounds() -> None:
     for _ in range(Sessions.MAX_EARLY_FRAMES + 10):
         sessions._hold(CHEAT, SessionId(bytes(32)), bytes(1 << 20))
     assert sum(len(frame) for _, _, frame in sessions._early[CHEAT]) <= Sessions.MAX_EARLY_BYTES
+
+
+def test_all_that_peers_begin_with_has_room_until_we_begin_too() -> None:
+    """A commitment and a message to us, of as many sessions as may run, as small ones of ECDSA are."""
+    sessions = Sessions(SteadyClock())
+    for number in range(Sessions.MAX_LIVE):
+        for size in (1 << 10, 6 << 10):
+            sessions._hold(HONEST, SessionId(number.to_bytes(32, "big")), bytes(size))
+    assert len(sessions._early[HONEST]) == 2 * Sessions.MAX_LIVE
+
+
+async def given_up(by: DeviceId, awaited: set[DeviceId], waited: float) -> QuorateError:
+    """How a session ends for us that one party ends after we waited so many seconds for others."""
+    clock = SteadyClock()
+    machine = SimpleNamespace(
+        done=False, failure=None, result=None, waiting_on=(frozenset(awaited), "/slot"), drain=list
+    )
+    left = session(clock, lambda: cast("Any", machine))
+    running = asyncio.create_task(left.run())
+    await asyncio.sleep(0.05)
+    clock.ahead_s = waited
+    left.give_up(by)
+    (failure,) = await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(failure, QuorateError)
+    return failure
+
+
+async def test_who_ends_a_session_is_not_named_as_silent() -> None:
+    failure = await given_up(HONEST, {HONEST, CHEAT}, 1)
+    assert isinstance(failure, Cancelled)
+    assert not failure.culprits
+    assert failure.suspects == {HONEST}
+
+
+async def test_who_was_silent_to_us_too_is_named_where_another_lost_patience_first() -> None:
+    failure = await given_up(HONEST, {CHEAT}, Patience().silence - 1)
+    assert isinstance(failure, Stalled)
+    assert failure.waiting_on == {CHEAT}
+
+
+async def test_who_has_gone_is_named_where_another_ended_the_session() -> None:
+    failure = await given_up(HONEST, {HONEST, STRANGER}, 1)
+    assert isinstance(failure, Stalled)
+    assert failure.waiting_on == {STRANGER}
 
 
 async def test_a_long_computation_of_ours_is_nobodys_silence() -> None:

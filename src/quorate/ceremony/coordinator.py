@@ -38,6 +38,7 @@ from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
     Bug,
+    Cancelled,
     Denied,
     EncodingError,
     NoSetup,
@@ -308,7 +309,7 @@ class Coordinator:
         record, others = self._record(operation), set(parties) - {self._context.me}
         if isinstance(failure, Aborted) and not isinstance(failure, Stalled):
             record.cheats |= failure.culprits & others
-        named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
+        named = failure.suspects if isinstance(failure, Cancelled) else suspected(failure)
         record.trouble.update(others)
         record.trouble.update(named & others)
 

@@ -112,9 +112,7 @@ class Session(Generic[T]):
                 await asyncio.sleep(ABORT_GRACE)
                 await self._take(machine)
                 if not machine.done:
-                    raise self._silent(machine) or Cancelled(
-                        f"{', '.join(sorted(self._gave_up))} ended the session"
-                    )
+                    raise self._abandoned(machine, now - heard)
             elif await self._take(machine):
                 heard = self._clock.monotonic()  # what we computed meanwhile is nobody's silence
         if isinstance(machine.failure, Diverged):
@@ -166,22 +164,33 @@ class Session(Generic[T]):
         awaited, slot = machine.waiting_on
         return Stalled(awaited, slot) if awaited else None
 
+    def _abandoned(self, machine: Machine[T], silence: float) -> Aborted:
+        """After others gave up. Who is silent is silent to us as well. Else those may have seen what only they could,
+        and who sees a cheat is not to be named in its place."""
+        awaited, slot = machine.waiting_on
+        if silence > self._patience.silence / 2:
+            return Stalled(awaited, slot)
+        if gone := self._gone(awaited - self._gave_up):
+            return Stalled(gone, slot)
+        return Cancelled(f"{', '.join(sorted(self._gave_up))} ended the session", suspects=self._gave_up)
+
     def _check_patience(self, machine: Machine[T], running: float, silence: float) -> None:
         awaited, slot = machine.waiting_on
         if running > self._patience.deadline or silence > self._patience.silence:
             raise Stalled(awaited, slot)
-        if silence > self._patience.unlinked:
-            gone = [peer for peer in awaited if not self._mesh.connected(peer)]
-            if gone:
-                raise Stalled(gone, slot)
+        if silence > self._patience.unlinked and (gone := self._gone(awaited)):
+            raise Stalled(gone, slot)
+
+    def _gone(self, awaited: frozenset[DeviceId]) -> list[DeviceId]:
+        return [peer for peer in awaited if not self._mesh.connected(peer)]
 
 
 class Sessions:
     """The sessions of this node by id, and a small waiting room for messages that come before their session does."""
 
-    MAX_EARLY_FRAMES = 64  # of one peer
-    MAX_EARLY_BYTES = 4 << 20  # of one peer
     MAX_LIVE = 256
+    MAX_EARLY_FRAMES = 4 * MAX_LIVE  # of one peer: it says several things at once as it begins
+    MAX_EARLY_BYTES = 4 << 20  # of one peer
     EARLY_LIFE = 15.0  # seconds
 
     def __init__(self, clock: Clock) -> None:
@@ -203,7 +212,8 @@ class Sessions:
         try:
             for sender, waiting in self._early.items():
                 mine = [frame for _, wanted, frame in waiting if wanted == session.id]
-                self._early[sender] = deque(item for item in waiting if item[1] != session.id)
+                if mine:
+                    self._early[sender] = deque(item for item in waiting if item[1] != session.id)
                 for frame in mine:
                     session.offer(sender, frame)
             return await session.run()
