@@ -10,14 +10,23 @@ from typing import Any
 import pytest
 
 from quorate.ceremony import participant
-from quorate.ceremony.ports import SealedSetup, SetupRow, SetupState
+from quorate.ceremony.ports import OperationView, SealedSetup, SetupRow, SetupState
 from quorate.identifiers import VaultId
 from quorate.wire.codec import encode
 from quorate.wire.machine import Machine
 from quorate.wire.mailbox import Draft, Letter
 from quorate.wire.simulator import DROP, Cheat, Tamper
-from tests.ceremony.world import Node
+from tests.ceremony.world import CALLER, Node
 from tests.protocols import pairs
+
+
+async def reset(
+    node: Node, peer: str, *, vault: str = "ops", seconds: float = 12, key: str = "", memo: str = ""
+) -> OperationView:
+    view = await node.ceremonies.clients.pair_reset(
+        CALLER, vault=vault, peer=peer, memo=memo, idempotency_key=key or os.urandom(8).hex(), expires_in_ms=None
+    )  # fmt: skip
+    return await node.ceremonies.clients.wait(CALLER, view.id, seconds)
 
 
 def renew(first: Node, second: Node, vault: VaultId) -> bytes:

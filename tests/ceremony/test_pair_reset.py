@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.kinds import PairReset
 from quorate.wire.codec import decode, encode
 from quorate.wire.envelope import unpack
-from tests.ceremony.setups import lie
+from tests.ceremony.setups import lie, reset
 from tests.ceremony.test_cheats import Cheat, in_request, put, read, refused
 from tests.ceremony.test_ecdsa import vault_of
 from tests.ceremony.test_pair_setups import GUESS
@@ -32,15 +31,6 @@ from tests.rules import breaks
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 LIVE, PENDING, DEAD = SetupState.LIVE, SetupState.PENDING, SetupState.DEAD
-
-
-async def reset(
-    node: Node, peer: str, *, vault: str = "ops", seconds: float = 12, key: str = "", memo: str = ""
-) -> OperationView:
-    view = await node.ceremonies.clients.pair_reset(
-        CALLER, vault=vault, peer=peer, memo=memo, idempotency_key=key or os.urandom(8).hex(), expires_in_ms=None
-    )  # fmt: skip
-    return await node.ceremonies.clients.wait(CALLER, view.id, seconds)
 
 
 def held(node: Node, peer: Node) -> dict[int, tuple[bytes, SetupState]]:

@@ -15,9 +15,8 @@ from quorate.ceremony.ports import Method, OperationView, SetupState, State, Ver
 from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.wire.envelope import unpack
-from tests.ceremony.setups import lie, renew, rows, states
+from tests.ceremony.setups import lie, renew, reset, rows, states
 from tests.ceremony.test_ecdsa import vault_of
-from tests.ceremony.test_pair_reset import reset
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 
