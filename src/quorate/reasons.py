@@ -238,7 +238,7 @@ REASONS: dict[str, Reason] = {
     ),
     "STALE_GENERATION": Reason(
         "A pair reset asks for a set-up that the pair has had already.",
-        "ask for the reset again: the next one is counted from what both have",
+        "ask for the reset again, at the other node of the pair if it repeats: that one holds a later set-up",
     ),
     "STALLED": Reason(
         "A signer did not speak in time.",

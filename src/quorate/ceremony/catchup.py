@@ -15,7 +15,7 @@ from quorate.ceremony import intake, resets, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
-from quorate.ceremony.ports import Method, State, Unfinished
+from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
@@ -41,6 +41,7 @@ class CatchUp:
         self._context = context
         self._awaited: dict[OperationId, tuple[int, frozenset[DeviceId], list[Reported]]] = {}
         self._asked: dict[OperationId, float] = {}
+        self._left: tuple[frozenset[SetupRow], Sequence[tuple[OperationId, DeviceId]]] = frozenset(), ()
 
     # --- answering ------------------------------------------------------------------------------------------------
 
@@ -139,7 +140,7 @@ class CatchUp:
         context = self._context
         now = context.clock.monotonic()
         rows = await context.aside(context.ledger.unfinished)
-        awaited = await context.aside(lambda: resets.awaited(context))
+        awaited = await self._resets_left()
         open_now = {row.id for row in rows} | {operation for operation, _ in awaited}
         self._asked = {operation: at for operation, at in self._asked.items() if operation in open_now}
         due = []
@@ -154,6 +155,14 @@ class CatchUp:
         for vault in context.vaults.all():
             if not vault.ready:
                 await self.complete(vault)
+
+    async def _resets_left(self) -> Sequence[tuple[OperationId, DeviceId]]:
+        """Looked up once for the same set-ups: a peer may let one wait for ever."""
+        context = self._context
+        left = await context.aside(lambda: resets.left_pending(context))
+        if left != self._left[0]:
+            self._left = left, await context.aside(lambda: resets.behind(context, left))
+        return self._left[1]
 
     async def complete(self, vault: Vault) -> None:
         """Ask the members for the certificate or the acknowledgements that this node lacks."""

@@ -5,7 +5,7 @@ docs/spec/ceremony.md, rules CE-1.9, CE-1.10, CE-3.9 and CE-5.5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import operation_of
@@ -53,8 +53,8 @@ def other(context: Context, request: PairReset) -> DeviceId:
 
 
 def check(context: Context, operation: Operation, request: PairReset) -> None:
-    """``UsageError`` or ``StaleEpoch`` unless this node may put the reset to its approver. It need not be ready: an
-    epoch whose trial was cheated in becomes ready by resets only."""
+    """``UsageError`` or ``StaleEpoch`` unless this node may put the reset to its approver. The vault need not be ready:
+    a trial multiplies under the set-ups too."""
     vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
     for device in (*request.pair, operation.proposer, context.me):
         if device not in vault.sharing.devices or device not in request.pair:
@@ -139,24 +139,29 @@ def believe(context: Context, operation: Operation, sender: DeviceId, shown: byt
     _complete(context, operation, request, result.setup)
 
 
-def awaited(context: Context) -> Sequence[tuple[OperationId, DeviceId]]:
-    """Resets that left a set-up pending here, and who can say that it is LIVE there. Blocking."""
-    waiting = {
-        (row.vault, row.epoch, row.peer, row.generation)
+def left_pending(context: Context) -> frozenset[SetupRow]:
+    """What resets left that nobody has said to be LIVE at the other. Blocking."""
+    return frozenset(
+        row
         for vault in context.vaults.all()
         if vault.active
         for row in context.ledger.setups(vault.id, vault.epoch, vault.row.attempt)
         if row.state is SetupState.PENDING
-    }
+    )
+
+
+def behind(context: Context, left: Collection[SetupRow]) -> Sequence[tuple[OperationId, DeviceId]]:
+    """The resets that left them, and who can say how they ended. Blocking: reads many operations."""
+    places = {(row.vault, row.epoch, row.peer, row.generation) for row in left}
     found = []
-    for row in context.ledger.operations(limit=LOOKED_THROUGH) if waiting else ():
+    for row in context.ledger.operations(limit=LOOKED_THROUGH) if places else ():
         if row.kind == Kind.PAIR_RESET.value and row.state is not State.COMPLETED:
             request = operation_of(context, row).request
             if isinstance(request, PairReset):
                 peer = other(context, request)
-                if (request.vault, request.epoch, peer, request.generation) in waiting:
+                if (request.vault, request.epoch, peer, request.generation) in places:
                     found.append((row.id, peer))
-    return found
+    return tuple(found)
 
 
 def _require_approval(context: Context, operation: Operation) -> None:
