@@ -285,3 +285,23 @@ def test_a_pattern_that_no_card_fits_is_refused(
     code, said = refused("--home", tmp_path / "alice", "peer", "add", "--yes", tmp_path / "no*.json")
     assert code == 2
     assert "no*.json: no such file" in said
+
+
+def test_the_doctor_finds_a_passphrase_that_is_not_the_store_s(
+    tmp_path: Path, quorate: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    passphrase, home = tmp_path / "passphrase", tmp_path / "alice"
+    passphrase.write_text("correct horse battery staple\n")
+    arguments = ("--name", "alice", "--advertise", "127.0.0.1:7100", "--passphrase-file", passphrase)
+    quorate("init", "--home", home, *arguments)
+    passphrase.write_text("correct horse battery stable\n")
+    assert run(["doctor", "--home", str(home), "--json"]) == 1
+    found = {
+        line["check"]: line for line in (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    }
+    assert (found["key"]["level"], found["key"]["code"]) == ("problem", "STORE_LOCKED")
+    assert "does not open with this passphrase" in found["key"]["said"]
+    assert "[key]" in found["key"]["remedy"]
+    passphrase.write_text("correct horse battery staple\n")
+    run(["doctor", "--home", str(home), "--json"])
+    assert '"check":"key","level":"ok"' in capsys.readouterr().out
