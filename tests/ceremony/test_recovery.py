@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from quorate.ceremony.journal import known_operation
-from quorate.ceremony.ports import EpochState, Method, State, Verdict
+from quorate.ceremony.ports import EpochState, Method, SealedSetup, State, Verdict
 from quorate.ceremony.results import believe_certificate, believe_signatures
 from quorate.errors import UsageError
-from quorate.identifiers import Curve, DeviceId, OperationId
+from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.native.memory import SecretBytes
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate
 from quorate.wire.codec import decode, encode
@@ -316,3 +319,28 @@ async def test_a_vault_is_not_made_when_a_member_says_no(world: World) -> None:
     assert view.state is State.REJECTED
     assert "carol" in view.detail
     assert await world["alice"].ceremonies.clients.vaults(CALLER) == ()
+
+
+async def test_what_a_crash_left_unsigned_is_gone_after_the_start(world: World) -> None:
+    """A sharing that was kept, and its set-ups; not one that was signed, and not the vault."""
+    alice = world["alice"]
+    made = await alice.create_vault("ops", WEIGHTS, 3)
+    held = alice.ledger.active_epoch((await alice.ready("ops")).id)
+    assert held is not None
+    for attempt, name in ((1, "signed"), (2, "kept")):
+        vault, secret = VaultId(name.ljust(24, "v")), SecretBytes.of(bytes(64))
+        row = replace(
+            held, vault=vault, attempt=attempt, state=EpochState.PENDING, certificate=b"", acknowledgements={}
+        )
+        paired = SealedSetup(
+            id=secrets.token_bytes(32), peer=world["bob"].device, generation=0, secret=secret
+        )
+        alice.ledger.store_pending(row, (), [paired])
+        if name == "signed":
+            alice.ledger.mark_signed(vault, row.epoch, attempt)
+    await alice.restart()
+    left = {row.vault[:6].rstrip("v"): row.state for row in alice.ledger.epochs() if row.vault != held.vault}
+    assert left == {"signed": EpochState.SIGNED}
+    assert not alice.ledger.setups(VaultId("kept".ljust(24, "v")), held.epoch, 2)
+    assert made.state is State.COMPLETED
+    assert (await alice.sign("ops", "hello")).state is State.COMPLETED

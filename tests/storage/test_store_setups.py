@@ -306,6 +306,35 @@ def test_of_a_dead_set_up_nothing_is_left_in_the_files(tmp_path: Path, end: str)
         assert not in_files(tmp_path, sealed)
 
 
+@breaks("ST-6.6")
+def test_of_a_set_up_that_died_in_a_crash_nothing_is_left_once_the_store_is_open(tmp_path: Path) -> None:
+    """Of the size that they have, on pages of their own."""
+    victim = replace(setup(), secret=SecretBytes.random(33_000))
+    crashed = tmp_path / "crashed"
+    crashed.mkdir(mode=0o700)
+
+    def crash(when: str) -> None:
+        for name in ("store.db", "store.db-wal", "key") if when == "after:kill_setup" else ():
+            copy = crashed / name
+            copy.write_bytes((tmp_path / name).read_bytes())
+            copy.chmod(0o600)
+
+    with create(tmp_path, on_commit=crash) as ledger:
+        ledger.store_pending(sharing(), shares(), [victim, setup(peer="carol")])
+        ledger.mark_signed(VAULT, ZERO, 1)
+        ledger.activate(VAULT, ZERO, 1, b"certificate")
+        [(sealed,)] = ledger._database.read(
+            lambda connection: connection.execute(
+                "SELECT sealed FROM setups WHERE id = ?", (victim.id,)
+            ).fetchall()
+        )
+        ledger.kill_setup(victim.id)
+    assert in_files(crashed, sealed)
+    with reopen(crashed) as again:
+        assert with_bob(again) == {0: DEAD}
+        assert not in_files(crashed, sealed)
+
+
 SWAP = "UPDATE setups SET sealed = (SELECT sealed FROM setups AS other WHERE id = x'{}') WHERE id = x'{}'"
 
 

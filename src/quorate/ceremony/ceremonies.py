@@ -26,6 +26,7 @@ from quorate.ceremony.ports import (
     Approver,
     Clock,
     Entropy,
+    EpochState,
     Ledger,
     Mesh,
     Method,
@@ -85,6 +86,7 @@ class Ceremonies:
     async def start(self) -> None:
         """Take up what the journal holds unfinished: our own operations are driven on, those of others voted on."""
         context = self._context
+        await context.aside(self._drop_pending)
         for light in await context.aside(context.ledger.unfinished):
             row = known_row(context, light.id)
             try:
@@ -98,6 +100,14 @@ class Ceremonies:
             elif row.state is State.VOTING:
                 self._background.keep(self._desk.send_vote(operation))
         self._background.keep(self._catchup.keep_level())
+
+    def _drop_pending(self) -> None:
+        """What a crash left between being kept and being signed: its session is over, and nobody else has signed it
+        with us. Blocking."""
+        ledger = self._context.ledger
+        for row in ledger.epochs():
+            if row.state is EpochState.PENDING:
+                ledger.drop_pending(row.vault, row.epoch, row.attempt)
 
     async def stop(self) -> None:
         """Start nothing new and end what runs; the journal says what to take up again."""

@@ -123,6 +123,7 @@ class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook)
                 raise StoreError(f"{path} was never finished: quorate init makes the store")
             sealer = _unlocked(path, row, key)
             database.migrate()
+            database.scrub()  # a crash may have kept us from it
             ledger = cls(database, sealer, row[0], now_ms or _wall_clock_ms)
             undo.pop_all()
         return ledger
