@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import Field, digest, encode
+from quorate.primitives.transcript import Field, digest, encode, fingerprint
 
 FIELDS: list[tuple[Field, ...]] = [
     (),
@@ -72,3 +72,10 @@ def test_a_bool_is_not_hashed_as_a_number() -> None:
 def test_a_negative_number_is_not_hashed() -> None:
     with pytest.raises(ValueError, match="negative"):
         encode(-1)
+
+
+def test_a_fingerprint_is_sha_256_over_the_documented_encoding() -> None:
+    content = bytes(range(256)) * 9
+    assert fingerprint(Domain.BODY, content) == hashlib.sha256(encode((Domain.BODY, content))).digest()
+    assert fingerprint(Domain.BODY, content) != fingerprint(Domain.VIEW, content)
+    assert fingerprint(Domain.BODY, content) != fingerprint(Domain.BODY, content[:-1])

@@ -12,7 +12,7 @@ from msgspec import Meta
 from quorate.errors import EncodingError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest
+from quorate.primitives.transcript import digest, fingerprint
 from quorate.wire.codec import Bytes32, Bytes64, Message, decode, encode
 
 MAX_BODY = 1 << 20  # bytes, sealed or not
@@ -45,7 +45,7 @@ class Envelope(Message):
     def header(self) -> Header:
         return Header(
             session=self.session, sender=self.sender, recipient=self.recipient, slot=self.slot, view=self.view,
-            sealed=self.sealed, body_hash=digest(Domain.BODY, self.body),
+            sealed=self.sealed, body_hash=fingerprint(Domain.BODY, self.body),
         )  # fmt: skip
 
 
