@@ -3,84 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quorate.ceremony import resets
 from quorate.ceremony.journal import known_operation
-from quorate.ceremony.ports import Method, OperationView, SetupState, State, Verdict
-from quorate.ceremony.reset_book import LedgerPairBook
-from quorate.ceremony.session import Patience, Session
-from quorate.ceremony.statements import Begin, Join, Outcome, Proposal, Query, Signed, state
+from quorate.ceremony.ports import Method, State, Verdict
+from quorate.ceremony.session import Session
+from quorate.ceremony.statements import Begin, Join, Proposal, Signed, state
 from quorate.errors import StaleEpoch, UsageError
-from quorate.identifiers import DeviceId, OperationId
-from quorate.operations.kinds import PairReset
-from quorate.wire.codec import decode, encode
+from quorate.identifiers import DeviceId
+from quorate.wire.codec import decode
 from quorate.wire.envelope import unpack
-from tests.ceremony.setups import lie, reset
-from tests.ceremony.test_cheats import Cheat, in_request, put, read, refused
+from tests.ceremony.resets import (
+    DEAD,
+    LIVE,
+    PENDING,
+    WEIGHTS,
+    Losing,
+    hasty,
+    held,
+    in_order,
+    made,
+    newest,
+    until,
+)
+from tests.ceremony.setups import reset
+from tests.ceremony.test_cheats import Cheat, in_request, put, read
 from tests.ceremony.test_ecdsa import vault_of
-from tests.ceremony.test_pair_setups import GUESS
 from tests.ceremony.test_recovery import state_of
-from tests.ceremony.world import CALLER, QUICK, Node, World
+from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
-
-WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
-LIVE, PENDING, DEAD = SetupState.LIVE, SetupState.PENDING, SetupState.DEAD
-
-
-def held(node: Node, peer: Node) -> dict[int, tuple[bytes, SetupState]]:
-    """Generation to id and state, of the set-ups with one peer on the one vault."""
-    (row,) = [row for row in node.ledger.epochs() if row.certificate]
-    rows = node.ledger.setups(row.vault, row.epoch, row.attempt)
-    return {each.generation: (each.id, each.state) for each in rows if each.peer == peer.device}
-
-
-def newest(node: Node, peer: Node) -> SetupState | None:
-    rows = held(node, peer)
-    return rows[max(rows)][1] if rows else None
-
-
-def made(node: Node, peer: Node, generation: int = 1) -> SetupState | None:
-    return held(node, peer).get(generation, (b"", None))[1]
-
-
-def in_order(world: World, *names: str) -> tuple[Node, Node]:
-    """Min and max of a pair."""
-    low, high = sorted((world[name] for name in names), key=lambda node: node.device)
-    return low, high
-
-
-async def until(holds: Callable[[], bool], *, seconds: float = 12) -> None:
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + seconds
-    while not holds():
-        assert loop.time() < ends
-        await asyncio.sleep(0.05)
-
-
-async def hasty(world: World) -> None:
-    """Nodes that give up soon."""
-    for node in world.nodes.values():
-        patience = Patience(silence=0.6, unlinked=0.3, deadline=5.0)
-        node.limits = dataclasses.replace(QUICK, carry_out=1.0, patience=patience)
-        await node.restart()
-
-
-class Losing:
-    """Loses every envelope of one kind that ``sender`` sends; how many so far is ``lost``."""
-
-    def __init__(self, sender: Node, message: str) -> None:
-        self.sender, self.message, self.lost = sender.device, message, 0
-
-    def __call__(self, sender: DeviceId, _: DeviceId, frame: bytes) -> bool:
-        loses = sender == self.sender and unpack(frame).envelope.slot.endswith(self.message)
-        self.lost += loses
-        return loses
 
 
 @pytest.mark.parametrize("proposer", ["alice", "bob"])
@@ -251,31 +206,6 @@ async def test_a_third_member_is_no_party_of_a_reset(world: World) -> None:
 
 
 # --- what it is for
-
-
-async def test_a_pair_that_was_cheated_in_signs_again_after_a_reset(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The victim's set-up is dead, and the cheat's is not: the reset is for both to agree to."""
-    await vault_of(world)
-    world["carol"].approver.verdict = Verdict.ABSTAIN
-    alice, bob = world["alice"], world["bob"]
-    with monkeypatch.context() as patch:
-        lie(patch, bob, GUESS)
-        cheated = await alice.sign("ops", "hello", algorithm="ES256K")
-    assert cheated.culprits == (bob.device,)
-    assert (made(alice, bob, 0), made(bob, alice, 0)) == (DEAD, LIVE)
-    refused = await alice.sign("ops", "hello", algorithm="ES256K")
-    assert refused.reason == "NO_LIVE_SETUP"
-    assert (await reset(alice, "bob")).state is State.COMPLETED
-    await until(lambda: made(alice, bob) is made(bob, alice) is LIVE)
-    assert made(bob, alice, 0) is DEAD
-    for node in (alice, bob):
-        signed = await node.sign("ops", "hello", algorithm="ES256K")
-        assert signed.state is State.COMPLETED, signed
-        assert set(signed.signers) == {alice.device, bob.device}
-    await alice.restart()
-    assert (await alice.sign("ops", "again", algorithm="ES256K")).state is State.COMPLETED
 
 
 async def test_what_is_being_signed_under_the_old_set_up_ends_when_a_reset_begins(
@@ -481,127 +411,6 @@ async def test_one_reset_of_a_pair_runs_at_a_time(world: World, later: str) -> N
         done = await world[node].ceremonies.clients.wait(CALLER, view.id, 20)
         assert done.state is State.COMPLETED
     await until(lambda: held(world["alice"], world["bob"]) == held(world["bob"], world["alice"]))
-    assert newest(world["alice"], world["bob"]) is LIVE
-
-
-# --- whose word counts
-
-
-def outcome_of(node: Node, operation: OperationId, **fields: Any) -> Outcome:
-    row = node.ledger.operation(operation)
-    assert row is not None
-    return put(  # type: ignore[no-any-return]
-        Outcome(
-            operation=row.id, digest=row.digest, state="COMPLETED", attempt=row.attempt, reason="", culprits=(),
-            result=row.result, released=False,
-        ),
-        **fields,
-    )  # fmt: skip
-
-
-async def pending_at_min(world: World) -> tuple[Node, Node, OperationView]:
-    """A reset of which min knows only that it has the set-up, and max that both do."""
-    await world["alice"].create_vault("ops", WEIGHTS, 3)
-    await world["bob"].ready("ops")
-    low, high = in_order(world, "alice", "bob")
-    world.cut = Losing(high, "Switched")
-    deaf = (Method.CONCLUDE, Method.GET_OPERATION)
-    world.intercept = lambda _, __, method, ___: b"" if method in deaf else None
-    view = await reset(high, low.name, seconds=10)
-    assert view.state is State.COMPLETED
-    assert newest(low, high) is PENDING
-    return low, high, view
-
-
-@breaks("CE-5.5")
-async def test_only_the_other_of_the_pair_says_that_it_has_the_set_up(world: World) -> None:
-    low, high, view = await pending_at_min(world)
-    operation = known_operation(low.ceremonies._context, view.id)
-    row = high.ledger.operation(view.id)
-    assert row is not None
-    request = operation.request
-    assert isinstance(request, PairReset)
-    good = resets.Reset(
-        vault=request.vault, epoch=request.epoch, pair=request.pair, generation=request.generation,
-        setup=held(high, low)[1][0],
-    )  # fmt: skip
-    assert row.result == encode(good)
-    context = low.ceremonies._context
-    with pytest.raises(UsageError, match=r"CE-5\.5"):
-        resets.believe(context, operation, world["carol"].device, row.result)
-    lies: list[bytes] = [
-        b"",
-        b"junk",
-        encode(put(good, setup=bytes(32))),
-        encode(put(good, generation=2)),
-        encode(put(good, epoch=1)),
-        encode(put(good, vault="a" * 24)),
-        encode(put(good, pair=(low.device, world["carol"].device))),
-    ]
-    for told in lies:
-        with pytest.raises(UsageError, match=r"CE-5\.5"):
-            resets.believe(context, operation, high.device, told)
-    assert newest(low, high) is PENDING
-    resets.believe(context, operation, high.device, row.result)
-    assert newest(low, high) is LIVE
-    held_row = low.ledger.operation(view.id)
-    assert held_row is not None
-    assert held_row.state is State.COMPLETED
-
-
-@breaks("CE-5.4")
-async def test_a_third_member_neither_tells_nor_hears_of_a_reset(world: World) -> None:
-    await world["alice"].create_vault("ops", WEIGHTS, 3)
-    await world["bob"].ready("ops")
-    view = await reset(world["alice"], "bob")
-    carol = world["carol"].ledger.identity
-    said = state(carol, outcome_of(world["alice"], view.id))
-    assert await refused(world, Method.CONCLUDE, said, sender="carol") == "NOT_IN_ROSTER"
-    query = state(carol, Query(operation=view.id))
-    assert await refused(world, Method.GET_OPERATION, query, sender="carol") == "NOT_IN_ROSTER"
-
-
-@breaks("CE-5.5")
-async def test_the_outcome_of_an_older_reset_brings_nothing_back(world: World) -> None:
-    low, high, view = await pending_at_min(world)
-    old = outcome_of(high, view.id)
-    world.cut = lambda *_: False  # but nobody is asked
-    again = await reset(high, low.name)
-    assert again.state is State.COMPLETED
-    await until(lambda: made(low, high, 2) is LIVE)
-    with pytest.raises(UsageError, match=r"CE-5\.5"):
-        await low.ceremonies.on_request(high.device, Method.CONCLUDE, state(high.ledger.identity, old))
-    states = {generation: state for generation, (_, state) in held(low, high).items()}
-    assert states[2] is LIVE
-    assert states.get(1, DEAD) is DEAD
-
-
-@breaks("CE-5.5")
-async def test_nothing_is_believed_of_a_reset_that_our_approver_has_not_approved(world: World) -> None:
-    await world["alice"].create_vault("ops", WEIGHTS, 3)
-    await world["bob"].ready("ops")
-    done = await reset(world["alice"], "bob")
-    world["bob"].approver.gate = asyncio.Event()
-    view = await reset(world["alice"], "bob", seconds=0.5)
-    lie = outcome_of(world["alice"], view.id, result=outcome_of(world["alice"], done.id).result)
-    said = state(world["alice"].ledger.identity, lie)
-    assert await refused(world, Method.CONCLUDE, said) in ("NOT_APPROVED", "WRONG_OUTCOME")
-    row = world["bob"].ledger.operation(view.id)
-    assert row is not None
-    assert row.state is State.VOTING
-
-
-@breaks("CE-1.10")
-async def test_a_session_of_a_generation_in_use_ends_before_a_word(world: World) -> None:
-    """Checked again where the old ones are retired, with nothing else of the pair running."""
-    await world["alice"].create_vault("ops", WEIGHTS, 3)
-    await world["bob"].ready("ops")
-    view = await reset(world["alice"], "bob")
-    context = world["alice"].ceremonies._context
-    request = known_operation(context, view.id).request
-    assert isinstance(request, PairReset)
-    with pytest.raises(UsageError, match=r"CE-1\.10"):
-        LedgerPairBook(context, request).retire()
     assert newest(world["alice"], world["bob"]) is LIVE
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import base58
 import pytest
@@ -47,40 +46,6 @@ async def test_a_vault_is_created_and_shown_the_same_at_another_node(
     assert shown.lines[0]["public_keys"] == vault["public_keys"]
     listed = await quorate("vault", "list", "--home", signers["bob"].home)
     assert vault["vault"] in listed.out
-
-
-async def test_a_pair_set_up_is_made_anew_and_the_pair_signs_with_it(
-    signers: Signers, quorate: Command
-) -> None:
-    alice, bob = signers["alice"].home, signers["bob"].home
-
-    async def shown(home: Path, peer: str) -> dict[str, Any]:
-        [vault] = (await quorate("vault", "show", "ops", "--home", home, "--json")).lines
-        return {each["name"]: each for each in vault["setups"]}[peer]  # type: ignore[no-any-return]
-
-    before = (await shown(alice, "bob"))["generation"]
-    reset = await quorate("vault", "pair-reset", "ops", "bob", "--wait", "--json", "--home", alice)
-    assert reset.code == 0, reset.err
-    [operation] = reset.lines
-    assert (operation["kind"], operation["state"]) == ("pair-reset", "COMPLETED")
-    assert sorted(vote["name"] for vote in operation["votes"]) == ["alice", "bob"]
-    there = await quorate("operation", "show", operation["operation"], "--wait", "--json", "--home", bob)
-    assert there.lines[0]["state"] == "COMPLETED"
-    for home, peer in ((alice, "bob"), (bob, "alice")):
-        setup = await shown(home, peer)
-        assert (setup["generation"], setup["state"]) == (before + 1, "LIVE")
-    told = await quorate("vault", "show", "ops", "--home", alice)
-    assert f"bob LIVE (generation {before + 1})" in told.out
-    await signers["carol"].stop()
-    try:
-        signed = await quorate(
-            "sign", "--vault", "ops", "--text", "anew", "--algorithm", "ES256K", "--wait", "--json", "--home", alice
-        )  # fmt: skip
-        assert signed.code == 0, signed.err
-        assert signed.lines[0]["state"] == "COMPLETED"
-    finally:
-        await signers["carol"].start()
-        await signers.cluster.linked()
 
 
 async def test_derived_addresses_are_the_same_at_every_node_and_sign(
