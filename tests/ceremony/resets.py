@@ -49,7 +49,7 @@ async def until(holds: Callable[[], bool], *, seconds: float = 12) -> None:
 async def hasty(world: World) -> None:
     """Nodes that give up soon."""
     for node in world.nodes.values():
-        patience = Patience(silence=0.6, unlinked=0.3, deadline=5.0)
+        patience = Patience(silence=1.5, unlinked=0.5, deadline=10.0)
         node.limits = dataclasses.replace(QUICK, carry_out=1.0, patience=patience)
         await node.restart()
 
