@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from quorate.ceremony.identity import Identity, card_of, read_card
 from quorate.ceremony.ports import Peer
+from quorate.cli.main import program, run
 from quorate.errors import StoreError
 from quorate.node.doctor import machine
 from quorate.node.doctor.machine import examine_disk, examine_store
@@ -148,3 +149,18 @@ def ending(end: dt.datetime) -> str:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def test_init_makes_nothing_where_the_card_could_not_be_handed_out(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "cards").mkdir(mode=0o555)
+    program(["init"])  # its modules may be where root alone may read
+    with unprivileged():
+        code = run(
+            ["init", "--home", str(home / "alice"), "--name", "alice", "--advertise", "127.0.0.1:7100",
+             "--cards", str(home / "cards")]
+        )  # fmt: skip
+    assert code == 2
+    assert "nothing was done" in capsys.readouterr().err
+    assert not (home / "alice").exists()

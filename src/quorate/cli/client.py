@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
+from quorate.cli.files import require_new
 from quorate.cli.views import rows, time_of
-from quorate.errors import UsageError
 from quorate.storage import Client
 
 
@@ -29,10 +29,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Let a program or a person ask this node. The secret is in the file and nowhere else."""
-        if out.exists():
-            raise UsageError(f"{out} exists: credentials are not written over another file")
-        if not out.absolute().parent.is_dir():
-            raise UsageError(f"{out.absolute().parent} is not a directory")
+        require_new(out, "credentials are")
         async with registry(call) as book:
             credentials = await book.add_client(name, role, vault or ())
         credentials.save(out)

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from quorate.ceremony.identity import fingerprint
 from quorate.cli.command import Call, command
+from quorate.cli.files import require_new
 from quorate.errors import UsageError
 from quorate.node import founding
 
@@ -47,8 +48,8 @@ def register(app: typer.Typer) -> None:
             raise UsageError("give --passphrase-file or --key-file, not both")
         if card is None and cards is not None:
             card = founding.card_file(cards, name)
-        if card is not None and card.exists():
-            raise UsageError(f"{card} exists: a card is not written over another file")
+        if card is not None:
+            require_new(card, "a card is")
         fresh = founding.write_settings(
             call.home, port=port, passphrase_file=passphrase_file, key_file=key_file
         )
