@@ -9,7 +9,9 @@ import coincurve
 import pytest
 from Crypto.Hash import keccak
 
+from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, OperationView, SignatureView, State
+from quorate.ceremony.signing import patience
 from quorate.ceremony.statements import Outcome, state
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
@@ -103,6 +105,21 @@ async def test_a_batch_takes_as_many_chunks_as_it_needs(world: World, count: int
     for signature, message in zip(signed(view), messages, strict=True):
         assert_signs(signature, "ES256K", key, message.encode())
     assert len({signature.signature for signature in view.signatures}) == count
+
+
+async def test_a_long_batch_may_take_longer_by_what_it_multiplies(world: World) -> None:
+    await vault_of(world)
+    context, deadlines = world["alice"].ceremonies._context, []
+    parties = [world["alice"].device, world["bob"].device]
+    for algorithm, count in (("ES256K", 2), ("ES256K", 4), ("EDDSA", 4)):
+        messages = [f"{algorithm} {n} of {count}" for n in range(count)]
+        view = await world["alice"].sign("ops", *messages, algorithm=algorithm, batch=True)
+        operation = known_operation(context, view.id)
+        deadlines.append(patience(context, operation, parties).deadline)
+        assert patience(context, operation, parties[:1]) == context.limits.patience
+    two, four, edwards = (deadline - context.limits.patience.deadline for deadline in deadlines)
+    assert four == pytest.approx(2 * two)
+    assert two > edwards == 0
 
 
 async def test_a_proposer_that_is_no_signer_gets_the_signature(world: World) -> None:

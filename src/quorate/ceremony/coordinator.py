@@ -23,7 +23,7 @@ from quorate.ceremony.lifecycle import FINAL, sources
 from quorate.ceremony.pairs import remedy
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import Method, OperationRow, State
-from quorate.ceremony.signing import needs_setups
+from quorate.ceremony.signing import needs_setups, patience
 from quorate.ceremony.statements import (
     Ballot,
     Begin,
@@ -333,7 +333,7 @@ class Coordinator:
             await self._participant.hand_over(operation, agreement)
             with self._catchup.awaiting(operation.id, attempt, parties) as reports:
                 await self._call_out(parties, body)
-                await self._await_report(operation, attempt, reports)
+                await self._await_report(operation, attempt, parties, reports)
             return
         running = await self._participant.start(context.me, begin)
         try:
@@ -374,10 +374,16 @@ class Coordinator:
             return False
         return (signer, said.digest, said.attempt) == (party, operation.digest, attempt)
 
-    async def _await_report(self, operation: Operation, attempt: int, reports: Sequence[Reported]) -> None:
+    async def _await_report(
+        self,
+        operation: Operation,
+        attempt: int,
+        parties: tuple[DeviceId, ...],
+        reports: Sequence[Reported],
+    ) -> None:
         """Wait for the parties of an attempt we are not part of: an outcome, or that one of them gave up."""
         context = self._context
-        ends = context.clock.monotonic() + context.limits.patience.deadline
+        ends = context.clock.monotonic() + patience(context, operation, parties).deadline
         while context.clock.monotonic() < ends:
             bell = context.board.bell(operation.id)
             if self._row(operation).state in FINAL:

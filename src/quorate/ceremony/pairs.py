@@ -101,9 +101,7 @@ class Pairs:
     def _live(self, vault: Vault) -> dict[DeviceId, bytes]:
         self._record()
         rows = self._ledger.setups(vault.id, vault.epoch, vault.row.attempt)
-        return {
-            row.peer: row.id for row in rows if row.state is SetupState.LIVE and row.id not in self._ended
-        }
+        return {row.peer: row.id for row in rows if row.state is SetupState.LIVE}
 
 
 def remedy(vault: Vault, peers: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import Method
 from quorate.ceremony.session import Session
-from quorate.ceremony.signing import ending_setups, needs_setups, sign
+from quorate.ceremony.signing import ending_setups, needs_setups, patience, sign
 from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
 from quorate.errors import QuorateError, UsageError, suspected
@@ -260,7 +260,7 @@ class Participant:
 
         return Session(
             agreement.ceremony_id, agreement.parties, open_machine, erase=courier.erase, mesh=context.mesh,
-            clock=context.clock, pool=context.pool, patience=context.limits.patience,
+            clock=context.clock, pool=context.pool, patience=patience(context, operation, agreement.parties),
         )  # fmt: skip
 
     def _protocol(

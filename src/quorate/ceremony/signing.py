@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
+from quorate.ceremony.session import Patience
 from quorate.curves import Randomness
 from quorate.errors import Bug, Denied, ProtocolAbort
 from quorate.identifiers import Curve, DeviceId, VaultId
@@ -19,6 +21,8 @@ from quorate.wire.net import Net
 
 T = TypeVar("T")
 
+MULTIPLICATION = 0.05  # seconds: ten times what one message takes with one peer on a busy machine
+
 
 def needs_setups(operation: Operation, stage: str) -> bool:
     """Whether sessions of a stage multiply, and so work under the pair set-ups of their parties."""
@@ -26,6 +30,15 @@ def needs_setups(operation: Operation, stage: str) -> bool:
     if isinstance(request, Sign | BatchSign):
         return request.signing.algorithm.curve is Curve.SECP256K1
     return stage == "trial"
+
+
+def patience(context: Context, operation: Operation, parties: Collection[DeviceId]) -> Patience:
+    """How long a session may take: one that multiplies for a batch has as much longer as that is work."""
+    usual, request = context.limits.patience, operation.request
+    if not isinstance(request, Sign | BatchSign) or not needs_setups(operation, "sign"):
+        return usual
+    multiplications = len(request.signing.data) * (len(parties) - 1)
+    return replace(usual, deadline=usual.deadline + MULTIPLICATION * multiplications)
 
 
 async def sign(
