@@ -68,11 +68,14 @@ async def health_of(member: Member, service: str) -> int:
     return int(answer.status)
 
 
-async def test_signing_is_counted_and_timed_under_our_names_and_the_known_ones(signers: Signers) -> None:
+@pytest.mark.parametrize(("algorithm", "curve"), [("EDDSA", "ed25519"), ("ES256K", "secp256k1")])
+async def test_signing_is_counted_and_timed_under_our_names_and_the_known_ones(
+    signers: Signers, algorithm: str, curve: str
+) -> None:
     alice = signers["alice"]
-    labels = {"kind": "sign", "curve": "ed25519", "result": "succeeded", "reason": ""}
+    labels = {"kind": "sign", "curve": curve, "result": "succeeded", "reason": ""}
     before, ended = await samples(alice), await samples(alice, **labels)
-    view = await sign(alice.node, "ops", "to be counted")
+    view = await sign(alice.node, "ops", "to be counted", algorithm=algorithm)
     assert view.state is State.COMPLETED
     after = await samples(alice)
     counted = (await samples(alice, **labels))["quorate_ceremonies_total"]

@@ -40,6 +40,7 @@ class Case:
             store=None,
             connected=frozenset({self.bob, self.carol}),
             heard={},
+            paired={vault.certificate_hash: frozenset({self.bob, self.carol})},
             names={world[name].device: name for name in ("alice", "bob", "carol")},
         )
 
@@ -139,3 +140,24 @@ def test_a_vault_that_awaits_an_acknowledgement_says_whose(case: Case) -> None:
     (cause,) = readiness.of_vault(waiting, case.well)
     assert cause.code == "VAULT_NOT_READY"
     assert "carol" in cause.detail
+
+
+def test_signers_without_a_live_pair_set_up_are_no_use_for_ecdsa(case: Case) -> None:
+    certificate = case.vault.certificate_hash
+    assert case.causes(replace(case.well, paired={certificate: frozenset({case.bob})})) == []  # 2 + 1 of 3
+    assert case.causes(replace(case.well, paired={})) == []  # not looked at yet
+    (cause,) = case.causes(replace(case.well, paired={certificate: frozenset()}))
+    assert (cause.code, cause.vault) == ("NO_LIVE_SETUP", case.vault.id)
+    assert "weight 2 of 3" in cause.detail
+    assert "bob, carol" in cause.detail or "carol, bob" in cause.detail
+
+
+def test_a_pair_set_up_with_one_who_is_away_is_no_use_either(case: Case) -> None:
+    standing = replace(
+        case.well,
+        connected=frozenset({case.bob}),
+        paired={case.vault.certificate_hash: frozenset({case.carol})},
+    )
+    (cause,) = case.causes(standing)
+    assert cause.code == "NO_LIVE_SETUP"
+    assert cause.detail.endswith("with bob")

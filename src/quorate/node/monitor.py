@@ -9,10 +9,10 @@ import structlog
 from prometheus_client import Gauge
 
 from quorate.ceremony.ceremonies import Ceremonies
-from quorate.ceremony.ports import Cause, Clock
+from quorate.ceremony.ports import Cause, Clock, EpochState, SetupState
 from quorate.ceremony.vaults import Vault
 from quorate.errors import QuorateError, StoreError
-from quorate.identifiers import VaultId
+from quorate.identifiers import DeviceId, VaultId
 from quorate.node import readiness
 from quorate.node.metrics import Metrics
 from quorate.node.observers import WatchedApprover
@@ -44,6 +44,7 @@ class Monitor:
         self._tell, self._services = tell, services
         self._causes: tuple[Cause, ...] = (Cause(code="STARTING", detail="the node is not serving yet"),)
         self._store: StoreError | None = None
+        self._paired: Mapping[bytes, frozenset[DeviceId]] = {}
         self._vaults: Mapping[VaultId, str] = {}
         self._told: dict[str, bool] = {}
         self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
@@ -115,6 +116,7 @@ class Monitor:
             decision=self._approver.last,
             decided=self._clock.monotonic() - self._approver.last_at,
             store=self._store,
+            paired=self._paired,
             connected=frozenset(peer for peer in peers if self._mesh.connected(peer)),
             heard=self._ceremonies.greetings.heard,
             names={device: peer.name for device, peer in peers.items()},
@@ -180,9 +182,22 @@ class Monitor:
             await asyncio.sleep(STORE_ROUND)
             await self._check_store()
 
+    def _live_pairs(self) -> dict[bytes, frozenset[DeviceId]]:
+        ledger = self._ledger
+        return {
+            row.record_hash: frozenset(
+                setup.peer
+                for setup in ledger.setups(row.vault, row.epoch, row.attempt)
+                if setup.state is SetupState.LIVE
+            )
+            for row in ledger.epochs()
+            if row.state is EpochState.ACTIVE
+        }
+
     async def _check_store(self) -> None:
         try:
             await asyncio.to_thread(self._ledger.check)
+            self._paired = await asyncio.to_thread(self._live_pairs)
         except StoreError as error:
             self._store = error
         except OSError as error:

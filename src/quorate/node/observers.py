@@ -12,9 +12,9 @@ import structlog
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import ApprovalRequest, Approver, Clock, Decision, Ledger, OperationRow, State
 from quorate.ceremony.statements import Proposal, Signed
-from quorate.identifiers import OperationId
+from quorate.identifiers import Curve, OperationId
 from quorate.node.metrics import Metrics
-from quorate.operations.kinds import BatchSign, Kind, Sign
+from quorate.operations.kinds import BatchSign, Kind, PairReset, Sign
 from quorate.wire.codec import decode
 
 REMEMBERED = 10_000  # operations
@@ -72,9 +72,15 @@ class OperationWatch:
 
 
 def curve_of(row: OperationRow) -> str:
-    """The curve an operation signs on; "both" for one that makes keys."""
+    """The curve an operation is about; "both" for one that makes keys."""
     request = decode(Proposal, decode(Signed, row.proposal).body).operation.request
-    return request.signing.algorithm.curve.value if isinstance(request, Sign | BatchSign) else "both"
+    match request:
+        case Sign() | BatchSign():
+            return request.signing.algorithm.curve.value
+        case PairReset():
+            return Curve.SECP256K1.value
+        case _:
+            return "both"
 
 
 def _bound(held: OrderedDict[OperationId, Phase] | OrderedDict[OperationId, None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from quorate.ceremony.greetings import Acquaintance
@@ -24,6 +24,7 @@ class Standing:
     decision: Decision | None  # the approver's last, and how long ago
     decided: float
     store: StoreError | None
+    paired: Mapping[bytes, frozenset[DeviceId]]  # by certificate hash: with whom we have a live pair set-up
     connected: frozenset[DeviceId]
     heard: Mapping[DeviceId, Acquaintance]
     names: Mapping[DeviceId, str]
@@ -66,6 +67,25 @@ def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
         yield Cause(
             code="NOT_ENOUGH_WEIGHT",
             detail=f"online weight {online} of {vault.sharing.threshold} needed; not here or not level: {missed}",
+            vault=vault.id,
+        )
+    else:
+        yield from _of_pairs(vault, standing, away)
+
+
+def _of_pairs(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:
+    """ECDSA takes a live pair set-up with each other signer: those who are here and have none do not count."""
+    paired = standing.paired.get(vault.certificate_hash)
+    if paired is None:
+        return
+    here = [seat for seat in vault.sharing.seats if seat.device not in away]
+    able = sum(seat.weight for seat in here if seat.device == standing.me or seat.device in paired)
+    if able < vault.sharing.threshold:
+        lacking = [seat.device for seat in here if seat.device != standing.me and seat.device not in paired]
+        names = ", ".join(standing.name(device) for device in lacking)
+        yield Cause(
+            code="NO_LIVE_SETUP",
+            detail=f"ECDSA has weight {able} of {vault.sharing.threshold} needed: no live pair set-up with {names}",
             vault=vault.id,
         )
 
