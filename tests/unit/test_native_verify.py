@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
+import ecdsa
 import pytest
 from coincurve import PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +17,7 @@ from quorate.primitives.verify import recovers_ecdsa, verify_ecdsa, verify_ed255
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
+ORDER_EIGHT = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
 SMALL_ORDER = [bytes.fromhex("ec" + "ff" * 30 + "7f"), bytes(32), b"\1" + bytes(31)]
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
@@ -55,6 +58,31 @@ def test_no_key_of_small_order_verifies_anything(verifies: Verifier, point: byte
     """With one, S = 0 and a small R would be a signature of one message in a few."""
     for message in range(20):
         assert not verifies(point, bytes([message]), point + bytes(32))
+
+
+def torsioned(scalar: int) -> bytes:
+    """scalar·G and a point of order 8."""
+    torsion = ecdsa.ellipticcurve.PointEdwards.from_bytes(ecdsa.Ed25519.curve, ORDER_EIGHT)
+    return bytes((ecdsa.Ed25519.generator * scalar + torsion).to_bytes())
+
+
+def signed(key: bytes, secret: int, point: bytes, nonce: int, message: bytes) -> bytes:
+    """What verifies once both sides of the equation are multiplied by 8."""
+    challenge = int.from_bytes(hashlib.sha512(point + key + message).digest(), "little")
+    return point + ((nonce + challenge * secret) % ED25519.order).to_bytes(32, "little")
+
+
+@by_each
+def test_the_equation_is_not_multiplied_by_the_cofactor(verifies: Verifier) -> None:
+    """Some verifiers multiply, some do not, and two honest nodes must take the same envelopes: who shows another's
+    envelope that does not verify is blamed."""
+    secret, nonce = 12345, 67890
+    key = bytes(ED25519.scalar_of(secret) * ED25519.generator)
+    point = bytes(ED25519.scalar_of(nonce) * ED25519.generator)
+    assert verifies(key, b"a message", signed(key, secret, point, nonce, b"a message"))
+    point = torsioned(nonce)
+    for message in range(8):
+        assert not verifies(key, bytes([message]), signed(key, secret, point, nonce, bytes([message])))
 
 
 @by_each
