@@ -155,3 +155,21 @@ async def test_the_metrics_port_takes_nothing_but_its_three_questions(signers: S
         assert (await ask(alice, path))[0] == 404, path
     for method in ("POST", "PUT", "DELETE", "HEAD"):
         assert (await ask(alice, "/readyz", method))[0] == 405, method
+
+
+async def test_a_node_told_to_serves_no_metrics_and_is_well(signers: Signers) -> None:
+    carol = signers["carol"]
+    await carol.stop()
+    carol.environment["QUORATE_METRICS__ENABLED"] = "false"
+    try:
+        await carol.start()
+        await signers.cluster.linked()
+        with pytest.raises(urllib.error.URLError):
+            await ask(carol, "/metrics")
+        assert await health_of(carol, "quorate.v1.VaultService") == SERVING
+    finally:
+        await carol.stop()
+        del carol.environment["QUORATE_METRICS__ENABLED"]
+        await carol.start()
+        await signers.cluster.linked()
+    assert (await ask(carol, "/livez"))[0] == 200

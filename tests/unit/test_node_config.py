@@ -17,6 +17,8 @@ def test_an_empty_file_gives_the_documented_ports() -> None:
     settings = parse("", FILE)
     assert (settings.peer.port, settings.client.port) == (7100, 7200)
     assert settings.client.bind == "127.0.0.1"
+    assert settings.metrics.enabled
+    assert (settings.metrics.bind, settings.metrics.port) == ("127.0.0.1", 2112)
 
 
 def test_without_an_approver_section_nothing_is_approved() -> None:
