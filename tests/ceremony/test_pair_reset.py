@@ -148,6 +148,10 @@ PROPOSALS: dict[str, tuple[Callable[[World, Proposal], Any], str]] = {
     "of another epoch": (lambda _, p: in_request(p, epoch=1), "STALE_EPOCH"),
     "of another certificate": (lambda _, p: in_request(p, certificate=bytes(32)), "STALE_EPOCH"),
     "of a generation in use": (lambda _, p: in_request(p, generation=1), "STALE_GENERATION"),
+    "of the last generation there is": (
+        lambda _, p: in_request(p, generation=2**31 - 1),
+        "INVALID_REQUEST",
+    ),
 }
 
 

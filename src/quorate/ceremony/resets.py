@@ -17,6 +17,7 @@ from quorate.identifiers import DeviceId, OperationId, VaultId
 from quorate.operations.kinds import Kind, Operation, PairReset
 from quorate.wire.codec import Bytes32, Count, Identifier, Message, decode, encode
 
+LEAP = 1000  # generations; only resets that failed are known to one of the two alone
 LOOKED_THROUGH = 1000  # operations, the latest, where one is looked for by what it asks
 
 
@@ -67,9 +68,13 @@ def check(context: Context, operation: Operation, request: PairReset) -> None:
 
 
 def check_generation(context: Context, vault: Vault, request: PairReset) -> None:
-    used = [
-        row for row in held(context, vault, other(context, request)) if row.state is not SetupState.PENDING
-    ]
+    rows = held(context, vault, other(context, request))
+    if request.generation > max((row.generation for row in rows), default=0) + LEAP:
+        raise UsageError(
+            f"CE-1.10 generation: set-up {request.generation} is asked for, more than {LEAP} above any that is"
+            " known here; numbers end, and so would resets"
+        )
+    used = [row for row in rows if row.state is not SetupState.PENDING]
     if used and used[-1].generation >= request.generation:
         raise UsageError(
             f"CE-1.10 generation: set-up {request.generation} is asked for, and {used[-1].generation} was in use "
