@@ -165,6 +165,7 @@ async def test_a_cheat_in_the_trial_ends_the_set_up_too(
     lie(monkeypatch, bob, GUESS)
     view = await alice.create_vault("ops", {"alice": 2, "bob": 1, "carol": 1}, 3)
     assert (view.state, view.culprits) == (State.FAILED, (bob.device,)), view
+    assert view.detail.endswith("make another vault")
     vault = await alice.ceremonies.clients.vault(CALLER, "ops")
     assert vault.state == "active"
     assert states(alice, bob, vault.id) == states(carol, bob, vault.id) == [DEAD]

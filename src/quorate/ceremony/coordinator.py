@@ -416,6 +416,8 @@ class Coordinator:
                 detail += "; its log says with whom to run quorate vault pair-reset there"
             else:
                 detail = rule
+        if self._stage(operation) == "trial":
+            detail += "; the new vault was made, and no other trial follows: make another vault"
         await self._end(operation, State.FAILED, reason, detail, tuple(sorted(culprits)))
 
     async def _end(
