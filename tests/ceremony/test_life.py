@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from quorate.ceremony.ports import SetupState, State, Verdict
@@ -45,6 +48,22 @@ async def test_every_node_keeps_its_half_of_each_set_up_that_the_record_names(wo
     assert {half.id for half in halves.values()} == set(named)
     for (device, peer), half in halves.items():
         assert (half.id, half.zero_seed) == (halves[peer, device].id, halves[peer, device].zero_seed)
+
+
+async def test_a_trial_waits_for_who_is_still_writing_the_certificate(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = world["bob"].ledger
+    activate = ledger.activate
+
+    def slowly(*row: Any) -> None:
+        time.sleep(0.5)
+        activate(*row)
+
+    monkeypatch.setattr(ledger, "activate", slowly)
+    made = await world["alice"].create_vault("ops", WEIGHTS, 3)
+    assert (made.state, made.attempt) == (State.COMPLETED, 2)  # key generation, trial
+    assert "WRONG_STAGE" not in {code for _, _, code in world.refusals}
 
 
 async def test_weight_one_and_one_cannot_sign(world: World) -> None:

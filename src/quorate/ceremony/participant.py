@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 Protocol = Callable[[Net], Coroutine[Any, None, object]]
 NONE: Mapping[DeviceId, bytes] = MappingProxyType({})
+A_MOMENT = 2.0  # seconds, well within what a proposer waits for an answer
 
 
 class Participant:
@@ -46,6 +47,7 @@ class Participant:
         self._voting = voting
         self._running: dict[OperationId, Session[object]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._keygens: dict[OperationId, asyncio.Task[object]] = {}
         self._resets: dict[tuple[str, tuple[str, str]], tuple[OperationId, asyncio.Task[object]]] = {}
         self._resetting = asyncio.Lock()
 
@@ -54,6 +56,9 @@ class Participant:
         or with what ended the session. ``UsageError`` or ``StaleEpoch`` when this node refuses to take part."""
         context = self._context
         operation = known_operation(context, OperationId(begin.operation))
+        if begin.stage == "trial" and (keygen := self._keygens.get(operation.id)) is not None:
+            # Who begins it was a message or a write ahead of us.
+            await asyncio.wait({keygen}, timeout=A_MOMENT)
         if not isinstance(operation.request, PairReset):
             return await self._start(operation, proposer, begin)
         async with self._resetting:
@@ -85,7 +90,14 @@ class Participant:
         )
         self._tasks.add(task)
         task.add_done_callback(self._over)
+        if begin.stage == "keygen":
+            self._keygens[operation.id] = task
+            task.add_done_callback(lambda done: self._forget(operation.id, done))
         return task
+
+    def _forget(self, operation: OperationId, keygen: asyncio.Task[object]) -> None:
+        if self._keygens.get(operation) is keygen:
+            del self._keygens[operation]
 
     async def _make_way(self, operation: OperationId, request: PairReset) -> None:
         """Two sessions at once could leave each side with the set-up of another one. Both sides prefer the same."""
