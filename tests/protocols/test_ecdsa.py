@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from quorate.curves import SECP256K1, Point, Scalar, SecretScalar
 from quorate.errors import Bug, Denied, ProtocolAbort, UsageError
 from quorate.identifiers import Curve, DeviceId
+from quorate.native.memory import SecretBytes
 from quorate.native.ot import answer_size, extension_size
 from quorate.protocols.ecdsa import lane
 from quorate.protocols.ecdsa.signature import Signature, assemble, coordinate
@@ -357,6 +358,29 @@ def test_a_replayed_random_source_repeats_no_secret(vault: Vault) -> None:
         )
     ]
     assert len(set(secrets)) == len(secrets) == 6 * (2 + 2 + 4)
+
+
+def test_nobody_foresees_an_answer_without_the_key_share(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even who knows what the system draws: with a^, η would be an equation between r_i and sk_i, and s another."""
+    monkeypatch.setattr(lane, "respond", lambda setup, context, m1, inputs, rng: (rng.public(32), inputs))
+    one, (_, peer, other) = opened(vault), vault.devices
+
+    def answered(made: lane.Lane, peer: DeviceId = peer) -> bytes:
+        factor = lane.Factor(setup=made.setups[peer].id, m1=b"")
+        return lane.answer(made, peer, factor, randomness("same")).product.m2
+
+    stranger = dataclasses.replace(one.terms.quorum, hedge=SecretBytes(32))
+    answers = [
+        answered(one),
+        answered(one, other),
+        answered(dataclasses.replace(one, part=1)),
+        answered(dataclasses.replace(one, terms=dataclasses.replace(one.terms, hash=bytes(32)))),
+        answered(dataclasses.replace(one, terms=dataclasses.replace(one.terms, quorum=stranger))),
+    ]
+    assert answered(one) == answers[0]
+    assert len(set(answers)) == len(answers)
 
 
 def test_a_commitment_is_to_everything(vault: Vault) -> None:

@@ -138,10 +138,12 @@ def open_lane(
 
 
 def answer(lane: Lane, peer: DeviceId, heard: Factor, rng: Randomness) -> Answered:
-    """Round 2 for one peer. Its m1 is checked here (rules OT-3)."""
+    """Round 2 for one peer. Its m1 is checked here (rules OT-3). As in ``open_lane``, without the key share nobody can
+    predict what is drawn."""
     terms, setup = lane.terms, lane.setups[peer]
     context = _context(terms, lane.part, setup, terms.quorum.me, peer)
-    m2, shares = respond(setup, context, heard.m1, lane.inputs, rng)
+    fresh = hedged(rng, "ecdsa answer", terms.hash, lane.part, peer, terms.quorum.hedge.reveal())
+    m2, shares = respond(setup, context, heard.m1, lane.inputs, fresh)
     shown = SECP256K1.commit(shares)
     product = Product(
         nonces=lane.points,
