@@ -285,10 +285,19 @@ async def test_a_store_restored_from_before_an_epoch_is_found_from_both_sides(
         await doctor.finds(alice.home, "vault ops", "EPOCH_CONFLICT")
     async with stopped(clinic, "bob"):
         await doctor.finds(alice.home, "vault ops", "NOT_ENOUGH_WEIGHT")
-        for part in bob.home.glob(f"{founding.STORE}*"):
-            part.unlink()
-        shutil.copy(tmp_path / "before.db", bob.home / founding.STORE)
+        swap_store(bob.home, tmp_path / "before.db", tmp_path / "after.db")
     assert "bob is a signer of it and does not hold it" in await doctor.finds(
         alice.home, "vault ops", "STALE_EPOCH"
     )
     assert "not here" in await doctor.finds(bob.home, f"vault {view.vault}", "STALE_EPOCH")
+    async with stopped(clinic, "bob"):
+        swap_store(bob.home, tmp_path / "after.db", tmp_path / "before.db")
+    assert (await doctor.examines(alice.home))["vault ops"]["level"] == "ok"
+
+
+def swap_store(home: Path, other: Path, kept: Path) -> None:
+    """Put another store in the place of a node's at rest, whose own goes to ``kept``."""
+    shutil.move(home / founding.STORE, kept)
+    for part in home.glob(f"{founding.STORE}-*"):
+        part.unlink()
+    shutil.copy(other, home / founding.STORE)

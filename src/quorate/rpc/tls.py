@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -67,6 +68,7 @@ def pin_of(certificate_pem: str | bytes) -> bytes:
     return hashlib.sha256(spki).digest()
 
 
+@lru_cache(maxsize=256)
 def end_of(certificate_pem: str) -> dt.datetime | None:
     """When the certificate ends, in UTC; None if never."""
     end = _parsed(certificate_pem).not_valid_after_utc

@@ -24,7 +24,8 @@ async def examine_approver(
     kinds: Sequence[Kind] = tuple(Kind),
 ) -> tuple[Finding, ...]:
     """One finding for each kind of request. Whether a sample is approved or not is the approver's business."""
-    approver = build_approver(once(options), sign=sign, device=me.device)
+    # Reading the system's authorities takes a while.
+    approver = await asyncio.to_thread(build_approver, once(options), sign=sign, device=me.device)
     try:
         async with asyncio.timeout(PATIENCE):
             said = await rehearse(approver, me, now_ms=clock.now_ms(), entropy=entropy, kinds=kinds)

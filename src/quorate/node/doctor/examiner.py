@@ -41,9 +41,10 @@ class NodeExaminer:
     async def node(self) -> Examination:
         me = self.ledger.me
         others = [peer for peer in self.ledger.peers().values() if peer.device != me.device]
-        machine, approver, mesh = await asyncio.gather(
+        machine, approver, vaults, mesh = await asyncio.gather(
             asyncio.to_thread(self._examine_machine),
             self._ask_approver(ONE_OF_EACH_URL),
+            asyncio.to_thread(self.ceremonies.vaults.all),
             greet_all(me, others, self.ceremonies.greetings),
         )
         tolerance = self.settings.limits.clock_tolerance
@@ -51,7 +52,7 @@ class NodeExaminer:
             *machine,
             *approver,
             *examine_peers(mesh, version=self.version, tolerance=tolerance, now=datetime.now(UTC)),
-            *examine_vaults(self.ceremonies.vaults.all(), mesh),
+            *examine_vaults(vaults, mesh),
         ]
         return Examination(findings=tuple(findings), pairs=tuple(pairs(mesh)))
 
