@@ -105,7 +105,8 @@ async def test_making_a_vault_is_counted_on_every_node(signers: Signers) -> None
 
 async def test_peers_and_vaults_are_shown(signers: Signers) -> None:
     alice = signers["alice"]
-    await eventually(alice, "/metrics", lambda _, text: "clock_offset_seconds{" in text)
+    expected = ('clock_offset_seconds{peer="bob"}', 'rtt_seconds{peer="bob"}', 'vault_epoch{name="ops"')
+    await eventually(alice, "/metrics", lambda _, text: all(each in text for each in expected))
     bob = await samples(alice, peer="bob")
     assert bob["quorate_peer_up"] == 1
     assert 0 < bob["quorate_peer_rtt_seconds"] < PATIENCE
@@ -117,6 +118,7 @@ async def test_peers_and_vaults_are_shown(signers: Signers) -> None:
 
 async def test_a_node_with_its_peers_is_ready_by_every_account(signers: Signers) -> None:
     alice = signers["alice"]
+    await eventually(alice, "/readyz?vault=ops", lambda status, _: status == 200)  # it has seen the vault
     text = await eventually(alice, "/readyz", lambda status, _: status == 200)
     assert json.loads(text) == {"ready": True, "not_ready": []}
     assert (await ask(alice, "/livez"))[0] == 200
@@ -145,7 +147,7 @@ async def test_a_vault_without_enough_weight_is_not_ready_and_says_why(signers: 
     finally:
         await alice.start()
         await signers.cluster.linked()
-    await eventually(bob, "/readyz", lambda status, _: status == 200)
+    await eventually(bob, "/readyz?vault=ops", lambda status, _: status == 200)
     assert await health_of(bob, f"vault/{signers.vault.id}") == SERVING
 
 

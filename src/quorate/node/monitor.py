@@ -95,15 +95,16 @@ class Monitor:
         if self._draining:
             of_node = (Cause(code="DRAINING", detail="this node is stopping"), *of_node)
         of_vaults = {vault.id: tuple(readiness.of_vault(vault, standing)) for vault in vaults}
-        self._vaults = {vault.id: vault.name for vault in vaults}
-        self._report((*of_node, *(cause for causes in of_vaults.values() for cause in causes)))
-        self._show(standing, vaults)
+        causes = (*of_node, *(cause for each in of_vaults.values() for cause in each))
         health = {
             name: not (of_node if needs_ready else self._draining)
             for name, needs_ready in self._services.items()
         }
-        health |= {f"vault/{vault}": not (of_node or causes) for vault, causes in of_vaults.items()}
-        await self._tell_health({"": not self._causes, **health})
+        health |= {f"vault/{vault}": not (of_node or each) for vault, each in of_vaults.items()}
+        await self._tell_health({"": not causes, **health})
+        self._vaults = {vault.id: vault.name for vault in vaults}
+        self._report(causes)
+        self._show(standing, vaults)
         self._metrics.sessions.set(self._ceremonies.sessions_running)
         self._metrics.unfinished.set(len(await asyncio.to_thread(self._ledger.unfinished)))
         self._looked_at = self._clock.monotonic()
