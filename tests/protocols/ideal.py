@@ -84,6 +84,9 @@ class IdealChooser:
         require(fits, "OT-4.3 product", sender, cheat=True)
         return shares
 
+    def burn(self) -> None:
+        self.choice.wipe()
+
 
 def multiply_ideally(patch: pytest.MonkeyPatch, dealer: Dealer) -> None:
     """Have the signing protocol multiply by ``dealer`` until the patch is undone."""

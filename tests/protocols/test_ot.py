@@ -18,6 +18,7 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.drbg import hedged
 from quorate.primitives.transcript import digest
 from quorate.protocols.ot import base, expand
+from quorate.protocols.ot.extension import Extension, extend
 from quorate.protocols.ot.multiply import Chooser, respond
 from quorate.protocols.ot.setup import PairSetup
 from quorate.wire.simulator import randomness
@@ -321,6 +322,40 @@ def test_a_receiver_finishes_once() -> None:
     chooser.finish(m2)
     with pytest.raises(ConsumedError):
         chooser.finish(m2)
+
+
+def refused(chooser: Chooser) -> None:
+    with pytest.raises(ProtocolAbort, match=r"OT-4\.1"):
+        chooser.finish(b"")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda chooser: chooser.finish(answer(chooser.message)[0]),
+        refused,
+        lambda chooser: chooser.burn(),
+    ],
+    ids=["answered", "refused", "never answered"],
+)
+def test_a_receivers_choices_are_wiped_by_any_end(
+    end: Callable[[Chooser], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """b is the sum of them, so wiping b alone would leave it there."""
+    made: list[Extension] = []
+
+    def keep(*args: Any) -> tuple[Extension, bytes]:
+        extension, message = extend(*args)
+        made.append(extension)
+        return extension, message
+
+    monkeypatch.setattr("quorate.protocols.ot.multiply.extend", keep)
+    chooser = start()
+    end(chooser)
+    chooser.burn()
+    for secret in (made[0].choices, made[0].columns, chooser.choice):
+        with pytest.raises(Bug, match="wiped"):
+            secret.reveal()
 
 
 def test_a_receiver_that_was_cheated_does_not_look_at_a_second_answer() -> None:

@@ -81,8 +81,10 @@ class Lane:
 
     def burn(self) -> None:
         """Wipe what would give the key away if it were used again."""
-        for secret in (self.inputs, self.masks, *(chooser.choice for chooser in self.choosers.values())):
-            secret.wipe()
+        self.inputs.wipe()
+        self.masks.wipe()
+        for chooser in self.choosers.values():
+            chooser.burn()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

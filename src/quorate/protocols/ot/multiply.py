@@ -63,7 +63,8 @@ class Context:
 
 
 class Chooser:
-    """R: sends ``message`` (m1), has ``choice`` (b of each multiplication), and finishes once, with S's answer."""
+    """R: sends ``message`` (m1), has ``choice`` (b of each multiplication), and finishes once, with S's answer. In the
+    end it is to be burnt."""
 
     __slots__ = ("_context", "_extension", "choice", "message")
 
@@ -84,15 +85,23 @@ class Chooser:
         """d_1, d_2 of the first multiplication, then those of the next."""
         context, extension, batch = self._context, self._extension.take(), len(self.choice)
         peer = context.sender
-        require(len(m2) == ot.answer_size(batch), "OT-4.1 answer length", peer)
-        require(ot.is_canonical(m2, batch), "OT-4.2 answer scalars", peer)
         with extension.choices, extension.columns:
+            require(len(m2) == ot.answer_size(batch), "OT-4.1 answer length", peer)
+            require(ot.is_canonical(m2, batch), "OT-4.2 answer scalars", peer)
             shares = ot.finish(
                 context.hash, context.gadgets, extension.choices, extension.columns, extension.salt, m2
             )
         if shares is None:
             raise ProtocolAbort("OT-4.3 product", peer, cheat=True)
         return SecretVector(SECP256K1, shares)
+
+    def burn(self) -> None:
+        """Wipe b, and the bits it is the sum of where no answer came."""
+        self.choice.wipe()
+        if not self._extension.spent:
+            extension = self._extension.take()
+            extension.choices.wipe()
+            extension.columns.wipe()
 
 
 def respond(
