@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from quorate.ceremony.ports import Caller, State
+from quorate.ceremony.ports import Caller, Cause, State
 from quorate.errors import (
     Bug,
     Denied,
@@ -277,8 +277,12 @@ async def test_the_views_come_back_as_they_were(served: Served) -> None:
         assert await node.operation("p" * 24) == operation()
         assert await node.wait("p" * 24, 1.0) == operation()
         assert await node.signatures("p" * 24) == operation().signatures
+    served.causes = (
+        Cause(code="NO_APPROVER", detail="none"),
+        Cause(code="NOT_ENOUGH_WEIGHT", detail="2 of 3", vault=OPS.id),
+    )
     async with served.local() as node:
-        assert await node.status() == await served.api.status()
+        assert await node.status() == replace(await served.api.status(), not_ready=served.causes)
 
 
 async def test_a_list_of_operations_leaves_the_signatures_out(served: Served) -> None:
