@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from quorate.ceremony.ports import (
     Caller,
     Cause,
@@ -27,7 +29,7 @@ from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc.client import Credentials, NodeClient
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.node_server import NodeServer
-from quorate.rpc.tls import create_identity
+from quorate.rpc.tls import create_identity, server_name_of
 from quorate.storage.clients import EVERY, Client
 
 ALICE, BOB = DeviceId("a" * 24), DeviceId("b" * 24)
@@ -268,3 +270,11 @@ class Served:
 
     def called(self, name: str) -> list[tuple[Caller | None, Mapping[str, Any]]]:
         return [(caller, arguments) for called, caller, arguments in self.api.calls if called == name]
+
+
+def secure_channel(served: Served) -> grpc.aio.Channel:
+    tls = grpc.ssl_channel_credentials(served.tls.certificate_pem.encode())
+    name = server_name_of(served.tls.certificate_pem)
+    return grpc.aio.secure_channel(
+        f"127.0.0.1:{served.port}", tls, options=[("grpc.ssl_target_name_override", name)]
+    )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -11,8 +10,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from quorate.ceremony.ports import Caller, Cause, State
 from quorate.errors import (
@@ -28,12 +25,21 @@ from quorate.errors import (
 )
 from quorate.identifiers import DeviceId
 from quorate.rpc import auth, failures, options
-from quorate.rpc._pb import admin_pb2, node_pb2, peer_pb2, types_pb2
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.node_server import SERVICES
-from quorate.rpc.tls import create_identity, server_name_of
-from tests.rpc.fake_node import ALICE, BOB, COLD, EXAMINATION, FINDINGS, OPS, Served, operation
+from quorate.rpc.tls import create_identity
+from tests.rpc.fake_node import (
+    ALICE,
+    BOB,
+    COLD,
+    EXAMINATION,
+    FINDINGS,
+    OPS,
+    Served,
+    operation,
+    secure_channel,
+)
 from tests.rpc.loopback import PATIENCE, eventually, talk_garbage
 
 SIGN: dict[str, Any] = {
@@ -43,14 +49,6 @@ SIGN: dict[str, Any] = {
     "idempotency_key": "k",
 }
 METHODS = {method.full_name: method for service in SERVICES.values() for method in service.methods}
-
-
-def secure_channel(served: Served) -> grpc.aio.Channel:
-    tls = grpc.ssl_channel_credentials(served.tls.certificate_pem.encode())
-    name = server_name_of(served.tls.certificate_pem)
-    return grpc.aio.secure_channel(
-        f"127.0.0.1:{served.port}", tls, options=[("grpc.ssl_target_name_override", name)]
-    )
 
 
 async def call_raw(
@@ -89,34 +87,6 @@ async def test_without_credentials_every_method_is_refused(served: Served) -> No
             assert await call_raw(channel, method, ()) is grpc.StatusCode.UNAUTHENTICATED, method
     assert not served.api.calls
     assert served.book.checks == 0
-
-
-def every_method() -> list[str]:
-    """Of every service this program has a descriptor of, whoever serves it, and of health and reflection."""
-    files = (admin_pb2, node_pb2, peer_pb2, types_pb2, health_pb2, reflection_pb2)
-    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
-    return [f"/{service.full_name}/{method.name}" for service in services for method in service.methods]
-
-
-@pytest.mark.parametrize("who", [(), ((CLIENT_KEY, "app"), (SECRET_KEY, "wrong"))])
-async def test_a_stranger_may_ask_for_health_and_call_nothing_else_of_anything(
-    served: Served, who: tuple[tuple[str, str], ...]
-) -> None:
-    served.book.enrol("app", "admin")
-    answers: dict[str, grpc.StatusCode] = {}
-    async with secure_channel(served) as channel:
-        for method in every_method():
-            call = channel.stream_stream(method, bytes, bytes)(iter([b""]), metadata=who, timeout=PATIENCE)
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                async for _ in call:
-                    pass
-            answers[method] = await call.code()
-    assert len(answers) > len(METHODS) + 10
-    health = "/grpc.health.v1.Health/Check"
-    assert answers.pop(health) is grpc.StatusCode.OK
-    refused = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED)
-    assert {method: code for method, code in answers.items() if code not in refused} == {}
-    assert not served.api.calls
 
 
 async def test_a_signer_reaches_exactly_what_the_table_allows_it(served: Served) -> None:
@@ -542,39 +512,6 @@ async def test_clients_are_kept_through_the_admin_service(served: Served) -> Non
 async def test_a_card_that_does_not_read_is_refused_by_the_node(served: Served) -> None:
     async with served.local() as node:
         assert (await refusal(node.add_peer("nonsense"))).code == "INVALID_CARD"
-
-
-async def test_health_is_told_to_anyone_and_changes(served: Served) -> None:
-    assert served.server is not None
-    async with secure_channel(served) as channel:
-        check = health_pb2_grpc.HealthStub(channel)
-        for service in ("", "quorate.v1.SigningService"):
-            await served.server.set_serving(service, True)
-        for service in ("", "quorate.v1.SigningService"):
-            answer = await check.Check(health_pb2.HealthCheckRequest(service=service))
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        await served.server.set_serving("vault/ops", False)
-        answer = await check.Check(health_pb2.HealthCheckRequest(service="vault/ops"))
-        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await check.Watch(health_pb2.HealthCheckRequest()).read()
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-async def test_reflection_is_on_the_socket_only(served: Served) -> None:
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-
-    async def listed(channel: grpc.aio.Channel) -> set[str]:
-        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
-        answer = await call.read()
-        return {service.name for service in answer.list_services_response.service}
-
-    async with grpc.aio.insecure_channel(f"unix:{served.home}/quorate.sock") as channel:
-        assert {service.full_name for service in SERVICES.values()} < await listed(channel)
-    async with secure_channel(served) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await listed(channel)
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_the_error_info_of_another_domain_is_not_ours() -> None:
