@@ -12,10 +12,13 @@ from typing import Any
 
 from quorate.ceremony import greetings, statements
 from quorate.cli.main import run
-from quorate.node import wiring
+from quorate.node import daemon, wiring
+from quorate.node.daemon import Ready
 from quorate.node.doctor import machine
 from quorate.node.entropy import SystemClock
+from quorate.node.home import home_of
 
+NOBODY = 65534
 COMMAND = (sys.executable, str(Path(__file__)))
 
 
@@ -26,6 +29,7 @@ def alter(
     protocol: int | None = None,
     free_bytes: int | None = None,
     epochs_ahead: int | None = None,
+    loses_home: bool = False,
 ) -> None:
     class Clock(SystemClock):
         def now_ms(self) -> int:
@@ -35,7 +39,16 @@ def alter(
         fields["epoch"] += epochs_ahead
         return statements.VaultHead(**fields | {"certificate": bytes(32)})
 
+    def ready(**fields: Any) -> daemon.Ready:
+        """From here on the home is not this process's to write, not even as root."""
+        home_of(None).chmod(0o500)
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+        return Ready(**fields)
+
     put(wiring, "SystemClock", Clock)
+    if loses_home:
+        put(daemon, "Ready", ready)
     if version is not None:
         put(wiring, "program_version", lambda: version)
     if protocol is not None:

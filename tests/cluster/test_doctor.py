@@ -200,6 +200,17 @@ async def test_a_clock_a_minute_off_another_release_and_a_full_disk_are_found(
         assert "10 MiB free" in await doctor.finds(bob.home, "disk", "DISK_LOW")
 
 
+async def test_a_home_that_became_read_only_is_found_while_the_node_runs(
+    clinic: Clinic, doctor: Doctor
+) -> None:
+    async with running_altered(clinic, "carol", loses_home=True) as carol:
+        try:
+            said = await doctor.finds(carol.home, "store", "READ_ONLY")
+            assert str(carol.home) in said
+        finally:
+            carol.home.chmod(0o700)
+
+
 async def test_an_approver_that_is_down_or_signs_with_another_key_is_found(
     clinic: Clinic, doctor: Doctor
 ) -> None:

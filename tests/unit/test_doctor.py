@@ -103,6 +103,14 @@ def test_room_on_the_disk_is_judged_before_it_is_gone(
     assert examine_disk(home).level is level
 
 
+def test_a_home_that_is_not_there_is_a_problem_and_no_bug(home: Path) -> None:
+    assert level_and_code(examine_disk(home / "gone")) == (Level.PROBLEM, "STORE_ERROR")
+    assert level_and_code(examine_store(home / "gone", home / "gone" / "node.db")) == (
+        Level.PROBLEM,
+        "STORE_ERROR",
+    )
+
+
 def test_the_disk_s_room_is_the_system_s_word(home: Path) -> None:
     assert machine.free_bytes(home) > 0
 

@@ -26,7 +26,10 @@ def free_bytes(home: Path) -> int:
 
 
 def examine_disk(home: Path) -> Finding:
-    free = free_bytes(home)
+    try:
+        free = free_bytes(home)
+    except OSError as error:
+        return problem("disk", code="STORE_ERROR", said=f"{home} cannot be looked at: {error.strerror}")
     said = f"{free >> 20} MiB free at {home}"
     if free < ROOM:
         return problem("disk", code="DISK_LOW", said=f"{said}, {ROOM >> 20} are needed: no ceremony is begun")
