@@ -6,12 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, ClassVar, Protocol, TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
 
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
+from quorate.native import keys
 from quorate.operations.kinds import MAX_PARTIES, Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
@@ -210,14 +209,11 @@ def hear(kind: type[S], data: bytes, key_of: Callable[[DeviceId], bytes | None])
 def _check(kind: type[S], signed: Signed, key: bytes) -> S:
     """The statement inside, if ``key`` signed it. What passed is remembered: the same vote or proposal is looked at
     many times in the life of an operation. What did not pass raises, and so is never remembered."""
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(
-            signed.signature, digest(Domain.STATEMENT, kind.purpose, signed.signer, signed.body)
-        )
-    except InvalidSignature:
+    said = digest(Domain.STATEMENT, kind.purpose, signed.signer, signed.body)
+    if not keys.verify(key, said, signed.signature):
         raise UsageError(
             f"the signature of {signed.signer} on a {kind.purpose} is wrong", code="BAD_SIGNATURE"
-        ) from None
+        )
     try:
         return decode(kind, signed.body)
     except EncodingError as error:
