@@ -72,8 +72,9 @@ def _body(content: Cheat, draft: Draft) -> bytes:
     return content if isinstance(content, bytes) else encode(content, private=draft.sealed)  # type: ignore[arg-type]
 
 
-def lie(patch: pytest.MonkeyPatch, node: Node, tamper: Tamper) -> None:
+def lie(patch: pytest.MonkeyPatch, node: Node, tamper: Tamper, *more: Node) -> None:
     """From now on ``node``'s machines say what ``tamper`` makes of their messages (as in the simulator)."""
+    liars = {each.device for each in (node, *more)}
 
     class Lying(Liar):
         pass
@@ -81,7 +82,7 @@ def lie(patch: pytest.MonkeyPatch, node: Node, tamper: Tamper) -> None:
     Lying.tamper = staticmethod(tamper)
 
     def machine(me: Any, *rest: Any) -> Machine[Any]:
-        kind: type[Machine[Any]] = Lying if me == node.device else Machine
+        kind: type[Machine[Any]] = Lying if me in liars else Machine
         return kind(me, *rest)
 
     patch.setattr(participant, "Machine", machine)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from quorate.ceremony import results
 from quorate.ceremony.ports import Method, SetupState, State
 from quorate.errors import NoSetup, QuorateError
 from quorate.identifiers import DeviceId
@@ -138,6 +140,31 @@ async def test_a_wrong_final_share_blames_nobody_and_another_quorum_signs(
     assert view.state is State.COMPLETED, view
     assert set(view.signers) == {alice.device, carol.device}
     assert states(alice, bob, vault) == states(bob, alice, vault) == [LIVE]
+
+
+@pytest.mark.parametrize(("members", "liars"), [(4, (0,)), (5, (0, 2)), (5, (0, 1))])
+async def test_members_whose_final_shares_are_wrong_do_not_stop_enough_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int, liars: tuple[int, ...]
+) -> None:
+    """Three of them sign. The liars have gone through every check, and keep the signatures to themselves."""
+    world = World(tmp_path, ("alice", "bob", "carol", "dave", "erin")[:members])
+    await world.start()
+    await vault_of(world, dict.fromkeys(world.nodes, 1), 3)
+    others = sorted((n for n in world.nodes.values() if n.name != "alice"), key=lambda node: node.device)
+    lying = [others[place] for place in liars]
+    wrong = in_kind("Shares", lambda m: replace(m, masked=one_off(m.masked)))
+    lie(monkeypatch, lying[0], wrong, *lying[1:])
+    honest = results.complete
+
+    def complete(context: Any, operation: Any, result: bytes) -> None:
+        if context.me not in {node.device for node in lying}:
+            honest(context, operation, result)
+
+    monkeypatch.setattr(results, "complete", complete)
+    view = await sign(world["alice"], seconds=30)
+    await world.stop()
+    assert view.state is State.COMPLETED, view
+    assert not {node.device for node in lying} & set(view.signers)
 
 
 def one_off(scalars: Sequence[Any]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import structlog
 
@@ -63,6 +64,7 @@ class Record:
     refusals: dict[DeviceId, str] = field(default_factory=dict)  # why a peer would not take part, in words
     cheats: set[DeviceId] = field(default_factory=set)
     trouble: Counter[DeviceId] = field(default_factory=Counter)  # attempts that failed with it, or named it
+    together: Counter[frozenset[DeviceId]] = field(default_factory=Counter)  # attempts that failed with both
     joins: dict[DeviceId, tuple[float, bytes]] = field(default_factory=dict)  # for attempt 1, came with votes
 
 
@@ -248,7 +250,8 @@ class Coordinator:
 
     def _choose(self, operation: Operation, electorate: Electorate) -> tuple[DeviceId, ...] | None:
         """The signers of the next attempt: never a cheat; those who are here before those who are not; of them, those
-        that there was the least trouble with; and ourselves together with nobody whom we cannot multiply with."""
+        that there was the least trouble with, in other company than it was with; and ourselves together with nobody
+        whom we cannot multiply with."""
         context, record = self._context, self._record(operation)
         approving = {
             d for d, verdict in journal.verdicts(self._context, operation).items() if verdict == "approve"
@@ -256,12 +259,12 @@ class Coordinator:
         honest, without = approving - record.cheats, self._never_together(operation)
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
-            for most in sorted({record.trouble[d] for d in candidates}):
-                for left_out in without:
-                    willing = {d: d in here for d in candidates - left_out if record.trouble[d] <= most}
-                    chosen = electorate.choose(willing, context.me)
-                    if chosen is not None:
-                        return chosen
+            willing = [{d: d in here for d in candidates - left_out} for left_out in without]
+            chosen = [
+                electorate.choose(each, context.me, record.trouble, record.together) for each in willing
+            ]
+            if quorums := [each for each in chosen if each is not None]:
+                return min(quorums, key=lambda each: max(record.trouble[d] for d in each))
         return None
 
     def _never_together(self, operation: Operation) -> tuple[frozenset[DeviceId], ...]:
@@ -312,6 +315,7 @@ class Coordinator:
         named = failure.suspects if isinstance(failure, Cancelled) else suspected(failure)
         record.trouble.update(others)
         record.trouble.update(named & others)
+        record.together.update(map(frozenset, combinations(others, 2)))
 
     # --- one attempt ----------------------------------------------------------------------------------------------
 

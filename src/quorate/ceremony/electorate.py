@@ -32,21 +32,32 @@ class Electorate:
         silent = sum(weight for device, weight in self.weights.items() if device not in verdicts)
         return Standing.OPEN if approved + silent >= self.needed else Standing.REJECTED
 
-    def choose(self, willing: Mapping[DeviceId, bool], first: DeviceId) -> tuple[DeviceId, ...] | None:
-        """The fewest signers that reach ``needed``, sorted; None if the willing are not enough.
+    def choose(
+        self,
+        willing: Mapping[DeviceId, bool],
+        first: DeviceId,
+        trouble: Mapping[DeviceId, int],
+        together: Mapping[frozenset[DeviceId], int],
+    ) -> tuple[DeviceId, ...] | None:
+        """Signers that reach ``needed`` and each of whom it takes, sorted; None if the willing are not enough.
 
         ``willing`` maps each candidate to whether it is connected. Connected ones come first, then ``first`` (this
-        node, which needs no network), then the heavier; a last pass drops whoever turned out not to be needed.
+        node, which needs no network), then those with the least ``trouble``, then those that failed the least
+        ``together`` with who is chosen already, then the heavier; a last pass drops whoever turned out not to be
+        needed.
         """
-        order = sorted(
-            willing, key=lambda device: (not willing[device], device != first, -self.weights[device], device)
-        )
         chosen: list[DeviceId] = []
-        for device in order:
-            if sum(self.weights[c] for c in chosen) < self.needed:
-                chosen.append(device)
-        if sum(self.weights[c] for c in chosen) < self.needed:
-            return None
+
+        def rank(device: DeviceId) -> tuple[bool, bool, int, int, int, DeviceId]:
+            shared = sum(together.get(frozenset((device, other)), 0) for other in chosen)
+            alone = not willing[device], device != first, trouble.get(device, 0)
+            return (*alone, shared, -self.weights[device], device)
+
+        while sum(self.weights[device] for device in chosen) < self.needed:
+            left = willing.keys() - set(chosen)
+            if not left:
+                return None
+            chosen.append(min(left, key=rank))
         for device in sorted(chosen, key=lambda device: self.weights[device]):
             rest = [c for c in chosen if c != device]
             if sum(self.weights[c] for c in rest) >= self.needed:
