@@ -116,13 +116,7 @@ class Diverged(Aborted):
 
 
 class Cancelled(Aborted):
-    """Of ``suspects`` one may be behind it, which is no blame."""
-
     reason = "CANCELLED"
-
-    def __init__(self, message: str, *, suspects: Iterable[DeviceId] = ()) -> None:
-        super().__init__(message)
-        self.suspects = frozenset(suspects)
 
 
 class PeerError(QuorateError):

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -478,3 +479,27 @@ async def test_a_peer_without_a_set_up_is_trouble_and_no_cheat(world: World) -> 
     assert set(view.signers) == {alice.device, carol.device}
     assert (bob.device, Method.BEGIN, "NO_LIVE_SETUP") in world.refusals
     assert states(alice, bob, vault) == [LIVE]
+
+
+async def test_honest_signers_find_each_other_while_one_cheats_all_but_the_proposer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proposer never sees it: it hears that honest ones ended the session, and, later, that they lack a set-up."""
+    world = World(tmp_path, ("alice", "bob", "carol", "dave"))
+    await world.start()
+    try:
+        await vault_of(world, dict.fromkeys(world.nodes, 1), 3)
+        alice, *others = world.nodes.values()
+        cheat = min(others, key=lambda node: node.device)  # is chosen first
+
+        def guess(_: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+            guessed = slot.endswith("/Factor") and recipient != alice.device
+            return guess_a_column(message) if guessed else message
+
+        lie(monkeypatch, cheat, guess)
+        for message in ("while it cheats", "after the set-ups have ended"):
+            view = await sign(alice, message)
+            assert view.state is State.COMPLETED, view
+            assert set(view.signers) == {node.device for node in world.nodes.values() if node is not cheat}
+    finally:
+        await world.stop()

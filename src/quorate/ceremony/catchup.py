@@ -33,7 +33,8 @@ class Reported(Cancelled):
     """What a party told a proposer that is not one of the parties. A hint, not evidence."""
 
     def __init__(self, by: DeviceId, reason: str, suspects: frozenset[DeviceId]) -> None:
-        super().__init__(f"{by} reports {reason}", suspects=suspects)
+        super().__init__(f"{by} reports {reason}")
+        self.suspects = suspects
 
 
 class CatchUp:

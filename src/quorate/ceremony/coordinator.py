@@ -39,7 +39,6 @@ from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
     Bug,
-    Cancelled,
     Denied,
     EncodingError,
     NoSetup,
@@ -312,7 +311,9 @@ class Coordinator:
         record, others = self._record(operation), set(parties) - {self._context.me}
         if isinstance(failure, Aborted) and not isinstance(failure, Stalled):
             record.cheats |= failure.culprits & others
-        named = failure.suspects if isinstance(failure, Cancelled) else suspected(failure)
+        named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
+        if isinstance(failure, PeerError) and failure.code == NoSetup.reason:
+            named = frozenset()  # it may be the honest one of the two, as may who ends a session
         record.trouble.update(others)
         record.trouble.update(named & others)
         record.together.update(map(frozenset, combinations(others, 2)))

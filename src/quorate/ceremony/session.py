@@ -172,7 +172,7 @@ class Session(Generic[T]):
             return Stalled(awaited, slot)
         if gone := self._gone(awaited - self._gave_up):
             return Stalled(gone, slot)
-        return Cancelled(f"{', '.join(sorted(self._gave_up))} ended the session", suspects=self._gave_up)
+        return Cancelled(f"{', '.join(sorted(self._gave_up))} ended the session")
 
     def _check_patience(self, machine: Machine[T], running: float, silence: float) -> None:
         awaited, slot = machine.waiting_on
