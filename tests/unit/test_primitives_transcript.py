@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,14 @@ def test_a_digest_is_blake2b_over_the_documented_encoding() -> None:
 def test_a_bool_is_not_hashed_as_a_number() -> None:
     with pytest.raises(TypeError, match="0 or 1"):
         encode([True])
+
+
+@pytest.mark.parametrize(
+    "field", [bytearray(b"ab"), memoryview(b"ab"), range(2), {"a": 1}, {1, 2}, None, 1.0], ids=type
+)
+def test_what_might_be_taken_for_another_field_is_not_hashed(field: Any) -> None:
+    with pytest.raises(TypeError, match="not hashed"):
+        encode([b"a", field])
 
 
 def test_a_negative_number_is_not_hashed() -> None:

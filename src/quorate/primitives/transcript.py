@@ -48,9 +48,11 @@ def _write(fields: Sequence[Field], write: Callable[[bytes], None]) -> None:
             raise TypeError("hash a bool as 0 or 1")
         elif isinstance(field, int):
             write(_number(field))
-        else:
+        elif isinstance(field, list | tuple):
             write(_head(b"l", len(field)))
             _write(field, write)
+        else:  # a bytearray would be a list of numbers, a dict one of its keys
+            raise TypeError(f"a field of type {type(field).__name__} is not hashed")
 
 
 # Names, slots and small numbers return in every message.
