@@ -8,15 +8,19 @@ import hashlib
 import coincurve
 import pytest
 from Crypto.Hash import keccak
+from msgspec.structs import replace
 
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, OperationView, SignatureView, State
+from quorate.ceremony.session import Patience
 from quorate.ceremony.signing import patience
 from quorate.ceremony.statements import Outcome, state
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.derivation import derive
+from quorate.operations.kinds import BatchSign
 from quorate.operations.signatures import EcdsaSignature
+from quorate.protocols.ecdsa.sign import MAX_MESSAGES
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 
@@ -109,17 +113,38 @@ async def test_a_batch_takes_as_many_chunks_as_it_needs(world: World, count: int
 
 async def test_a_long_batch_may_take_longer_by_what_it_multiplies(world: World) -> None:
     await vault_of(world)
-    context, deadlines = world["alice"].ceremonies._context, []
+    context = world["alice"].ceremonies._context
     parties = [world["alice"].device, world["bob"].device]
+    usual, longer = context.limits.patience, []
     for algorithm, count in (("ES256K", 2), ("ES256K", 4), ("EDDSA", 4)):
         messages = [f"{algorithm} {n} of {count}" for n in range(count)]
         view = await world["alice"].sign("ops", *messages, algorithm=algorithm, batch=True)
         operation = known_operation(context, view.id)
-        deadlines.append(patience(context, operation, parties).deadline)
-        assert patience(context, operation, parties[:1]) == context.limits.patience
-    two, four, edwards = (deadline - context.limits.patience.deadline for deadline in deadlines)
-    assert four == pytest.approx(2 * two)
-    assert two > edwards == 0
+        given = patience(context, operation, parties)
+        longer.append((given.deadline - usual.deadline, given.silence - usual.silence))
+        assert patience(context, operation, parties[:1]) == usual
+    two, four, edwards = longer
+    assert four == pytest.approx((2 * two[0], 2 * two[1]))
+    assert two > edwards == (0, 0)
+
+
+async def test_silence_may_last_as_long_as_one_chunk_is_work(world: World) -> None:
+    """Of a batch of many chunks as of one: nobody computes more before it speaks."""
+    await vault_of(world)
+    context = world["alice"].ceremonies._context
+    parties = [world["alice"].device, world["bob"].device]
+    view = await world["alice"].sign("ops", "one", algorithm="ES256K", batch=True)
+    operation = known_operation(context, view.id)
+    request = operation.request
+    assert isinstance(request, BatchSign)
+
+    def given(count: int) -> Patience:
+        signing = replace(request.signing, data=("one",) * count)
+        return patience(context, replace(operation, request=replace(request, signing=signing)), parties)
+
+    one, many = given(MAX_MESSAGES), given(5 * MAX_MESSAGES)
+    assert one.silence == many.silence > context.limits.patience.silence
+    assert one.deadline < many.deadline
 
 
 async def test_a_proposer_that_is_no_signer_gets_the_signature(world: World) -> None:

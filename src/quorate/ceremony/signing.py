@@ -16,6 +16,7 @@ from quorate.operations import payload
 from quorate.operations.digests import signing_digest
 from quorate.operations.kinds import BatchSign, Operation, Sign
 from quorate.protocols.ecdsa.batch import sign_batch
+from quorate.protocols.ecdsa.sign import MAX_MESSAGES
 from quorate.protocols.eddsa import frost
 from quorate.wire.net import Net
 
@@ -33,12 +34,17 @@ def needs_setups(operation: Operation, stage: str) -> bool:
 
 
 def patience(context: Context, operation: Operation, parties: Collection[DeviceId]) -> Patience:
-    """How long a session may take: one that multiplies for a batch has as much longer as that is work."""
+    """How long a session may take: one that multiplies for a batch has as much longer as that is work, and a party that
+    says nothing may be at work on one chunk."""
     usual, request = context.limits.patience, operation.request
     if not isinstance(request, Sign | BatchSign) or not needs_setups(operation, "sign"):
         return usual
-    multiplications = len(request.signing.data) * (len(parties) - 1)
-    return replace(usual, deadline=usual.deadline + MULTIPLICATION * multiplications)
+    message, count = MULTIPLICATION * (len(parties) - 1), len(request.signing.data)
+    return replace(
+        usual,
+        silence=usual.silence + message * min(count, MAX_MESSAGES),
+        deadline=usual.deadline + message * count,
+    )
 
 
 async def sign(
