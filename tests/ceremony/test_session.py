@@ -12,6 +12,9 @@ import pytest
 from quorate.ceremony.session import MAX_UNREAD, MAX_UNREAD_BYTES, Patience, Session, Sessions
 from quorate.errors import Cancelled, QuorateError, Stalled
 from quorate.identifiers import DeviceId, SessionId
+from quorate.native.ot import extension_size
+from quorate.protocols.ecdsa.lane import MAX_LANES
+from quorate.protocols.ot.multiply import MAX_BATCH
 from tests.ceremony.world import SteadyClock
 
 HONEST, CHEAT, STRANGER = DeviceId("a" * 24), DeviceId("b" * 24), DeviceId("c" * 24)
@@ -53,6 +56,14 @@ def test_all_that_peers_begin_with_has_room_until_we_begin_too() -> None:
         for size in (1 << 10, 6 << 10):
             sessions._hold(HONEST, SessionId(number.to_bytes(32, "big")), bytes(size))
     assert len(sessions._early[HONEST]) == 2 * Sessions.MAX_LIVE
+
+
+def test_many_long_batches_may_begin_at_once() -> None:
+    sessions, first_round = Sessions(SteadyClock()), MAX_LANES * [bytes(extension_size(MAX_BATCH) + 1000)]
+    for number in range(50):
+        for frame in first_round:
+            sessions._hold(HONEST, SessionId(number.to_bytes(32, "big")), frame)
+    assert len(sessions._early[HONEST]) == 50 * len(first_round)
 
 
 async def given_up(by: DeviceId, awaited: set[DeviceId], waited: float) -> QuorateError:

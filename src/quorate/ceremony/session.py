@@ -190,7 +190,7 @@ class Sessions:
 
     MAX_LIVE = 256
     MAX_EARLY_FRAMES = 4 * MAX_LIVE  # of one peer: it says several things at once as it begins
-    MAX_EARLY_BYTES = 4 << 20  # of one peer
+    MAX_EARLY_BYTES = 32 << 20  # of one peer: each long batch begins with half a megabyte
     EARLY_LIFE = 15.0  # seconds
 
     def __init__(self, clock: Clock) -> None:
