@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import OperationView, SetupState, State
 from quorate.cli.cluster import Cluster, Member
 from quorate.cli.views import FINAL
 from quorate.rpc.client import NodeClient
@@ -21,6 +21,7 @@ from quorate.rpc.failures import RemoteError
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 THRESHOLD = 3
 PROPOSER = "alice"
+RESET_WITH = "bob"
 PATIENCE = 45.0  # seconds, for an operation to end after the node is back
 QUIET = 0.3  # seconds for stragglers of a finished operation to arrive
 COMMAND = (sys.executable, "-m", "tests.crash.daemon")
@@ -44,16 +45,33 @@ async def keygen(node: NodeClient, key: str) -> OperationView:
 
 
 async def signing(node: NodeClient, key: str) -> OperationView:
+    return await sign(node, "base", "EDDSA", key)
+
+
+async def multiplying(node: NodeClient, key: str) -> OperationView:
+    return await sign(node, "base", "ES256K", key)
+
+
+async def resetting(node: NodeClient, key: str) -> OperationView:
+    return await node.pair_reset(vault="base", peer=RESET_WITH, idempotency_key=key)
+
+
+async def sign(node: NodeClient, vault: str, algorithm: str, key: str) -> OperationView:
     return await node.sign(
-        vault="base",
+        vault=vault,
         data=[f"message {key}"],
         content_type="text/plain",
-        algorithm="EDDSA",
+        algorithm=algorithm,
         idempotency_key=key,
     )
 
 
-CEREMONIES: dict[str, Request] = {"keygen": keygen, "signing": signing}
+CEREMONIES: dict[str, Request] = {
+    "keygen": keygen,
+    "signing": signing,
+    "multiplying": multiplying,
+    "resetting": resetting,
+}
 
 
 @asynccontextmanager
@@ -125,6 +143,10 @@ async def crash_at(cluster: Cluster, victim: str, number: int, request: Request)
     complaints += await honest_about_vaults(cluster)
     if view.state is State.COMPLETED and view.kind == "create-vault":
         complaints += await usable_everywhere(cluster, str(view.vault))
+    if view.kind == "pair-reset" and view.state is not State.COMPLETED:
+        view = await settled(cluster, request, uuid.uuid4().hex)
+        complaints += [] if view.state is State.COMPLETED else [f"no reset afterwards: {view}"]
+    complaints += await alike(cluster)
     complaints += await signs(cluster, "base")
     return Crash(victim=victim, number=number, died_at=died_at, outcome=view, complaints=complaints)
 
@@ -231,16 +253,26 @@ async def state_at(member: Member, vault: str) -> str:
         return error.code
 
 
+async def alike(cluster: Cluster) -> list[str]:
+    """The pair that is reset has one and the same set-up in use on either side."""
+    ends = monotonic() + PATIENCE
+    while True:
+        held = {}
+        for name, other in ((PROPOSER, RESET_WITH), (RESET_WITH, PROPOSER)):
+            vault = await cluster[name].node.vault("base")
+            held[name] = next((row.generation, row.state) for row in vault.setups if row.name == other)
+        if len({*held.values()}) == 1 and held[PROPOSER][1] is SetupState.LIVE:
+            return []
+        if monotonic() > ends:
+            return [f"pair set-ups are {held}"]
+        await asyncio.sleep(0.05)
+
+
 async def signs(cluster: Cluster, vault: str) -> list[str]:
-    node = cluster[PROPOSER].node
-    view = await node.sign(
-        vault=vault,
-        data=["afterwards"],
-        content_type="text/plain",
-        algorithm="EDDSA",
-        idempotency_key=uuid.uuid4().hex,
-    )
-    view = await node.wait(view.id, PATIENCE)
-    if view.state is State.COMPLETED:
-        return []
-    return [f"afterwards {vault} does not sign: {view.state} {view.reason} {view.detail}"]
+    node, complaints = cluster[PROPOSER].node, []
+    for algorithm in ("EDDSA", "ES256K"):
+        view = await node.wait((await sign(node, vault, algorithm, uuid.uuid4().hex)).id, PATIENCE)
+        if view.state is not State.COMPLETED:
+            told = f"{view.state} {view.reason} {view.detail}"
+            complaints.append(f"afterwards {vault} does not sign by {algorithm}: {told}")
+    return complaints
