@@ -32,6 +32,10 @@ REASONS: dict[str, Reason] = {
         "A key generation was begun for a vault that has its certificate.",
         "nothing: the node that asked is behind and catches up by itself",
     ),
+    "ALREADY_DECIDED": Reason(
+        "A person has decided on this operation before, otherwise.",
+        "nothing can change it: a signed vote stands; `quorate operation show` tells how it went",
+    ),
     "ALREADY_READY": Reason(
         "A trial was begun for a vault that everybody has acknowledged.",
         "nothing: the node that asked is behind and catches up by itself",
@@ -150,6 +154,10 @@ REASONS: dict[str, Reason] = {
         "Not enough weight approved, or a vote that is needed says no.",
         "the detail has every vote; ask the operators whose nodes did not approve",
     ),
+    "NOT_ASKED": Reason(
+        "This node's approver was not asked about this operation, or what it was asked was not kept.",
+        "nothing, where the operation was refused or ended first; ask a member that voted",
+    ),
     "NOT_A_PARTY": Reason("A node was asked to run an attempt it is no party of.", _SAME_RELEASE),
     "NOT_A_PEER": Reason(
         "What answers at a peer's address does not speak TLS.", "correct the address on its card"
@@ -164,11 +172,21 @@ REASONS: dict[str, Reason] = {
     "NOT_IN_ROSTER": Reason(
         "A node has no part in this vault or operation.", "ask a node that is a signer of the vault"
     ),
+    "NOT_MANUAL": Reason(
+        "This node's approver is not a person.",
+        'decide where the approver asks; for people set [approver] type = "manual" and restart the node',
+    ),
+    "NOT_PENDING": Reason(
+        "The operation waits for no decision here.", "list what waits: `quorate approve list`"
+    ),
     "NOT_RUNNING": Reason(
         "No node runs on this home.",
         "start it (`quorate run`, `docker compose up -d`); a running node is examined more closely",
     ),
-    "NOT_THE_PROPOSER": Reason("A vote came to a node that did not propose.", _SAME_RELEASE),
+    "NOT_THE_PROPOSER": Reason(
+        "A vote, or a wish to cancel, came to a node that did not propose the operation.",
+        "cancel an operation at the node that was asked for it; for a vote, run the same release on every node",
+    ),
     "NO_APPROVER": Reason(
         "This node has no approver and refuses every operation.",
         "configure [approver] in quorate.toml and restart the node",
@@ -296,9 +314,20 @@ REASONS: dict[str, Reason] = {
         "A peer runs another release that speaks the same protocol.",
         "upgrade the older node when convenient",
     ),
+    "WATCH_BEHIND": Reason(
+        "Operations changed faster than a watcher read.", "watch again, and list what was missed"
+    ),
+    "WITHDRAWN": Reason(
+        "The operation was cancelled at the node that proposed it.",
+        "nothing; ask again if it is wanted after all",
+    ),
     "WRONG_CERTIFICATE": Reason(
         "What answers does not hold the certificate it should.",
         "correct the address, or get the current card or credentials file; if neither helps, somebody is in between",
+    ),
+    "WRONG_DIGEST": Reason(
+        "A decision was made on another request than the one that waits.",
+        "look at it again (`quorate approve show`) and decide on what it shows",
     ),
     "WRONG_IDENTITY": Reason("A device stands under a key that is not its own.", _OWN_CARDS),
     "WRONG_JOIN": Reason("A join is not for this attempt, or not its sender's.", _REPEAT),

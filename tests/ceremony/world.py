@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quorate.approval.manual import ManualApprover
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.identity import Identity
@@ -118,6 +119,7 @@ class Node:
         self.world, self.name = world, name
         self.clock = SteadyClock()
         self.approver = Says()
+        self.person: ManualApprover | None = None  # decides in its place
         self.limits = QUICK
         self.path = world.folder / name / "store.db"
         self.path.parent.mkdir(mode=0o700)
@@ -139,7 +141,8 @@ class Node:
     async def start(self) -> None:
         boot = self.ledger.boot()
         self.ceremonies = Ceremonies(
-            identity=self.ledger.identity, ledger=self.ledger, mesh=Line(self.world, self), approver=self.approver,
+            identity=self.ledger.identity, ledger=self.ledger, mesh=Line(self.world, self),
+            approver=self.person or self.approver, inbox=self.person,
             clock=self.clock, entropy=SystemEntropy(), boot=Boot(counter=boot.counter, id=boot.id, at_ms=0),
             pool=self.pool, version="test", limits=self.limits,
         )  # fmt: skip
@@ -155,7 +158,14 @@ class Node:
         await self.stop()
         self.ledger.close()
         self.open()
+        if self.person is not None:
+            self.person = ManualApprover()
         await self.start()
+
+    async def ask_a_person(self) -> None:
+        """From now on nothing is approved here but by ``decide``."""
+        self.person = ManualApprover()
+        await self.restart()
 
     def open(self) -> None:
         """The store as it is on the disk."""

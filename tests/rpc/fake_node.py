@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from quorate.ceremony.ports import (
+    AskedView,
     Caller,
     Cause,
     NodeStatus,
@@ -22,6 +23,7 @@ from quorate.ceremony.ports import (
     SignerView,
     State,
     VaultView,
+    Verdict,
     VoteView,
 )
 from quorate.errors import UsageError
@@ -48,6 +50,9 @@ OPS = VaultView(
     chain_codes={Curve.SECP256K1: b"\x04" * 32, Curve.ED25519: b"\x05" * 32},
     xpubs={Curve.SECP256K1: "xpub6"},
     setups=(SetupView(device=BOB, name="bob", generation=2, state=SetupState.DEAD),),
+)
+ASKED = AskedView(
+    operation=OperationId("p" * 24), digest=bytes(range(32)), request='{"id":"p"}', pending=True
 )
 COLD = VaultView(
     id=VaultId("c" * 24),
@@ -152,9 +157,44 @@ class FakeNode:
         await self._note("wait", caller, operation=operation, timeout=timeout)
         return self.operations_held[0]
 
-    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
-        await self._note("operations", caller, limit=limit)
-        return self.operations_held[:limit]
+    async def operations(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
+        await self._note("operations", caller, limit=limit, after=after)
+        return self._page(limit, after)
+
+    def _page(self, limit: int, after: str) -> tuple[Sequence[OperationView], str]:
+        held = self.operations_held
+        begin = [view.id for view in held].index(OperationId(after)) + 1 if after else 0
+        page = held[begin : begin + limit]
+        return page, page[-1].id if len(held) > begin + limit else ""
+
+    async def watch(
+        self, caller: Caller, *, operation: str = "", vault: str = ""
+    ) -> AsyncIterator[OperationView]:
+        await self._note("watch", caller, operation=operation, vault=vault)
+        for held in self.operations_held:
+            yield held
+
+    async def cancel(self, caller: Caller, operation: str) -> OperationView:
+        await self._note("cancel", caller, operation=operation)
+        return self.operations_held[0]
+
+    async def asked(self, caller: Caller, operation: str) -> AskedView:
+        await self._note("asked", caller, operation=operation)
+        return ASKED
+
+    async def pending(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
+        await self._note("pending", caller, limit=limit, after=after)
+        return self._page(limit, after)
+
+    async def decide(
+        self, caller: Caller, *, operation: str, digest: bytes, verdict: Verdict, reason: str
+    ) -> OperationView:
+        await self._note("decide", caller, operation=operation, digest=digest, verdict=verdict, reason=reason)
+        return self.operations_held[0]
 
     async def vaults(self, caller: Caller) -> Sequence[VaultView]:
         return self.vaults_held

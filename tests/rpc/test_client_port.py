@@ -56,16 +56,14 @@ async def call_raw(
 ) -> grpc.StatusCode:
     """The status of a call with an empty request."""
     descriptor = METHODS[method]
-    call = channel.unary_unary(
+    kind = channel.unary_stream if descriptor.server_streaming else channel.unary_unary
+    call = kind(
         f"/{descriptor.containing_service.full_name}/{descriptor.name}",
         request_serializer=GetMessageClass(descriptor.input_type).SerializeToString,
         response_deserializer=GetMessageClass(descriptor.output_type).FromString,
-    )
-    try:
-        await call(GetMessageClass(descriptor.input_type)(), metadata=metadata, timeout=PATIENCE)
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    return grpc.StatusCode.OK
+    )(GetMessageClass(descriptor.input_type)(), metadata=metadata, timeout=PATIENCE)
+    code: grpc.StatusCode = await call.code()
+    return code
 
 
 async def refusal(call: Awaitable[object]) -> RemoteError:
@@ -301,6 +299,8 @@ async def test_a_client_of_one_vault_sees_and_uses_only_that(served: Served, all
             node.signatures("q" * 24),
             node.wait("q" * 24, 0.0),
             node.operation("r" * 24),
+            node.asked("q" * 24),
+            node.cancel("q" * 24),
         ):
             assert (await refusal(call)).code == "NOT_ALLOWED"
     ((_, arguments),) = served.called("sign")

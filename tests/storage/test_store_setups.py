@@ -407,6 +407,7 @@ def test_a_store_of_the_first_schema_takes_set_ups_once_it_is_opened(tmp_path: P
     with create(tmp_path) as ledger:
         ledger.store_pending(sharing(), shares(), ())
     raw_sql(tmp_path / "store.db", "DROP TABLE setups")
+    raw_sql(tmp_path / "store.db", "ALTER TABLE decisions DROP COLUMN request")
     raw_sql(tmp_path / "store.db", "PRAGMA user_version = 1")
     with reopen(tmp_path) as ledger:
         ledger.mark_signed(VAULT, ZERO, 1)

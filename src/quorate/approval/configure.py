@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from quorate.approval.always import AlwaysApprover
 from quorate.approval.dialect import approver_key
+from quorate.approval.manual import ManualApprover
 from quorate.approval.none import NoApprover
 from quorate.approval.webhook import WebhookApprover
 from quorate.ceremony.ports import Approver
@@ -68,7 +69,7 @@ class ApproverOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    type: Literal["none", "always", "webhook"] = "none"
+    type: Literal["none", "always", "webhook", "manual"] = "none"
     webhook: WebhookOptions | None = None
 
     @model_validator(mode="after")
@@ -85,6 +86,8 @@ def build_approver(options: ApproverOptions, *, sign: Callable[[bytes], bytes], 
     """
     if options.type == "always":
         return AlwaysApprover()
+    if options.type == "manual":
+        return ManualApprover()
     if options.webhook is None:
         return NoApprover()
     webhook = options.webhook

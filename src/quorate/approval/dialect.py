@@ -60,7 +60,7 @@ def question(
     request: ApprovalRequest, *, nonce: int, sign: Callable[[bytes], bytes], device: DeviceId
 ) -> tuple[bytes, dict[str, str]]:
     """The body to send and its headers, signed by the device key as the approver will sign its answer."""
-    body = json.dumps(dict(request.body), allow_nan=False).encode()
+    body = request.encoded()
     digest = _body_digest(body)
     signature = base64.b64encode(sign(_signed_text(digest))).decode()
     return body, {

@@ -27,6 +27,7 @@ from quorate.ceremony.ports import (
     Clock,
     Entropy,
     EpochState,
+    Inbox,
     Ledger,
     Mesh,
     Method,
@@ -43,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Ceremonies:
-    """Implements ``ports.PeerHandler``; ``clients`` is the ``ports.NodeApi``."""
+    """Implements ``ports.PeerHandler``; ``clients`` is the ``node_api.NodeApi``."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Ceremonies:
         version: str,
         limits: Limits | None = None,
         organisation: str = "",
+        inbox: Inbox | None = None,
         on_change: Callable[[OperationId], None] | None = None,
     ) -> None:
         """``on_change`` hears on the event loop of every operation that came in or changed; it must not raise."""
@@ -67,6 +69,7 @@ class Ceremonies:
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
             limits=limits or Limits(), boot=boot, pool=pool, vaults=Vaults(ledger, identity.device),
             pairs=Pairs(ledger), sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
+            inbox=inbox,
         )  # fmt: skip
         voting = Voting(context)
         self._participant = Participant(context, voting)
@@ -80,7 +83,7 @@ class Ceremonies:
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
         )  # fmt: skip
         self.clients = ClientDesk(
-            context, admission=admission, coordinator=self._coordinator, version=version
+            context, admission=admission, coordinator=self._coordinator, voting=voting, version=version
         )
 
     async def start(self) -> None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 from quorate.ceremony import facts, resets
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
-from quorate.ceremony.journal import known_row
+from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import (
+    AskedView,
     Caller,
+    Decision,
     NodeStatus,
     OperationView,
     VaultView,
+    Verdict,
 )
 from quorate.ceremony.statements import (
     Proposal,
     state,
 )
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.voting import GLANCE, Voting
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations import payload
@@ -40,14 +46,21 @@ from quorate.wire.codec import decode, encode
 
 
 class ClientDesk:
-    """Implements ``ports.NodeApi``. ``closed`` from the moment the node stops: nothing new is begun."""
+    """Implements ``node_api.NodeApi``. ``closed`` from the moment the node stops: nothing new is begun."""
 
     def __init__(
-        self, context: Context, *, admission: Admission, coordinator: Coordinator, version: str
+        self,
+        context: Context,
+        *,
+        admission: Admission,
+        coordinator: Coordinator,
+        voting: Voting,
+        version: str,
     ) -> None:
         self._context = context
         self._admission = admission
         self._coordinator = coordinator
+        self._voting = voting
         self._version = version
         self.closed = False
 
@@ -141,13 +154,105 @@ class ClientDesk:
                 return facts.operation_view(self._context, row)
             await rings(bell, min(left, 5.0))
 
-    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]:
+    async def operations(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
         context = self._context
-        return await context.aside(
-            lambda: tuple(
-                facts.operation_view(context, row) for row in context.ledger.operations(limit=limit)
+
+        def page() -> tuple[Sequence[OperationView], str]:
+            found = context.ledger.operation_ids(limit=limit, after=OperationId(after) if after else None)
+            return tuple(map(self._brief, found)), found[-1] if len(found) == limit else ""
+
+        return await context.aside(page)
+
+    async def watch(
+        self, caller: Caller, *, operation: str = "", vault: str = ""
+    ) -> AsyncIterator[OperationView]:
+        context, shown = self._context, None
+        if not operation:
+            within = context.vaults.find(vault).id if vault else None
+            with context.board.feed() as feed:
+                while True:
+                    for identifier in await feed.take():
+                        view = self._brief(identifier)
+                        if within is None or view.vault == within:
+                            yield view
+        while True:
+            bell = context.board.bell(OperationId(operation))
+            view = await self.operation(caller, operation)
+            if view != shown:
+                yield view
+            if view.state in FINAL:
+                return
+            shown = view
+            await rings(bell, GLANCE)
+
+    async def cancel(self, caller: Caller, operation: str) -> OperationView:
+        asked = known_operation(self._context, OperationId(operation))
+        if caller.role != "admin" and caller.client != asked.client:
+            raise UsageError(
+                f"{caller.client} did not ask for operation {asked.id} and may not cancel it",
+                code="NOT_ALLOWED",
             )
+        await self._coordinator.cancel(asked, caller.client)
+        return await self.operation(caller, operation)
+
+    async def asked(self, caller: Caller, operation: str) -> AskedView:
+        context = self._context
+        row = known_row(context, OperationId(operation))
+        asking = self._voting.asked(row.id)
+        request = (
+            asking.encoded()
+            if asking is not None
+            else await context.aside(lambda: context.ledger.decided_request(row.id))
         )
+        if not request:
+            raise UsageError(f"operation {row.id} was not put to this node's approver", code="NOT_ASKED")
+        waits = context.inbox is not None and any(
+            each.operation == row.id for each in context.inbox.pending()
+        )
+        return AskedView(operation=row.id, digest=row.digest, request=request.decode(), pending=waits)
+
+    async def pending(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
+        context = self._context
+        waiting = [each.operation for each in context.inbox.pending()] if context.inbox is not None else []
+        if after:
+            if after not in waiting:
+                raise UsageError(f"operation {after} waits no more: list again", code="NOT_PENDING")
+            waiting = waiting[waiting.index(OperationId(after)) + 1 :]
+        page, more = waiting[:limit], len(waiting) > limit
+        views = await context.aside(lambda: tuple(map(self._brief, page)))
+        return views, page[-1] if more else ""
+
+    async def decide(
+        self, caller: Caller, *, operation: str, digest: bytes, verdict: Verdict, reason: str
+    ) -> OperationView:
+        context, identifier = self._context, OperationId(operation)
+        asked = known_operation(context, identifier)
+        if context.inbox is None:
+            raise UsageError("no person decides at this node: [approver] type is another", code="NOT_MANUAL")
+        made = context.ledger.decision(identifier)
+        if made is None:
+            self._voting.require_open(asked)
+            said = f"{verdict.name.lower()} by {caller.client}" + (f": {reason}" if reason else "")
+            decision = Decision(
+                verdict=verdict, approver=context.approver.name, rule="PD-1.4 person", explanation=said
+            )
+            context.inbox.answer(identifier, digest, decision)
+            await asyncio.shield(self._voting.ballot(asked))
+        elif (made.digest, made.decision.verdict) != (digest, verdict):
+            raise UsageError(
+                f"PD-1.2 waiting: operation {identifier} was decided before: {made.decision.explanation}",
+                code="ALREADY_DECIDED",
+            )
+        return await self.operation(caller, operation)
+
+    def _brief(self, identifier: OperationId) -> OperationView:
+        """Without its signatures: many of these have a bounded size."""
+        view = facts.operation_view(self._context, known_row(self._context, identifier))
+        return replace(view, signatures=())
 
     async def vaults(self, caller: Caller) -> Sequence[VaultView]:
         return tuple(facts.vault_view(self._context, vault) for vault in self._context.vaults.all())

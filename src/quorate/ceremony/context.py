@@ -11,7 +11,7 @@ from typing import TypeVar
 from quorate.ceremony.bell import Board
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.pairs import Pairs
-from quorate.ceremony.ports import Approver, Clock, Entropy, Ledger, Mesh, Method, Peer
+from quorate.ceremony.ports import Approver, Clock, Entropy, Inbox, Ledger, Mesh, Method, Peer
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.vaults import Vaults
 from quorate.errors import PeerError, UsageError
@@ -62,6 +62,7 @@ class Context:
     sessions: Sessions
     board: Board
     organisation: str
+    inbox: Inbox | None = None  # where requests wait for a person, if our approver is one
 
     @property
     def me(self) -> DeviceId:

@@ -55,6 +55,8 @@ from quorate.wire.codec import decode
 
 log = structlog.get_logger()
 
+SELDOM = 16  # so many times longer than at first between repetitions to a peer that is thinking
+
 
 @dataclass(slots=True)
 class Record:
@@ -82,6 +84,23 @@ class Coordinator:
             task = asyncio.create_task(self._drive(operation), name=f"drive {operation.id}")
             self._drivers[operation.id] = task
             task.add_done_callback(lambda _: self._drivers.pop(operation.id, None))
+
+    async def cancel(self, operation: Operation, by: str) -> None:
+        """CE-2.3 cancel: end an operation of ours that has not ended; members hear of it as of any other end. What has
+        been released is remembered, so that it is never said that no signature can exist."""
+        context = self._context
+        if operation.proposer != context.me:
+            proposer = context.name_of(DeviceId(operation.proposer))
+            raise UsageError(
+                f"CE-2.3 cancel: operation {operation.id} was proposed by {proposer}: cancel it there",
+                code="NOT_THE_PROPOSER",
+            )
+        if self._row(operation).state is not State.CANCELLED:
+            await self._end(operation, State.CANCELLED, "WITHDRAWN", f"cancelled by {by}")
+        row = self._row(operation)
+        if row.state is not State.CANCELLED:
+            raise UsageError(f"CE-2.3 cancel: operation {row.id} is {row.state}", code="OPERATION_OVER")
+        self._participant.cancel(operation.id, "the operation was cancelled")
 
     async def stop(self) -> None:
         drivers = list(self._drivers.values())
@@ -188,8 +207,10 @@ class Coordinator:
             await rings(bell, min(left, 5.0))
 
     async def _solicit(self, operation: Operation, peer: DeviceId) -> None:
-        """Repeat the proposal to one peer until its vote is in."""
+        """Repeat the proposal to one peer until its vote is in; the longer it thinks, the less often: once it has
+        taken a proposal in, it sends its vote by itself."""
         context, body = self._context, self._row(operation).proposal
+        pause = context.limits.repeat
         while peer not in context.ledger.votes(operation.id):
             bell = context.board.bell(operation.id)
             try:
@@ -198,7 +219,9 @@ class Coordinator:
                 if answer:
                     await self.on_ballot(peer, operation, decode(Ballot, answer))
                     return
+                pause = min(pause * 2, context.limits.repeat * SELDOM)
             except PeerError as error:
+                pause = context.limits.repeat
                 refusals, told = self._record(operation).refusals, f"refused the proposal: {error.code}"
                 if error.code != "UNREACHABLE" and refusals.get(peer) != told:
                     refusals[peer] = told
@@ -206,7 +229,7 @@ class Coordinator:
                     bell = context.board.bell(operation.id)  # not the one just rung, which would ask at once
             except (QuorateError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
-            await rings(bell, context.limits.repeat)
+            await rings(bell, pause)
 
     async def _carry_out(self, operation: Operation, electorate: Electorate) -> None:
         context = self._context

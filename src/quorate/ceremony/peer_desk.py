@@ -30,7 +30,7 @@ from quorate.ceremony.statements import (
     Statement,
     hear,
 )
-from quorate.ceremony.voting import Voting
+from quorate.ceremony.voting import Moot, Voting
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId
 from quorate.operations.kinds import Operation
@@ -105,6 +105,8 @@ class PeerDesk:
         try:
             ballot = await asyncio.shield(self._voting.ballot(operation))
             await self._context.tell(DeviceId(operation.proposer), Method.CAST_VOTE, encode(ballot))
+        except Moot:
+            return
         finally:
             self._owed.discard(operation.id)
 

@@ -6,6 +6,7 @@ ceremony is tested with dictionaries in their place.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -37,6 +38,10 @@ class ApprovalRequest:
     body: Mapping[str, Any]
     expires_ms: int
 
+    def encoded(self) -> bytes:
+        """The body as it is sent: JSON."""
+        return json.dumps(dict(self.body), allow_nan=False).encode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -54,6 +59,18 @@ class Approver(Protocol):
 
     async def decide(self, request: ApprovalRequest) -> Decision:
         """Never raises for a backend's fault: anything but a sound answer is ``REFUSE`` with the check that failed."""
+        ...
+
+
+class Inbox(Protocol):
+    """Where requests wait for a person. Nothing in it outlives the process: what was not answered is asked again."""
+
+    def pending(self) -> Sequence[ApprovalRequest]:
+        """What waits, longest first."""
+        ...
+
+    def answer(self, operation: OperationId, digest: bytes, decision: Decision) -> None:
+        """``UsageError`` unless a request of this operation and digest waits. The first answer counts."""
         ...
 
 
@@ -282,6 +299,10 @@ class Ledger(Protocol):
         """Newest first."""
         ...
 
+    def operation_ids(self, *, limit: int, after: OperationId | None = None) -> Sequence[OperationId]:
+        """Newest first, and only those older than ``after``, which must be one of them (else ``UsageError``)."""
+        ...
+
     def move_operation(
         self,
         operation: OperationId,
@@ -318,9 +339,15 @@ class Ledger(Protocol):
         ...
 
     # votes and decisions
-    def record_decision(self, row: DecisionRow) -> None: ...
+    def record_decision(self, row: DecisionRow, *, request: bytes = b"") -> None:
+        """``request``: what the approver was asked, as JSON."""
+        ...
 
     def decision(self, operation: OperationId) -> DecisionRow | None: ...
+
+    def decided_request(self, operation: OperationId) -> bytes:
+        """What the approver was asked before its last decision, as JSON; empty where nothing was kept."""
+        ...
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
         """Keep a signed vote; the first one stands. Returns the one that stands."""
@@ -479,6 +506,17 @@ class OperationView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskedView:
+    """What an approver was asked: the request as JSON, the digest that a decision binds, and whether it waits for a
+    person."""
+
+    operation: OperationId
+    digest: bytes
+    request: str
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """One reason why this node, or one vault on it, is not ready. ``code`` is a reason code."""
 
@@ -498,65 +536,3 @@ class NodeStatus:
     vaults: tuple[VaultView, ...]
     unfinished: int
     not_ready: tuple[Cause, ...] = ()
-
-
-class NodeApi(Protocol):
-    """What the client services call. Every call is authenticated before it gets here."""
-
-    async def create_vault(
-        self,
-        caller: Caller,
-        *,
-        name: str,
-        weights: Mapping[str, int],
-        threshold: int,
-        allow_sole_signer: bool,
-        memo: str,
-        idempotency_key: str,
-        expires_in_ms: int | None,
-    ) -> OperationView:
-        """``weights`` maps a peer's name or device id to its weight."""
-        ...
-
-    async def sign(
-        self,
-        caller: Caller,
-        *,
-        vault: str,
-        data: Sequence[str],
-        batch: bool,
-        content_type: str,
-        algorithm: str,
-        derivation_path: str,
-        idempotency_key: str,
-        expires_in_ms: int | None,
-    ) -> OperationView:
-        """``vault`` is a name or an id; a name held by two vaults is refused."""
-        ...
-
-    async def pair_reset(
-        self,
-        caller: Caller,
-        *,
-        vault: str,
-        peer: str,
-        memo: str,
-        idempotency_key: str,
-        expires_in_ms: int | None,
-    ) -> OperationView:
-        """The next set-up between this node and ``peer``, a name or a device id."""
-        ...
-
-    async def operation(self, caller: Caller, operation: str) -> OperationView: ...
-
-    async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:
-        """The operation once it is in a final state, or as it is when the time is up."""
-        ...
-
-    async def operations(self, caller: Caller, *, limit: int) -> Sequence[OperationView]: ...
-
-    async def vaults(self, caller: Caller) -> Sequence[VaultView]: ...
-
-    async def vault(self, caller: Caller, vault: str) -> VaultView: ...
-
-    async def status(self) -> NodeStatus: ...

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
 from quorate.ceremony import facts
 from quorate.ceremony.agreement import OwnJoin
 from quorate.ceremony.context import Context
-from quorate.ceremony.ports import Decision, DecisionRow, Verdict
+from quorate.ceremony.journal import known_row
+from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.ports import ApprovalRequest, Decision, DecisionRow, Verdict
 from quorate.ceremony.statements import Ballot, Vote, hear, state
 from quorate.errors import UsageError
 from quorate.identifiers import OperationId
 from quorate.operations.kinds import Operation
 
 log = structlog.get_logger()
+
+GLANCE = 30.0  # seconds between looks at an operation that is being decided; its bell rings before that
 
 # What a verdict says to the peers. No usable answer keeps this node out, as an abstention does; why stays here.
 SPOKEN = {
@@ -26,9 +31,14 @@ SPOKEN = {
 }
 
 
+class Moot(UsageError):
+    """The operation ended, or its time passed, before our approver answered: nothing was decided."""
+
+
 class Voting:
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._asked: dict[OperationId, ApprovalRequest] = {}
         self._deciding: dict[OperationId, asyncio.Task[Ballot]] = {}
         self._joins: dict[tuple[OperationId, int], OwnJoin] = {}
 
@@ -44,11 +54,13 @@ class Voting:
 
     async def _decide(self, operation: Operation) -> Ballot:
         context, ledger = self._context, self._context.ledger
-        signed = ledger.votes(operation.id).get(context.me)
+        signed, asked = ledger.votes(operation.id).get(context.me), b""
         if signed is None:
             made = ledger.decision(operation.id)
             if made is None or made.digest != operation.digest:
-                decision = await self._ask(operation)
+                request = facts.approval_request(context, operation)
+                decision = await self._ask(operation, request)
+                asked = request.encoded()
                 made = DecisionRow(
                     operation=operation.id,
                     digest=operation.digest,
@@ -66,7 +78,8 @@ class Voting:
             row, spoken = made, state(context.identity, vote)
 
             def keep() -> bytes:
-                ledger.record_decision(row)
+                if asked:
+                    ledger.record_decision(row, request=asked)
                 return ledger.record_vote(operation.id, context.me, spoken)
 
             signed = await context.aside(keep)
@@ -75,9 +88,22 @@ class Voting:
         joined = self.join(operation, 1).signed if vote.verdict == "approve" else b""
         return Ballot(vote=signed, join=joined)
 
-    async def _ask(self, operation: Operation) -> Decision:
+    def asked(self, operation: OperationId) -> ApprovalRequest | None:
+        """What our approver is being asked at this moment."""
+        return self._asked.get(operation)
+
+    async def _ask(self, operation: Operation, request: ApprovalRequest) -> Decision:
+        """The approver's answer, if it comes while it matters."""
         context = self._context
-        decision = await context.approver.decide(facts.approval_request(context, operation))
+        asking = asyncio.ensure_future(context.approver.decide(request))
+        self._asked[operation.id] = request
+        try:
+            await self._answered(operation, asking)
+            decision = asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
+            del self._asked[operation.id]
         log.info(
             "decided",
             operation=operation.id,
@@ -88,6 +114,28 @@ class Voting:
             explanation=decision.explanation,
         )
         return decision
+
+    async def _answered(self, operation: Operation, asking: asyncio.Future[Decision]) -> None:
+        context = self._context
+        while True:
+            bell = context.board.bell(operation.id)
+            self.require_open(operation)
+            if asking.done():
+                return
+            rung = asyncio.ensure_future(bell.wait())
+            either: set[asyncio.Future[Any]] = {asking, rung}
+            try:
+                await asyncio.wait(either, timeout=GLANCE, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                rung.cancel()
+
+    def require_open(self, operation: Operation) -> None:
+        """PD-1.3 open: a decision on what has ended, or whose time has passed, is none."""
+        row = known_row(self._context, operation.id)
+        if row.state in FINAL:
+            raise Moot(f"PD-1.3 open: operation {row.id} is {row.state}", code="OPERATION_OVER")
+        if row.expires_ms <= self._context.clock.now_ms():
+            raise Moot(f"PD-1.3 open: the time of operation {row.id} has passed", code="EXPIRED")
 
     def require_own_approval(self, operation: Operation) -> None:
         """``UsageError`` unless our approver's recorded word on this very operation is yes (rule CE-3.6)."""
@@ -129,5 +177,8 @@ class Voting:
 
     def _forget(self, identifier: OperationId, task: asyncio.Task[Ballot]) -> None:
         self._deciding.pop(identifier, None)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("decision failed", operation=identifier, error=repr(task.exception()))
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Moot):
+            log.info("not decided", operation=identifier, why=str(error))
+        elif error is not None:
+            log.error("decision failed", operation=identifier, error=repr(error))

@@ -28,6 +28,7 @@ ALONE = {
     "verify": "verify",
 }
 NOUNS = {
+    "approve": "Decide on what waits, where this node's approver is a person.",
     "approver": "Who says yes before this node joins anything.",
     "peer": "The other signers this node knows.",
     "client": "Programs and people that may ask this node.",

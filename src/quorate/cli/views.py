@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from quorate.ceremony.ports import OperationView, SetupView, SignatureView, State, VaultView
+from quorate.ceremony.ports import AskedView, OperationView, SetupView, SignatureView, State, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.signatures import EcdsaSignature
@@ -160,6 +161,38 @@ def operation_text(view: OperationView, *, der: bool = False) -> RenderableType:
     for signature in view.signatures[:1]:  # one key signs all of a batch
         table.add_row("key", f"{signature.public_key.hex()} [dim]{signature.algorithm}[/]")
     return Group(table, *(signature_text(signature, der=der) for signature in view.signatures))
+
+
+def pending_rows(views: Iterable[OperationView]) -> Table:
+    body = (
+        (
+            view.id,
+            view.kind,
+            view.vault or "",
+            f"{view.approved_weight}/{view.threshold}",
+            time_of(view.created_ms),
+            time_of(view.expires_ms),
+        )
+        for view in views
+    )
+    return rows(("OPERATION", "KIND", "VAULT", "APPROVED", "CREATED", "EXPIRES"), body)
+
+
+def asked_record(asked: AskedView) -> dict[str, Any]:
+    return {
+        "operation": asked.operation,
+        "digest": asked.digest.hex(),
+        "pending": asked.pending,
+        "request": json.loads(asked.request),
+    }
+
+
+def asked_text(asked: AskedView) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]operation", f"[bold]{asked.operation}")
+    table.add_row("digest", asked.digest.hex())
+    table.add_row("waits", "for a decision here" if asked.pending else "no more")
+    return Group(table, Text(json.dumps(json.loads(asked.request), indent=2, ensure_ascii=False)))
 
 
 def signature_text(signature: SignatureView, *, der: bool = False) -> Text:

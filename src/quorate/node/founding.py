@@ -42,7 +42,7 @@ port = 2112
 {key}
 
 [approver]                  # who says yes before this node joins anything
-type = "none"               # refuses everything; "webhook" asks your server; "always" asks nobody
+type = "none"               # refuses everything; "webhook" asks your server; "manual" a person; "always" nobody
 # [approver.webhook]
 # transaction_url = "https://approver.example/transaction"
 # reshare_url = "https://approver.example/reshare"

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from quorate.approval.configure import build_approver
+from quorate.approval.manual import ManualApprover
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.session import Patience
@@ -105,6 +106,7 @@ def build(
         pool=pool,
         version=program_version(),
         limits=limits_of(settings.limits),
+        inbox=approver if isinstance(approver, ManualApprover) else None,
         on_change=OperationWatch(ledger, clock, metrics),
     )
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from quorate.ceremony.ports import Cause, NodeApi
+from quorate.ceremony.node_api import NodeApi
+from quorate.ceremony.ports import Cause
 from quorate.rpc._pb import admin_pb2
 from quorate.rpc.convert import client_to_pb, examination_to_pb, finding_to_pb, status_to_pb
 from quorate.rpc.findings import Examiner

@@ -33,6 +33,11 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "quorate.v1.OperationService.GetOperation": ANYONE,
     "quorate.v1.OperationService.ListOperations": ANYONE,
     "quorate.v1.OperationService.WaitOperation": ANYONE,
+    "quorate.v1.OperationService.WatchOperations": ANYONE,
+    "quorate.v1.OperationService.CancelOperation": ANYONE,  # of what it asked for itself; an admin of any
+    "quorate.v1.OperationService.GetApprovalRequest": ANYONE,
+    "quorate.v1.ApprovalService.ListPending": ADMIN,
+    "quorate.v1.ApprovalService.Decide": ADMIN,  # never who asks: an application does not approve itself
     "quorate.v1.AdminService.GetStatus": ADMIN,
     "quorate.v1.AdminService.ListPeers": ADMIN,
     "quorate.v1.AdminService.AddPeer": ADMIN,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,12 +23,14 @@ import grpc
 
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import NodeStatus, OperationView, Peer, SignatureView, VaultView
+from quorate.ceremony.ports import AskedView, NodeStatus, OperationView, Peer, SignatureView, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
 from quorate.rpc.convert import (
+    VERDICTS,
+    asked_from_pb,
     client_from_pb,
     examination_from_pb,
     finding_from_pb,
@@ -48,6 +50,7 @@ SECRET_KEY = "quorate-secret"  # noqa: S105 - the name of the metadata, not a se
 MAX_WAIT = 60.0  # seconds, of one call
 CALL_TIMEOUT = 30.0  # seconds
 EXAMINATION_TIMEOUT = 90.0  # seconds
+PAGE = 1000  # operations of one call
 GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
 
 A = TypeVar("A")
@@ -95,6 +98,7 @@ class NodeClient:
         self._vaults = node_pb2_grpc.VaultServiceStub(channel)
         self._signing = node_pb2_grpc.SigningServiceStub(channel)
         self._operations = node_pb2_grpc.OperationServiceStub(channel)
+        self._approvals = node_pb2_grpc.ApprovalServiceStub(channel)
         self._admin = admin_pb2_grpc.AdminServiceStub(channel)
 
     @classmethod
@@ -231,11 +235,61 @@ class NodeClient:
                 return view
 
     async def operations(self, *, limit: int = 100) -> tuple[OperationView, ...]:
-        """Newest first, without their signatures."""
-        answer = await self._call(
-            self._operations.ListOperations, node_pb2.ListOperationsRequest(limit=limit)
-        )
-        return tuple(operation_from_pb(each) for each in answer.operations)
+        """The newest ``limit``, newest first, without their signatures; fewer where not all are ours to see."""
+        return await self._listed(limit, self._operations.ListOperations, node_pb2.ListOperationsRequest)
+
+    async def watch(
+        self, *, operation: str = "", vault: str = "", every: bool = False
+    ) -> AsyncIterator[OperationView]:
+        """One operation after every change until it ends; or those of a vault, or every one, for as long as asked."""
+        request = node_pb2.WatchOperationsRequest()
+        if operation:
+            request.operation = operation
+        elif vault:
+            request.vault = vault
+        else:
+            request.all = every
+        try:
+            async for each in self._operations.WatchOperations(request, metadata=self._metadata):
+                yield operation_from_pb(each)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error, 0) from error
+
+    async def cancel(self, operation: str) -> OperationView:
+        """End an operation that the node proposed."""
+        request = node_pb2.CancelOperationRequest(operation=operation)
+        return operation_from_pb(await self._call(self._operations.CancelOperation, request))
+
+    async def asked(self, operation: str) -> AskedView:
+        """Exactly what the node's approver was asked; ``RemoteError`` NOT_ASKED if it was not."""
+        request = node_pb2.GetApprovalRequestRequest(operation=operation)
+        return asked_from_pb(await self._call(self._operations.GetApprovalRequest, request))
+
+    async def pending(self, *, limit: int = 100) -> tuple[OperationView, ...]:
+        """What waits for a person's decision at the node, longest first."""
+        return await self._listed(limit, self._approvals.ListPending, node_pb2.ListPendingRequest)
+
+    async def decide(self, operation: str, *, digest: bytes, verdict: str, reason: str = "") -> OperationView:
+        """``verdict``: approve, reject or abstain; ``digest``: of the request that was looked at."""
+        with _representable():
+            request = node_pb2.DecideRequest(
+                operation=operation, digest=digest, verdict=VERDICTS[verdict], reason=reason
+            )
+        return operation_from_pb(await self._call(self._approvals.Decide, request))
+
+    async def _listed(
+        self, limit: int, method: Callable[..., Awaitable[Any]], page: Callable[..., object]
+    ) -> tuple[OperationView, ...]:
+        views: list[OperationView] = []
+        after, left = "", limit
+        while left > 0:
+            size = min(left, PAGE)
+            answer = await self._call(method, page(limit=size, after=after))
+            views += (operation_from_pb(each) for each in answer.operations)
+            after, left = answer.next, left - size
+            if not after:
+                break
+        return tuple(views)
 
     async def vaults(self) -> tuple[VaultView, ...]:
         answer = await self._call(self._vaults.ListVaults, node_pb2.ListVaultsRequest())

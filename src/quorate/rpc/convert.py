@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from quorate.ceremony.ports import (
+    AskedView,
     Cause,
     NodeStatus,
     OperationView,
@@ -18,7 +19,7 @@ from quorate.ceremony.ports import (
     VoteView,
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
-from quorate.rpc._pb import admin_pb2, types_pb2
+from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.storage.clients import EVERY, Client
 
@@ -195,6 +196,21 @@ def operation_from_pb(message: types_pb2.Operation) -> OperationView:
         signature_may_exist=message.signature_may_exist,
         signers=tuple(DeviceId(each) for each in message.signers),
         signatures=tuple(signature_from_pb(each) for each in message.signatures),
+    )
+
+
+def asked_to_pb(view: AskedView) -> node_pb2.ApprovalRequest:
+    return node_pb2.ApprovalRequest(
+        operation=view.operation, digest=view.digest, request=view.request, pending=view.pending
+    )
+
+
+def asked_from_pb(message: node_pb2.ApprovalRequest) -> AskedView:
+    return AskedView(
+        operation=OperationId(message.operation),
+        digest=message.digest,
+        request=message.request,
+        pending=message.pending,
     )
 
 

@@ -14,14 +14,15 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from quorate.ceremony.ports import Cause, NodeApi
+from quorate.ceremony.node_api import NodeApi
+from quorate.ceremony.ports import Cause
 from quorate.errors import UsageError
 from quorate.rpc import options
 from quorate.rpc._pb import admin_pb2, node_pb2
 from quorate.rpc.admin import AdminServant
 from quorate.rpc.auth import Authenticate, Gate, LocalGate, SecretGate
 from quorate.rpc.findings import Examiner
-from quorate.rpc.node_services import OperationServant, SigningServant, VaultServant
+from quorate.rpc.node_services import ApprovalServant, OperationServant, SigningServant, VaultServant
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import handlers
 from quorate.rpc.tls import TlsIdentity
@@ -59,6 +60,7 @@ class NodeServer:
             "VaultService": VaultServant(api),
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
+            "ApprovalService": ApprovalServant(api),
             "AdminService": AdminServant(api, registry, examiner, self._gate.forget, causes),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs

@@ -1,18 +1,27 @@
-"""VaultService, SigningService and OperationService in front of a ``NodeApi``, each client kept to its vaults."""
+"""The services of node.proto in front of a ``NodeApi``, each client kept to its vaults."""
 
 from __future__ import annotations
 
-from quorate.ceremony.ports import Caller, NodeApi, OperationView, State
+from collections.abc import AsyncIterator, Mapping
+
+from quorate.ceremony.node_api import NodeApi
+from quorate.ceremony.ports import Caller, OperationView, State, Verdict
 from quorate.errors import UsageError
 from quorate.identifiers import VaultId
 from quorate.rpc import failures
 from quorate.rpc._pb import node_pb2, types_pb2
-from quorate.rpc.convert import operation_to_pb, signature_to_pb, vault_to_pb
+from quorate.rpc.convert import asked_to_pb, operation_to_pb, signature_to_pb, vault_to_pb
 from quorate.rpc.services import to_the_end
 from quorate.storage.clients import EVERY, Client
 
 LIST_DEFAULT, LIST_LIMIT = 100, 1000
 LONGEST_WAIT_MS = 60_000
+LONGEST_REASON = 1000
+DECISIONS: Mapping[int, Verdict] = {
+    types_pb2.VERDICT_APPROVE: Verdict.APPROVE,
+    types_pb2.VERDICT_REJECT: Verdict.REJECT,
+    types_pb2.VERDICT_ABSTAIN: Verdict.ABSTAIN,
+}
 
 
 class VaultServant:
@@ -112,15 +121,17 @@ class OperationServant:
     async def list_operations(
         self, client: Client, request: node_pb2.ListOperationsRequest
     ) -> node_pb2.ListOperationsResponse:
-        limit = min(request.limit or LIST_DEFAULT, LIST_LIMIT)
-        views = await self._api.operations(caller_of(client), limit=limit)
+        views, more = await self._api.operations(
+            caller_of(client), limit=_page(request.limit), after=request.after
+        )
         permitted = await vaults_of(self._api, client)
         return node_pb2.ListOperationsResponse(
             operations=[
                 operation_to_pb(view, signatures=False)
                 for view in views
                 if permitted is None or view.vault in permitted
-            ]
+            ],
+            next=more,
         )
 
     async def wait_operation(
@@ -131,6 +142,75 @@ class OperationServant:
         await operation_for(self._api, client, request.operation)
         view = await self._api.wait(caller_of(client), request.operation, request.timeout_ms / 1000)
         return operation_to_pb(view)
+
+    async def watch_operations(
+        self, client: Client, request: node_pb2.WatchOperationsRequest
+    ) -> AsyncIterator[types_pb2.Operation]:
+        caller, vault, what = caller_of(client), "", request.WhichOneof("what")
+        if what == "operation":
+            await operation_for(self._api, client, request.operation)
+        elif what == "vault":
+            vault = await permitted_vault(self._api, client, request.vault)
+        elif not request.all:
+            raise UsageError("watch an operation, a vault or all")
+        async for view in self._api.watch(caller, operation=request.operation, vault=vault):
+            if what == "all":
+                permitted = await vaults_of(self._api, client)
+                if permitted is not None and view.vault not in permitted:
+                    continue
+            yield operation_to_pb(view)
+
+    async def cancel_operation(
+        self, client: Client, request: node_pb2.CancelOperationRequest
+    ) -> types_pb2.Operation:
+        await operation_for(self._api, client, request.operation)
+        return operation_to_pb(await to_the_end(self._api.cancel(caller_of(client), request.operation)))
+
+    async def get_approval_request(
+        self, client: Client, request: node_pb2.GetApprovalRequestRequest
+    ) -> node_pb2.ApprovalRequest:
+        await operation_for(self._api, client, request.operation)
+        return asked_to_pb(await self._api.asked(caller_of(client), request.operation))
+
+
+class ApprovalServant:
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+
+    async def list_pending(
+        self, client: Client, request: node_pb2.ListPendingRequest
+    ) -> node_pb2.ListPendingResponse:
+        views, more = await self._api.pending(
+            caller_of(client), limit=_page(request.limit), after=request.after
+        )
+        permitted = await vaults_of(self._api, client)
+        return node_pb2.ListPendingResponse(
+            operations=[
+                operation_to_pb(view, signatures=False)
+                for view in views
+                if permitted is None or view.vault in permitted
+            ],
+            next=more,
+        )
+
+    async def decide(self, client: Client, request: node_pb2.DecideRequest) -> types_pb2.Operation:
+        await operation_for(self._api, client, request.operation)
+        if request.verdict not in DECISIONS:
+            raise UsageError("a decision is to approve, to reject or to abstain")
+        if len(request.reason) > LONGEST_REASON:
+            raise UsageError(f"a reason has at most {LONGEST_REASON} characters")
+        work = self._api.decide(
+            caller_of(client),
+            operation=request.operation,
+            digest=request.digest,
+            verdict=DECISIONS[request.verdict],
+            reason=request.reason,
+        )
+        return operation_to_pb(await to_the_end(work))
+
+
+def _page(limit: int) -> int:
+    return min(limit or LIST_DEFAULT, LIST_LIMIT)
 
 
 def caller_of(client: Client) -> Caller:

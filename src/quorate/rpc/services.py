@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc
@@ -33,14 +34,19 @@ _unfinished: set[asyncio.Task[Any]] = set()
 def handlers(service: ServiceDescriptor, servant: object, gate: Gate) -> grpc.GenericRpcHandler[Any, Any]:
     """Every method of the service, served by the servant's coroutine of that name in snake case."""
     turnstile = Turnstile()
-    methods = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            _guarded(method, getattr(servant, snake_case(method.name)), gate, turnstile),
+    methods = {}
+    for method in service.methods:
+        serve = getattr(servant, snake_case(method.name))
+        forms = (
             GetMessageClass(method.input_type).FromString,
             GetMessageClass(method.output_type).SerializeToString,
         )
-        for method in service.methods
-    }
+        if method.server_streaming:
+            streamed = _guarded_stream(method, serve, gate, turnstile)
+            methods[method.name] = grpc.unary_stream_rpc_method_handler(streamed, *forms)
+        else:
+            answered = _guarded(method, serve, gate, turnstile)
+            methods[method.name] = grpc.unary_unary_rpc_method_handler(answered, *forms)
     return grpc.method_handlers_generic_handler(service.full_name, methods)
 
 
@@ -57,18 +63,41 @@ def _guarded(
             authorise(client, method.full_name)
             with turnstile.passing(client):
                 return await serve(client, request)
-        except (QuorateError, EncodingError) as error:
-            failure: Exception = error
-            log.info("call refused", method=method.full_name, reason=failures.reason_of(error))
         except Exception as error:
-            failure = error
-            log.exception("bug in a call", method=method.full_name)
-        status, message = failures.status_of(failure), failures.message_of(failure)
-        reason, peer = failures.reason_of(failure), failures.peer_of(failure)
-        await context.abort(status, message, failures.metadata_of(status, reason, message, peer))
-        raise AssertionError("abort returned")
+            await _abort(method, context, error)
+            raise AssertionError("abort returned") from error
 
     return call
+
+
+def _guarded_stream(
+    method: MethodDescriptor,
+    serve: Callable[[Client, Any], AsyncIterator[Message]],
+    gate: Gate,
+    turnstile: Turnstile,
+) -> Callable[[Message, Context], AsyncIterator[Message]]:
+    async def call(request: Message, context: Context) -> AsyncIterator[Message]:
+        try:
+            client = await gate.identify(_text_metadata(context))
+            authorise(client, method.full_name)
+            with turnstile.passing(client):
+                async with aclosing(serve(client, request)) as answers:  # type: ignore[type-var] # is a generator
+                    async for answer in answers:
+                        yield answer
+        except Exception as error:
+            await _abort(method, context, error)
+
+    return call
+
+
+async def _abort(method: MethodDescriptor, context: Context, failure: Exception) -> None:
+    if isinstance(failure, QuorateError | EncodingError):
+        log.info("call refused", method=method.full_name, reason=failures.reason_of(failure))
+    else:
+        log.error("bug in a call", method=method.full_name, exc_info=failure)
+    status, message = failures.status_of(failure), failures.message_of(failure)
+    reason, peer = failures.reason_of(failure), failures.peer_of(failure)
+    await context.abort(status, message, failures.metadata_of(status, reason, message, peer))
 
 
 def _text_metadata(context: Context) -> dict[str, str]:

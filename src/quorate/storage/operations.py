@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from quorate.ceremony.ports import OperationRow, State, Unfinished, Verdict
-from quorate.errors import Corrupt
+from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
 from quorate.storage.setups import require_live
@@ -62,6 +62,21 @@ class OperationJournal:
         return self._database.read(
             lambda connection: [_operation(row) for row in connection.execute(query, (limit,))]
         )
+
+    def operation_ids(self, *, limit: int, after: OperationId | None = None) -> Sequence[OperationId]:
+        def find(connection: sqlite3.Connection) -> Sequence[OperationId]:
+            where, place = "", ()
+            if after is not None:
+                place = connection.execute(
+                    "SELECT created_ms, rowid FROM operations WHERE id = ?", (after,)
+                ).fetchone()
+                if place is None:
+                    raise UsageError(f"there is no operation {after} on this node", code="UNKNOWN_OPERATION")
+                where = "WHERE (created_ms, rowid) < (?, ?)"
+            query = f"SELECT id FROM operations {where} ORDER BY created_ms DESC, rowid DESC LIMIT ?"  # noqa: S608
+            return [OperationId(row[0]) for row in connection.execute(query, (*place, limit))]
+
+        return self._database.read(find)
 
     def unfinished(self) -> Sequence[Unfinished]:
         columns = "id, proposer, state, expires_ms, length(proposal)"

@@ -17,7 +17,7 @@ class VoteBook:
 
     _database: Database
 
-    def record_decision(self, row: DecisionRow) -> None:
+    def record_decision(self, row: DecisionRow, *, request: bytes = b"") -> None:
         """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
 
         def change(connection: sqlite3.Connection) -> None:
@@ -27,8 +27,8 @@ class VoteBook:
                 )
             said = row.decision
             connection.execute(
-                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms, request)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row.operation,
                     row.digest,
@@ -37,6 +37,7 @@ class VoteBook:
                     said.rule,
                     said.explanation,
                     row.at_ms,
+                    request,
                 ),
             )
 
@@ -46,6 +47,11 @@ class VoteBook:
         return self._database.glance(
             operation, "decision", lambda connection: last_decision(connection, operation)
         )
+
+    def decided_request(self, operation: OperationId) -> bytes:
+        query = "SELECT request FROM decisions WHERE operation = ? ORDER BY number DESC LIMIT 1"
+        row = self._database.read(lambda connection: connection.execute(query, (operation,)).fetchone())
+        return bytes(row[0]) if row is not None else b""
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
         """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""

@@ -24,6 +24,14 @@ async def examine_approver(
     kinds: Sequence[Kind] = tuple(Kind),
 ) -> tuple[Finding, ...]:
     """One finding for each kind of request. Whether a sample is approved or not is the approver's business."""
+    if options.type == "manual":
+        return tuple(
+            Finding(
+                check=f"approver {kind}", level=Level.OK,
+                said="a person decides: quorate approve list shows what waits",
+            )
+            for kind in kinds
+        )  # fmt: skip
     # Reading the system's authorities takes a while.
     approver = await asyncio.to_thread(build_approver, once(options), sign=sign, device=me.device)
     try:

@@ -414,6 +414,21 @@ class OperationServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.WaitOperationRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
                 _registered_method=True)
+        self.WatchOperations = channel.unary_stream(
+                '/quorate.v1.OperationService/WatchOperations',
+                request_serializer=quorate_dot_v1_dot_node__pb2.WatchOperationsRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
+        self.CancelOperation = channel.unary_unary(
+                '/quorate.v1.OperationService/CancelOperation',
+                request_serializer=quorate_dot_v1_dot_node__pb2.CancelOperationRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetApprovalRequest = channel.unary_unary(
+                '/quorate.v1.OperationService/GetApprovalRequest',
+                request_serializer=quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.ApprovalRequest.FromString,
+                _registered_method=True)
 
 
 class OperationServiceServicer:
@@ -439,6 +454,28 @@ class OperationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchOperations(self, request, context):
+        """One operation as it is and after each change, until it ends; or every operation that changes, without signatures,
+        until the caller goes. Changes that come at once may be told as one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOperation(self, request, context):
+        """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApprovalRequest(self, request, context):
+        """Exactly what this node's approver was asked about an operation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -456,6 +493,21 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     servicer.WaitOperation,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.WaitOperationRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'WatchOperations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOperations,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.WatchOperationsRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'CancelOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOperation,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.CancelOperationRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'GetApprovalRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApprovalRequest,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.ApprovalRequest.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -538,6 +590,207 @@ class OperationService:
             target,
             '/quorate.v1.OperationService/WaitOperation',
             quorate_dot_v1_dot_node__pb2.WaitOperationRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quorate.v1.OperationService/WatchOperations',
+            quorate_dot_v1_dot_node__pb2.WatchOperationsRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.OperationService/CancelOperation',
+            quorate_dot_v1_dot_node__pb2.CancelOperationRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApprovalRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.OperationService/GetApprovalRequest',
+            quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.ApprovalRequest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ApprovalServiceStub:
+    """Where this node's approver is a person.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListPending = channel.unary_unary(
+                '/quorate.v1.ApprovalService/ListPending',
+                request_serializer=quorate_dot_v1_dot_node__pb2.ListPendingRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.ListPendingResponse.FromString,
+                _registered_method=True)
+        self.Decide = channel.unary_unary(
+                '/quorate.v1.ApprovalService/Decide',
+                request_serializer=quorate_dot_v1_dot_node__pb2.DecideRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
+
+
+class ApprovalServiceServicer:
+    """Where this node's approver is a person.
+    """
+
+    def ListPending(self, request, context):
+        """What waits for a decision here, longest first, without signatures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decide(self, request, context):
+        """Answers once the decision is durable. The same one again changes nothing; another one is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ApprovalServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListPending': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPending,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.ListPendingRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.ListPendingResponse.SerializeToString,
+            ),
+            'Decide': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decide,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.DecideRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'quorate.v1.ApprovalService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('quorate.v1.ApprovalService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ApprovalService:
+    """Where this node's approver is a person.
+    """
+
+    @staticmethod
+    def ListPending(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.ApprovalService/ListPending',
+            quorate_dot_v1_dot_node__pb2.ListPendingRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.ListPendingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decide(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.ApprovalService/Decide',
+            quorate_dot_v1_dot_node__pb2.DecideRequest.SerializeToString,
             quorate_dot_v1_dot_types__pb2.Operation.FromString,
             options,
             channel_credentials,

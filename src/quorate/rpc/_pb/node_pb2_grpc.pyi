@@ -145,6 +145,14 @@ class OperationServiceStub:
     """Newest first, without their signatures."""
     WaitOperation: _grpc.UnaryUnaryMultiCallable[_node_pb2.WaitOperationRequest, _types_pb2.Operation]
     """Answers once the operation is in a final state, or with it as it is when the time is up."""
+    WatchOperations: _grpc.UnaryStreamMultiCallable[_node_pb2.WatchOperationsRequest, _types_pb2.Operation]
+    """One operation as it is and after each change, until it ends; or every operation that changes, without signatures,
+    until the caller goes. Changes that come at once may be told as one.
+    """
+    CancelOperation: _grpc.UnaryUnaryMultiCallable[_node_pb2.CancelOperationRequest, _types_pb2.Operation]
+    """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing."""
+    GetApprovalRequest: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetApprovalRequestRequest, _node_pb2.ApprovalRequest]
+    """Exactly what this node's approver was asked about an operation."""
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
@@ -154,6 +162,14 @@ class OperationServiceAsyncStub(OperationServiceStub):
     """Newest first, without their signatures."""
     WaitOperation: _aio.UnaryUnaryMultiCallable[_node_pb2.WaitOperationRequest, _types_pb2.Operation]  # type: ignore[assignment]
     """Answers once the operation is in a final state, or with it as it is when the time is up."""
+    WatchOperations: _aio.UnaryStreamMultiCallable[_node_pb2.WatchOperationsRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """One operation as it is and after each change, until it ends; or every operation that changes, without signatures,
+    until the caller goes. Changes that come at once may be told as one.
+    """
+    CancelOperation: _aio.UnaryUnaryMultiCallable[_node_pb2.CancelOperationRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing."""
+    GetApprovalRequest: _aio.UnaryUnaryMultiCallable[_node_pb2.GetApprovalRequestRequest, _node_pb2.ApprovalRequest]  # type: ignore[assignment]
+    """Exactly what this node's approver was asked about an operation."""
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -179,4 +195,73 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
         """Answers once the operation is in a final state, or with it as it is when the time is up."""
 
+    @_abc_1.abstractmethod
+    def WatchOperations(
+        self,
+        request: _node_pb2.WatchOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_types_pb2.Operation], _abc.AsyncIterator[_types_pb2.Operation]]:
+        """One operation as it is and after each change, until it ends; or every operation that changes, without signatures,
+        until the caller goes. Changes that come at once may be told as one.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelOperation(
+        self,
+        request: _node_pb2.CancelOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetApprovalRequest(
+        self,
+        request: _node_pb2.GetApprovalRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ApprovalRequest, _abc.Awaitable[_node_pb2.ApprovalRequest]]:
+        """Exactly what this node's approver was asked about an operation."""
+
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ApprovalServiceStub:
+    """Where this node's approver is a person."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ApprovalServiceAsyncStub: ...
+    ListPending: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListPendingRequest, _node_pb2.ListPendingResponse]
+    """What waits for a decision here, longest first, without signatures."""
+    Decide: _grpc.UnaryUnaryMultiCallable[_node_pb2.DecideRequest, _types_pb2.Operation]
+    """Answers once the decision is durable. The same one again changes nothing; another one is refused."""
+
+@_typing.type_check_only
+class ApprovalServiceAsyncStub(ApprovalServiceStub):
+    """Where this node's approver is a person."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListPending: _aio.UnaryUnaryMultiCallable[_node_pb2.ListPendingRequest, _node_pb2.ListPendingResponse]  # type: ignore[assignment]
+    """What waits for a decision here, longest first, without signatures."""
+    Decide: _aio.UnaryUnaryMultiCallable[_node_pb2.DecideRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """Answers once the decision is durable. The same one again changes nothing; another one is refused."""
+
+class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Where this node's approver is a person."""
+
+    @_abc_1.abstractmethod
+    def ListPending(
+        self,
+        request: _node_pb2.ListPendingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ListPendingResponse, _abc.Awaitable[_node_pb2.ListPendingResponse]]:
+        """What waits for a decision here, longest first, without signatures."""
+
+    @_abc_1.abstractmethod
+    def Decide(
+        self,
+        request: _node_pb2.DecideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """Answers once the decision is durable. The same one again changes nothing; another one is refused."""
+
+def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,99 @@
+"""What the client services call, as an interface: ``client_desk`` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from quorate.ceremony.ports import AskedView, Caller, NodeStatus, OperationView, VaultView, Verdict
+
+
+class NodeApi(Protocol):
+    """What the client services call. Every call is authenticated before it gets here."""
+
+    async def create_vault(
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        weights: Mapping[str, int],
+        threshold: int,
+        allow_sole_signer: bool,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """``weights`` maps a peer's name or device id to its weight."""
+        ...
+
+    async def sign(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        data: Sequence[str],
+        batch: bool,
+        content_type: str,
+        algorithm: str,
+        derivation_path: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """``vault`` is a name or an id; a name held by two vaults is refused."""
+        ...
+
+    async def pair_reset(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        peer: str,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """The next set-up between this node and ``peer``, a name or a device id."""
+        ...
+
+    async def operation(self, caller: Caller, operation: str) -> OperationView: ...
+
+    async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:
+        """The operation once it is in a final state, or as it is when the time is up."""
+        ...
+
+    async def operations(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
+        """A page, newest first and without signatures, and what the next one comes after; empty at the end."""
+        ...
+
+    def watch(self, caller: Caller, *, operation: str = "", vault: str = "") -> AsyncIterator[OperationView]:
+        """One operation as it is and after every change, until it ends; or, until the caller goes, every operation
+        of a vault, or of all, that changes. Several changes that come at once may be shown as one."""
+        ...
+
+    async def cancel(self, caller: Caller, operation: str) -> OperationView:
+        """End an operation that this node proposed; one that was cancelled before stays so."""
+        ...
+
+    async def asked(self, caller: Caller, operation: str) -> AskedView:
+        """Exactly what this node's approver was asked; ``UsageError`` NOT_ASKED if it was not."""
+        ...
+
+    async def pending(
+        self, caller: Caller, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[OperationView], str]:
+        """A page of what waits for a person here, longest first, and what the next one comes after."""
+        ...
+
+    async def decide(
+        self, caller: Caller, *, operation: str, digest: bytes, verdict: Verdict, reason: str
+    ) -> OperationView:
+        """A person's decision on a pending operation, once it is durable. The same decision again changes nothing."""
+        ...
+
+    async def vaults(self, caller: Caller) -> Sequence[VaultView]: ...
+
+    async def vault(self, caller: Caller, vault: str) -> VaultView: ...
+
+    async def status(self) -> NodeStatus: ...

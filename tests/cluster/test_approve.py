@@ -1,0 +1,126 @@
+"""A person decides, at the command line, for a real daemon: alice's. Bob's approves everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from quorate.ceremony.ports import State
+from quorate.cli.cluster import Cluster, Member
+from quorate.cli.connection import vault_ready
+from tests.cluster.conftest import PATIENCE, Command, ask
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("approve")]
+
+LIMITS = "[limits]\nsilence = 5\nunlinked = 1\nrepeat = 0.5\ndrain = 2\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """Both sign with the vault "ops", which a person at alice's approved."""
+    settings = {
+        name: f'[approver]\ntype = "{kind}"\n{LIMITS}'
+        for name, kind in (("alice", "manual"), ("bob", "always"))
+    }
+    async with Cluster(tmp_path_factory.mktemp("approve"), settings) as cluster:
+        await cluster.linked()
+        alice = cluster["alice"].node
+        asked = await alice.create_vault(
+            name="ops", weights={"alice": 1, "bob": 1}, threshold=2, idempotency_key=uuid.uuid4().hex
+        )
+        shown = await alice.asked(asked.id)
+        await alice.decide(asked.id, digest=shown.digest, verdict="approve")
+        assert (await alice.wait(asked.id, PATIENCE)).state is State.COMPLETED
+        for member in cluster.members.values():
+            assert (await vault_ready(member.node, "ops", patience=PATIENCE)).state == "ready"
+        yield cluster
+
+
+async def waits(member: Member, operation: str) -> None:
+    """Until it is put to the person at this node."""
+    async with asyncio.timeout(PATIENCE):
+        while operation not in [view.id for view in await member.node.pending()]:  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.05)
+
+
+async def test_what_waits_is_listed_shown_approved_and_signed(pair: Cluster, quorate: Command) -> None:
+    alice, bob = pair["alice"], pair["bob"]
+    asked = await ask(bob.node, "ops", ["40 chairs"])
+    await waits(alice, asked.id)
+    home = ("--home", alice.home)
+    assert asked.id in (await quorate("approve", "list", *home)).out
+    [listed] = (await quorate("approve", "list", *home, "--json")).lines
+    assert (listed["operation"], listed["state"]) == (asked.id, "VOTING")
+    [shown] = (await quorate("approve", "show", asked.id, *home, "--json")).lines
+    assert shown["pending"]
+    told = await quorate("approve", "show", asked.id, *home)
+    assert shown["digest"] in told.out
+    assert "40 chairs" in told.out
+    other = await quorate("approve", "yes", asked.id, "--digest", "00" * 32, *home)
+    assert other.code == 1
+    assert "PD-1.1" in other.err
+    said = await quorate(
+        "approve", "yes", asked.id, "--digest", shown["digest"], "--reason", "order 7", *home
+    )
+    assert said.code == 0, said.err
+    assert (await bob.node.wait(asked.id, PATIENCE)).state is State.COMPLETED
+    assert (await alice.node.wait(asked.id, PATIENCE)).state is State.COMPLETED
+    [after] = (await quorate("operation", "show", asked.id, *home, "--json")).lines
+    assert after["asked"] == shown | {"pending": False}
+    late = await quorate("approve", "no", asked.id, *home)
+    assert late.code == 1
+    assert "approve by local: order 7" in late.err
+
+
+async def test_no_ends_it_and_a_restart_in_the_middle_asks_again(pair: Cluster, quorate: Command) -> None:
+    alice, bob = pair["alice"], pair["bob"]
+    asked = await ask(bob.node, "ops", ["across a restart"])
+    await waits(alice, asked.id)
+    await alice.stop()
+    await alice.start()
+    await pair.linked()
+    await waits(alice, asked.id)
+    assert (await bob.node.operation(asked.id)).state is State.VOTING
+    said = await quorate("approve", "no", asked.id, "--reason", "not ours", "--home", alice.home)
+    assert said.code == 0, said.err
+    assert (await bob.node.wait(asked.id, PATIENCE)).state is State.REJECTED
+
+
+async def test_a_cancelled_operation_is_watched_to_its_end(pair: Cluster, quorate: Command) -> None:
+    alice, bob = pair["alice"], pair["bob"]
+    asked = await ask(bob.node, "ops", ["never mind"])
+    await waits(alice, asked.id)
+
+    async def watch() -> list[str]:
+        return [str(view.state) async for view in alice.node.watch(operation=asked.id)]
+
+    watching = asyncio.create_task(watch())
+    elsewhere = await quorate("operation", "cancel", asked.id, "--home", alice.home)
+    assert elsewhere.code == 1
+    assert "bob" in elsewhere.err
+    [cancelled] = (await quorate("operation", "cancel", asked.id, "--home", bob.home, "--json")).lines
+    assert (cancelled["state"], cancelled["signature_may_exist"]) == ("CANCELLED", False)
+    async with asyncio.timeout(PATIENCE):
+        assert (await watching)[-1] == "CANCELLED"
+    watched = await quorate("operation", "watch", asked.id, "--home", alice.home, "--json")
+    assert [line["state"] for line in watched.lines] == ["CANCELLED"]
+    assert asked.id not in [view.id for view in await alice.node.pending()]
+
+
+async def test_an_application_decides_nothing(pair: Cluster, quorate: Command, tmp_path: Path) -> None:
+    alice = pair["alice"]
+    (await alice.node.add_client("application", "signer", ())).save(tmp_path / "application.json")
+    asked = await ask(alice.node, "ops", ["my own"])
+    await waits(alice, asked.id)
+    for words in (("list",), ("yes", asked.id)):
+        refused = await quorate("--credentials", tmp_path / "application.json", "--json", "approve", *words)
+        assert refused.code == 1
+        assert json.loads(refused.err)["error"] == "NOT_ALLOWED"
+    assert (await alice.node.operation(asked.id)).state is State.VOTING
+    await alice.node.cancel(asked.id)
