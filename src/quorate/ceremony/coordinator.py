@@ -59,13 +59,21 @@ SELDOM = 16  # so many times longer than at first between repetitions to a peer 
 
 
 @dataclass(slots=True)
+class Trouble:
+    """What became of attempts with others: of one operation, or of all that signed with one vault, so that who spoils
+    them does not begin anew with each."""
+
+    alone: Counter[DeviceId] = field(default_factory=Counter)  # attempts that failed with it, or named it
+    together: Counter[frozenset[DeviceId]] = field(default_factory=Counter)  # attempts that failed with both
+
+
+@dataclass(slots=True)
 class Record:
     """What the proposer remembers of an operation between attempts. Nothing here is believed after a restart."""
 
+    trouble: Trouble
     refusals: dict[DeviceId, str] = field(default_factory=dict)  # why a peer would not take part, in words
     cheats: set[DeviceId] = field(default_factory=set)
-    trouble: Counter[DeviceId] = field(default_factory=Counter)  # attempts that failed with it, or named it
-    together: Counter[frozenset[DeviceId]] = field(default_factory=Counter)  # attempts that failed with both
     joins: dict[DeviceId, tuple[float, bytes]] = field(default_factory=dict)  # for attempt 1, came with votes
 
 
@@ -77,6 +85,7 @@ class Coordinator:
         self._catchup = catchup
         self._drivers: dict[OperationId, asyncio.Task[None]] = {}
         self._records: dict[OperationId, Record] = {}
+        self._signing_trouble: dict[str, Trouble] = {}  # by vault
 
     def drive(self, operation: Operation) -> None:
         """See an operation of ours through, from wherever the journal says it stands."""
@@ -278,15 +287,15 @@ class Coordinator:
         approving = {
             d for d, verdict in journal.verdicts(self._context, operation).items() if verdict == "approve"
         }
-        honest, without = approving - record.cheats, self._never_together(operation)
+        honest, without, trouble = approving - record.cheats, self._never_together(operation), record.trouble
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
             willing = [{d: d in here for d in candidates - left_out} for left_out in without]
             chosen = [
-                electorate.choose(each, context.me, record.trouble, record.together) for each in willing
+                electorate.choose(each, context.me, trouble.alone, trouble.together) for each in willing
             ]
             if quorums := [each for each in chosen if each is not None]:
-                return min(quorums, key=lambda each: max(record.trouble[d] for d in each))
+                return min(quorums, key=lambda each: max(trouble.alone[d] for d in each))
         return None
 
     def _never_together(self, operation: Operation) -> tuple[frozenset[DeviceId], ...]:
@@ -337,9 +346,9 @@ class Coordinator:
         named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
         if isinstance(failure, PeerError) and failure.code == NoSetup.reason:
             named = frozenset()  # it may be the honest one of the two, as may who ends a session
-        record.trouble.update(others)
-        record.trouble.update(named & others)
-        record.together.update(map(frozenset, combinations(others, 2)))
+        record.trouble.alone.update(others)
+        record.trouble.alone.update(named & others)
+        record.trouble.together.update(map(frozenset, combinations(others, 2)))
 
     # --- one attempt ----------------------------------------------------------------------------------------------
 
@@ -495,7 +504,12 @@ class Coordinator:
         return f"approved weight {electorate.approved_weight(verdicts)} of {electorate.needed} needed: {said}"
 
     def _record(self, operation: Operation) -> Record:
-        return self._records.setdefault(operation.id, Record())
+        if operation.id not in self._records:
+            request, trouble = operation.request, Trouble()
+            if isinstance(request, Sign | BatchSign):
+                trouble = self._signing_trouble.setdefault(request.vault, trouble)
+            self._records[operation.id] = Record(trouble)
+        return self._records[operation.id]
 
     def _row(self, operation: Operation) -> OperationRow:
         row = self._context.ledger.operation(operation.id)
