@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from quorate.ceremony.ports import Caller, OperationView, State, Verdict
+from quorate.ceremony.ports import Caller, Method, OperationView, State, Verdict
 from quorate.errors import UsageError
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
@@ -107,6 +107,26 @@ async def test_after_a_restart_an_undecided_operation_waits_again_and_nothing_is
         await decide(carol, operation)
     for node, view in ((world["bob"], theirs), (carol, own)):
         assert (await node.ceremonies.clients.wait(CALLER, view.id, 10)).state is State.COMPLETED
+
+
+async def test_what_others_approved_waits_at_its_proposer_again_after_a_restart(world: World) -> None:
+    """Alice and bob have approved and do not begin, so that carol's own vote may still be needed."""
+    made = await world["alice"].create_vault("ops", WEIGHTS, 2)
+    assert made.state is State.COMPLETED, made
+    carol = world["carol"]
+    await carol.ready("ops")
+    await carol.ask_a_person()
+    world.intercept = lambda _sender, _peer, method, _body: b"nothing" if method is Method.BEGIN else None
+    asked = await carol.sign("ops", "hello", seconds=0)
+    async with asyncio.timeout(10):
+        while (await carol.ceremonies.clients.operation(CALLER, asked.id)).state is State.VOTING:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await carol.restart()
+    assert await waiting(carol) == [asked.id]
+    world.intercept = lambda *_: None
+    await decide(carol, asked.id)
+    done = await carol.ceremonies.clients.wait(CALLER, asked.id, 10)
+    assert done.state is State.COMPLETED
 
 
 @breaks("PD-1.1")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quorate.ceremony.ports import Ledger, State, Verdict
-from quorate.errors import Corrupt, StoreError
+from quorate.errors import Corrupt, StoreError, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId
 from quorate.storage import SqliteLedger
 from tests.rules import breaks
@@ -55,6 +55,10 @@ def test_operations_are_listed_newest_first_and_the_unfinished_apart(ledger: Sql
         ledger.add_operation(operation(name, created_ms=NOW + age // 2))
     assert [row.id for row in ledger.operations()] == ["d" * 24, "c" * 24, "b" * 24, "a" * 24]
     assert [row.id for row in ledger.operations(limit=2)] == ["d" * 24, "c" * 24]
+    assert ledger.operation_ids(limit=3) == ["d" * 24, "c" * 24, "b" * 24]
+    assert ledger.operation_ids(limit=3, after=OperationId("b" * 24)) == ["a" * 24]
+    with pytest.raises(UsageError, match="no operation"):
+        ledger.operation_ids(limit=3, after=OperationId("z" * 24))
     for name, state in zip(names, [State.VOTING, State.FAILED, State.COMPLETED, State.RUNNING], strict=True):
         assert ledger.move_operation(OperationId(name), [State.PROPOSED], state)
     assert [row.id for row in ledger.unfinished()] == ["d" * 24, "a" * 24]
@@ -332,3 +336,14 @@ def race(act: Callable[[int], bool]) -> list[bool]:
     for thread in threads:
         thread.join()
     return got
+
+
+def test_what_the_approver_was_asked_stays_with_its_last_decision(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        ledger.add_operation(operation())
+        assert ledger.decided_request(OPERATION) == b""
+        ledger.record_decision(decision(), request=b'{"first": 1}')
+        ledger.record_decision(decision(), request=b'{"second": 2}')
+    with reopen(tmp_path) as ledger:
+        assert ledger.decided_request(OPERATION) == b'{"second": 2}'
+        assert ledger.decided_request(OTHER) == b""

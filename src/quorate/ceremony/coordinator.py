@@ -187,11 +187,11 @@ class Coordinator:
             row = self._row(operation)
             if row.state in FINAL:
                 return False
-            if row.state in (State.APPROVED, State.RUNNING):
-                return True
             verdicts = journal.verdicts(self._context, operation)
             if context.me in electorate.weights and context.me not in verdicts:
                 self._voting.ballot(operation)  # again, where asking our approver came to nothing
+            if row.state in (State.APPROVED, State.RUNNING):
+                return True
             match electorate.standing(verdicts):
                 case Standing.APPROVED:
                     await self._move(operation, State.APPROVED)
