@@ -20,7 +20,7 @@ from quorate.protocols.ecdsa.terms import agree
 from quorate.protocols.ot.multiply import respond
 from quorate.wire.envelope import unpack
 from tests.ceremony.setups import lie, states
-from tests.ceremony.test_ecdsa import vault_of
+from tests.ceremony.test_ecdsa_operations import vault_of
 from tests.ceremony.test_pair_setups import Change, flipped, in_kind, limited, only_alice_and_bob, sign
 from tests.ceremony.world import Node, World, code_of
 from tests.rules import breaks

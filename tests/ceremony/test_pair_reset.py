@@ -32,7 +32,7 @@ from tests.ceremony.resets import (
 )
 from tests.ceremony.setups import reset
 from tests.ceremony.test_cheats import Cheat, in_request, put, read
-from tests.ceremony.test_ecdsa import vault_of
+from tests.ceremony.test_ecdsa_operations import vault_of
 from tests.ceremony.test_recovery import state_of
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks

@@ -17,7 +17,7 @@ from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.wire.envelope import unpack
 from tests.ceremony.setups import lie, renew, reset, rows, states
-from tests.ceremony.test_ecdsa import vault_of
+from tests.ceremony.test_ecdsa_operations import vault_of
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 

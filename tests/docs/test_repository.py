@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     ]
     assert documents
     assert not dead
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports each by its name alone, and refuses the second."""
+    names = Counter(Path(name).name for name in tracked() if Path(name).match("tests/**/test_*.py"))
+    assert names
+    assert not [name for name, count in names.items() if count > 1]
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
