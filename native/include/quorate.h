@@ -25,6 +25,9 @@ void *quorate_secret_new(size_t size);
 /* Wipe and give back what quorate_secret_new gave; NULL is ignored. */
 void quorate_secret_free(void *secret);
 void quorate_wipe(void *memory, size_t size);
+/* Keep up to 16 MiB of the heap's free end, for the whole process, where malloc can be asked to: messages of 50 KB that
+ * come and go would else give it back and fault it in again, page by page. */
+void quorate_keep_heap(void);
 int quorate_equal(const void *a, const void *b, size_t size);
 /* Fill with the operating system's randomness. */
 int quorate_random(void *memory, size_t size);

@@ -13,7 +13,7 @@ enum {
     ROWS = BASE_OTS,
     NONCE = 8,
     HASH = 32,
-    WIDE = 256, /* bytes that libsodium makes faster than any fewer but 128 */
+    WIDE = 256, /* bytes of key stream that libsodium makes faster than any fewer but a block */
 };
 
 /* Where every leaf's stream starts: the blocks of two starts are the same or have none in common. */
@@ -40,7 +40,7 @@ static extension *extension_new(size_t batch)
         return NULL;
     }
     size_t columns = batch * TRANSFERS / 8, size = columns + BLOCK, over = size % WIDE;
-    size_t stream = over > WIDE / 2 ? size - over + WIDE : size;
+    size_t stream = over > WIDE / 4 ? size - over + WIDE : size;
     extension *e = quorate_secret_new(sizeof *e + (ROWS + 1) * size + LEAVES * stream + size + columns);
     if (e == NULL) {
         return NULL;

@@ -1,10 +1,14 @@
 #include "quorate.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 /* What fits a slot comes out of shared arenas; anything larger has a mapping of its own, some of which are kept for
  * the next of their size, since mapping and locking pages takes long. Memory is zero whenever it is not in use: fresh
@@ -180,4 +184,13 @@ int quorate_memory_is_locked(void)
     int answer = locked;
     pthread_mutex_unlock(&mutex);
     return answer;
+}
+
+void quorate_keep_heap(void)
+{
+#if defined(__GLIBC__)
+    enum { KEPT = 16 << 20, AT_ONCE = 1 << 20 };
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT);
+    (void)mallopt(M_TOP_PAD, AT_ONCE);
+#endif
 }

@@ -112,3 +112,9 @@ def concatenate(parts: Sequence[SecretBytes]) -> SecretBytes:
 def is_locked() -> bool:
     """Whether the system has agreed, so far, to keep all secret memory out of swap."""
     return bool(lib.quorate_memory_is_locked())
+
+
+def keep_heap() -> None:
+    """Have the process keep up to 16 MiB of heap it has freed, where its allocator can be asked to: a signature's
+    messages of 50 KB would else give pages back and fault them in again."""
+    lib.quorate_keep_heap()

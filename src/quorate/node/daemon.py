@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from quorate.identifiers import DeviceId
+from quorate.native.memory import keep_heap
 from quorate.node import logs
 from quorate.node.config import load
 from quorate.node.founding import opened, write_card
@@ -45,6 +46,7 @@ async def run(
     observer: Observer | None = None,
 ) -> None:
     """Run the node in ``home`` until SIGTERM or SIGINT. ``ready`` hears once that it serves."""
+    keep_heap()
     settings = load(home)
     metrics = Metrics()
     with opened(home, settings, on_commit=CommitWatch(metrics, on_commit)) as ledger:

@@ -35,5 +35,6 @@ async def sign_batch(
         some = digests[first : first + MAX_MESSAGES]
         below = net.at(f"chunk-{chunk}")
         signatures += await sign(below, quorum, some, tweak, setups, rng, release, chunk=chunk)
-        below.shed()
+        if first + MAX_MESSAGES < len(digests):
+            below.shed()
     return tuple(signatures)
