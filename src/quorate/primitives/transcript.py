@@ -17,6 +17,7 @@ from quorate.primitives.domains import Domain
 Field: TypeAlias = "bytes | str | int | Sequence[Field]"
 
 _head = Struct(">cQ").pack
+_BYTES = tuple(_head(b"b", size) for size in range(129))  # of what is hashed most
 
 
 def encode(field: Field) -> bytes:
@@ -34,13 +35,16 @@ def digest(domain: Domain, *fields: Field, size: int = 32) -> bytes:
 def fingerprint(domain: Domain, content: bytes) -> bytes:
     """32 bytes that depend on the domain and on content that may be long: SHA-256 over the same encoding, which takes
     half the time where CPUs have instructions for it."""
-    return hashlib.sha256(encode((domain, content))).digest()
+    hashed = hashlib.sha256(_head(b"l", 2) + _text(domain) + _head(b"b", len(content)))
+    hashed.update(content)
+    return hashed.digest()
 
 
 def _write(fields: Sequence[Field], write: Callable[[bytes], None]) -> None:
     for field in fields:
         if isinstance(field, bytes):
-            write(_head(b"b", len(field)))
+            size = len(field)
+            write(_BYTES[size] if size < len(_BYTES) else _head(b"b", size))
             write(field)
         elif isinstance(field, str):
             write(_text(field))
@@ -48,7 +52,7 @@ def _write(fields: Sequence[Field], write: Callable[[bytes], None]) -> None:
             raise TypeError("hash a bool as 0 or 1")
         elif isinstance(field, int):
             write(_number(field))
-        elif isinstance(field, list | tuple):
+        elif isinstance(field, (list, tuple)):  # which takes half the time of list | tuple
             write(_head(b"l", len(field)))
             _write(field, write)
         else:  # a bytearray would be a list of numbers, a dict one of its keys
