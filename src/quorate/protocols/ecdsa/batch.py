@@ -35,6 +35,6 @@ async def sign_batch(
         some = digests[first : first + MAX_MESSAGES]
         below = net.at(f"chunk-{chunk}")
         signatures += await sign(below, quorum, some, tweak, setups, rng, release, chunk=chunk)
-        if first + MAX_MESSAGES < len(digests):
+        if first + MAX_MESSAGES < len(digests):  # the last goes with the session
             below.shed()
     return tuple(signatures)
