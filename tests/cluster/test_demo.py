@@ -67,6 +67,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(short_path: Path, number: 
         first = demo.stdout.readline()
         demo.send_signal(number)
         _, complained = demo.communicate(timeout=60)
+    assert first, complained
     assert demo.returncode not in (0, -number)
     assert "Traceback" not in complained
     assert list(short_path.iterdir()) == []

@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from quorate.cli.cluster import free_ports
 from tests.docs.readme_commands import README, commands
 
 ROOT = README.parent
@@ -50,15 +50,10 @@ def test_three_nodes_by_hand_go_as_the_readme_says(tmp_path: Path) -> None:
 
 
 def on_free_ports(script: str) -> str:
-    ports = {port: str(free_port()) for port in PORT.findall(script)}
+    named = list(dict.fromkeys(PORT.findall(script)))
+    ports = dict(zip(named, map(str, free_ports(len(named))), strict=True))
     assert len(ports) == 10
     return PORT.sub(lambda match: ports[match[0]], script)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def commands_in(directory: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from quorate.rpc.client import Credentials, NodeClient
 
 START_PATIENCE = 30.0
 STOP_PATIENCE = 5.0
+PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
 NODE = (sys.executable, "-m", "quorate", "run", "--json")
 
 
@@ -226,14 +228,18 @@ def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports nobody listens on right now, and that no outgoing connection is given before somebody does."""
+    held: list[socket.socket] = []
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(held) < count:
+            held.append(socket.socket())
+            try:
+                held[-1].bind(("127.0.0.1", secrets.choice(PORTS)))
+            except OSError:
+                held.pop().close()
+        return [int(each.getsockname()[1]) for each in held]
     finally:
-        for each in sockets:
+        for each in held:
             each.close()
 
 
