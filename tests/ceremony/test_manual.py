@@ -77,6 +77,23 @@ async def test_what_a_person_approves_is_signed_and_who_and_why_is_journalled(wo
     assert await waiting(carol, 0) == []
 
 
+@breaks("PD-1.4")
+async def test_no_client_decides_on_what_it_asked_for_itself(world: World) -> None:
+    carol = await with_a_person(world)
+    asked = await carol.sign("ops", "hello", seconds=0.3)
+    [operation] = await waiting(carol)
+    digest = (await carol.ceremonies.clients.asked(OPERATOR, operation)).digest
+    asker = Caller(client=CALLER.client, role="admin")
+    with pytest.raises(UsageError, match=r"PD-1\.4") as refused:
+        await carol.ceremonies.clients.decide(
+            asker, operation=operation, digest=digest, verdict=Verdict.APPROVE, reason=""
+        )
+    assert code(refused) == "NOT_ALLOWED"
+    assert carol.ledger.decision(asked.id) is None
+    await decide(carol, operation)
+    assert (await carol.ceremonies.clients.wait(CALLER, asked.id, 10)).state is State.COMPLETED
+
+
 @pytest.mark.parametrize("verdict", [Verdict.REJECT, Verdict.ABSTAIN])
 async def test_what_a_person_does_not_approve_is_not_signed(world: World, verdict: Verdict) -> None:
     carol = await with_a_person(world)

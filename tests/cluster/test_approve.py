@@ -14,6 +14,8 @@ import pytest_asyncio
 from quorate.ceremony.ports import State
 from quorate.cli.cluster import Cluster, Member
 from quorate.cli.connection import vault_ready
+from quorate.errors import QuorateError
+from quorate.rpc.client import NodeClient
 from tests.cluster.conftest import PATIENCE, Command, ask
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("approve")]
@@ -35,7 +37,11 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
             name="ops", weights={"alice": 1, "bob": 1}, threshold=2, idempotency_key=uuid.uuid4().hex
         )
         shown = await alice.asked(asked.id)
-        await alice.decide(asked.id, digest=shown.digest, verdict="approve")
+        with pytest.raises(QuorateError, match=r"PD-1\.4"):  # its credentials asked for it
+            await alice.decide(asked.id, digest=shown.digest, verdict="approve")
+        owner = NodeClient.local(cluster["alice"].home)
+        await owner.decide(asked.id, digest=shown.digest, verdict="approve")
+        await owner.close()
         assert (await alice.wait(asked.id, PATIENCE)).state is State.COMPLETED
         for member in cluster.members.values():
             assert (await vault_ready(member.node, "ops", patience=PATIENCE)).state == "ready"

@@ -225,3 +225,8 @@ def test_a_client_that_makes_no_sense_is_named_and_let_in_nowhere(tmp_path: Path
     raw_sql(tmp_path / "store.db", change)
     with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match="clients: "):
         ledger.authenticate("treasury", secret)
+
+
+def test_no_client_has_the_name_of_the_nodes_owner(ledger: SqliteLedger) -> None:
+    with pytest.raises(UsageError, match="Unix socket"):
+        ledger.add_client("local", "admin")

@@ -14,6 +14,7 @@ from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import (
+    OWNER,
     AskedView,
     Caller,
     Decision,
@@ -233,6 +234,12 @@ class ClientDesk:
         asked = known_operation(context, identifier)
         if context.inbox is None:
             raise UsageError("no person decides at this node: [approver] type is another", code="NOT_MANUAL")
+        if asked.proposer == context.me and asked.client == caller.client != OWNER:
+            raise UsageError(
+                f"PD-1.4 person: {caller.client} asked for operation {identifier}: another admin decides, or the owner"
+                " of the node's Unix socket",
+                code="NOT_ALLOWED",
+            )
         made = context.ledger.decision(identifier)
         if made is None:
             self._voting.require_open(asked)

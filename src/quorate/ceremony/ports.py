@@ -424,6 +424,9 @@ class Ledger(Protocol):
 # --- what the client side sees --------------------------------------------------------------------------------------
 
 
+OWNER = "local"  # the client id of whoever can open the node's Unix socket; no other client has it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks, after authentication. ``role`` is admin or signer."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
+from quorate.ceremony.ports import OWNER
 from quorate.errors import UsageError
 from quorate.rpc import failures
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY
@@ -37,7 +38,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "quorate.v1.OperationService.CancelOperation": ANYONE,  # of what it asked for itself; an admin of any
     "quorate.v1.OperationService.GetApprovalRequest": ANYONE,
     "quorate.v1.ApprovalService.ListPending": ADMIN,
-    "quorate.v1.ApprovalService.Decide": ADMIN,  # never who asks: an application does not approve itself
+    "quorate.v1.ApprovalService.Decide": ADMIN,  # and never on what it asked for itself (PD-1.4)
     "quorate.v1.AdminService.GetStatus": ADMIN,
     "quorate.v1.AdminService.ListPeers": ADMIN,
     "quorate.v1.AdminService.AddPeer": ADMIN,
@@ -65,7 +66,7 @@ class LocalGate:
     """Whoever can open the Unix socket owns the node: the admin "local"."""
 
     async def identify(self, metadata: Mapping[str, str]) -> Client:  # noqa: ARG002 - nothing is asked for
-        return Client(id="local", role="admin", vaults=(EVERY,), created_ms=0)
+        return Client(id=OWNER, role="admin", vaults=(EVERY,), created_ms=0)
 
 
 class SecretGate:

@@ -17,6 +17,7 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from quorate.ceremony.ports import OWNER
 from quorate.errors import Corrupt, UsageError
 from quorate.storage.database import Database
 
@@ -54,6 +55,8 @@ class ClientBook:
         """The new client's secret, which is kept nowhere. A revoked id may be given again, a live one not."""
         if not _ID.fullmatch(client):
             raise UsageError(f"client name {client!r}: letters, digits, '.', '_' and '-', at most 64")
+        if client == OWNER:
+            raise UsageError(f"client name {client!r} is that of whoever owns the node's Unix socket")
         if role not in ROLES:
             raise UsageError(f"role {role!r} is none of {', '.join(ROLES)}")
         secret = secrets.token_urlsafe(32)
