@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -84,6 +86,24 @@ def test_readiness_can_be_asked_for_one_vault(served: Served) -> None:
     assert served.ask("/readyz?vault=unknown")[0] == 404
     served.monitor.reasons = (Cause(code="DRAINING", detail="stopping"),)
     assert served.ask("/readyz?vault=cold")[0] == 503
+
+
+def test_a_query_of_very_many_vaults_is_refused(served: Served) -> None:
+    assert served.ask("/readyz?" + "&".join(["vault=ops"] * (probes.MAX_FIELDS + 1)))[0] == 400
+
+
+def test_a_caller_that_sends_a_little_at_a_time_is_hung_up_on_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "PATIENCE", 0.5)
+    with socket.create_connection(("127.0.0.1", served.port)) as slow:
+        began = time.monotonic()
+        with suppress(OSError):  # a reset, as likely as not
+            while time.monotonic() - began < PATIENCE:
+                slow.sendall(b"G")
+                time.sleep(0.05)
+        assert time.monotonic() - began < PATIENCE
+    assert served.ask("/livez")[0] == 200
 
 
 def test_a_dead_event_loop_is_told(served: Served) -> None:

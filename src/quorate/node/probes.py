@@ -10,6 +10,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
 from socketserver import TCPServer, ThreadingMixIn
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 CONNECTIONS = 32  # at once; more are hung up on
-PATIENCE = 5.0  # seconds for a request to come in
+PATIENCE = 5.0  # seconds for a whole connection: the request in, the answer out
+MAX_FIELDS = 64  # of a query
 
 
 class ProbeServer:
@@ -78,7 +80,7 @@ def application(
                 case "/livez":
                     status, body = live(monitor)
                 case "/readyz":
-                    status, body = ready(monitor, parse_qs(environ.get("QUERY_STRING", "")).get("vault", []))
+                    status, body = asked_ready(monitor, environ.get("QUERY_STRING", ""))
                 case _:
                     status, body = HTTPStatus.NOT_FOUND, {"error": "only /metrics, /livez and /readyz"}
         start_response(f"{status.value} {status.phrase}", [("Content-Type", "application/json")])
@@ -93,6 +95,14 @@ def live(monitor: Monitor) -> tuple[HTTPStatus, dict[str, Any]]:
     return HTTPStatus.OK if alive else HTTPStatus.SERVICE_UNAVAILABLE, {"live": alive}
 
 
+def asked_ready(monitor: Monitor, query: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    try:
+        fields = parse_qs(query, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return HTTPStatus.BAD_REQUEST, {"error": f"at most {MAX_FIELDS} vaults at once"}
+    return ready(monitor, fields.get("vault", []))
+
+
 def ready(monitor: Monitor, vaults: list[str]) -> tuple[HTTPStatus, dict[str, Any]]:
     """Of the node and every vault on it, or, with ``?vault=`` a name or an id, of the node and those."""
     causes = monitor.causes()
@@ -103,6 +113,11 @@ def ready(monitor: Monitor, vaults: list[str]) -> tuple[HTTPStatus, dict[str, An
         causes = tuple(cause for cause in causes if cause.vault in (None, *wanted))
     status = HTTPStatus.SERVICE_UNAVAILABLE if causes else HTTPStatus.OK
     return status, {"ready": not causes, "not_ready": [asdict(cause) for cause in causes]}
+
+
+def hang_up(request: socket.socket) -> None:
+    with suppress(OSError):  # it may be closed already
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class Handler(WSGIRequestHandler):
@@ -129,15 +144,24 @@ class Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread to be had, and so none that gives the place back
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """A place is held for ``PATIENCE`` at most, however slowly a caller sends or reads."""
+        ends = threading.Timer(PATIENCE, hang_up, (request,))
+        ends.daemon = True
         try:
+            ends.start()
             super().process_request_thread(request, client_address)
         finally:
+            ends.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
