@@ -116,7 +116,9 @@ class Greetings:
             peers = context.ledger.peers()
             self._heard = {peer: known for peer, known in self._heard.items() if peer in peers}
             due = [peer for peer in peers if peer != context.me and self._due(peer)]
-            await asyncio.gather(*(self._try(peer) for peer in due))
+            for met in await asyncio.gather(*(self._try(peer) for peer in due), return_exceptions=True):
+                if isinstance(met, Exception):
+                    log.error("bug in a greeting", error=repr(met))
             await asyncio.sleep(ROUND)
 
     def _due(self, peer: DeviceId) -> bool:

@@ -181,7 +181,11 @@ class Monitor:
     async def _keep_checking(self) -> None:
         while True:
             await asyncio.sleep(STORE_ROUND)
-            await self._check_store()
+            try:
+                await self._check_store()
+            except Exception as error:
+                log.exception("bug in the store's check")
+                self._store = StoreError(f"the store could not be checked: {type(error).__name__}")
 
     def _live_pairs(self) -> dict[bytes, frozenset[DeviceId]]:
         ledger = self._ledger
