@@ -1,4 +1,4 @@
-/* The OT extension with its check: ecdsa.md's section 3, after SoftSpokenOT (Roy, 2022/192). */
+/* The OT extension with its check: ot.md, "Extension", after SoftSpokenOT (Roy, 2022/192). */
 #include <string.h>
 
 #include "checkmem.h"

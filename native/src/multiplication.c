@@ -1,4 +1,4 @@
-/* The vector OLE by 512 correlated transfers for each multiplication: ecdsa.md's section 4, after Doerner, Kondi, Lee
+/* The vector OLE by 512 correlated transfers for each multiplication: ot.md, "Product", after Doerner, Kondi, Lee
  * and shelat, 2023/765. */
 #include <string.h>
 

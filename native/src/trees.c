@@ -1,4 +1,4 @@
-/* All but one of the leaves of 128 trees, from 256 base OTs: ecdsa.md's section 2, after SoftSpokenOT (Roy, 2022/192)
+/* All but one of the leaves of 128 trees, from 256 base OTs: ot.md, "Trees", after SoftSpokenOT (Roy, 2022/192)
  * and the punctured PRF of Goldreich, Goldwasser and Micali. Tree i uses base OTs 2i and 2i + 1. */
 #include <string.h>
 
