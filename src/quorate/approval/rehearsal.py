@@ -74,6 +74,7 @@ async def rehearse(
                 route=asked.route,
                 body=asked.body,
                 expires_ms=asked.expires_ms,
+                effect=asked.effect,
             )
         )
 

@@ -23,6 +23,7 @@ from quorate.errors import QuorateError
 from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations import payload, request_json
 from quorate.operations.derivation import xpub
+from quorate.operations.effect import effect_of
 from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
 from quorate.operations.request_json import SetupFacts, SignerFacts, VaultFacts
 from quorate.operations.signatures import split
@@ -61,6 +62,7 @@ def approval_request(context: Context, operation: Operation) -> ApprovalRequest:
         route=request_json.route(operation.kind),
         body=body,
         expires_ms=operation.expires_ms,
+        effect=effect_of(operation),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from quorate.errors import Bug
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
+from quorate.operations.effect import Effect
 
 # --- approval ---------------------------------------------------------------------------------------------------
 
@@ -30,13 +31,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest:
-    """``body`` is the operation JSON of the documented dialect; ``route`` picks the URL it goes to."""
+    """``body`` is the operation JSON of the documented dialect; ``route`` picks the URL it goes to. ``effect`` is what
+    the operation does as this node reads it: it is judged here, and not sent."""
 
     operation: OperationId
     digest: bytes
     route: Literal["transaction", "reshare"]
     body: Mapping[str, Any]
     expires_ms: int
+    effect: Effect
 
     def encoded(self) -> bytes:
         """The body as it is sent: JSON."""

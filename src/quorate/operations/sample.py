@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_never
 from quorate.curves import group_of
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.operations.derivation import xpub
+from quorate.operations.effect import Effect, effect_of
 from quorate.operations.kinds import (
     Algorithm,
     BatchSign,
@@ -57,6 +58,7 @@ class Sample:
     route: Literal["transaction", "reshare"]
     body: Json
     expires_ms: int
+    effect: Effect
 
 
 def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int, salt: bytes) -> Sample:
@@ -85,6 +87,7 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
         route=route(kind),
         body=_with_id(body, operation.id, marked),
         expires_ms=operation.expires_ms,
+        effect=effect_of(operation),
     )
 
 
