@@ -20,7 +20,7 @@ from quorate.identifiers import Curve
 from quorate.operations.addresses import Chain, address
 from quorate.operations.derivation import derive
 from quorate.operations.signatures import EcdsaSignature
-from quorate.operations.transactions.evm import Transaction, transaction_id
+from quorate.operations.transactions.evm import DynamicFee, transaction_id
 from quorate.protocols.ecdsa.sign import MAX_MESSAGES
 from tests.cluster.conftest import HEX, THRESHOLD, WEIGHTS, Command, Signers, new_vault, sign
 
@@ -118,7 +118,7 @@ async def test_a_batch_is_signed_whole_and_in_order(signers: Signers, quorate: C
 async def test_a_raw_ethereum_transaction_recovers_to_the_vault_s_account(
     signers: Signers, path: str
 ) -> None:
-    payment = Transaction(
+    payment = DynamicFee(
         chain_id=11155111, nonce=4, max_priority_fee_per_gas=2 * 10**9, max_fee_per_gas=30 * 10**9,
         gas_limit=90_000, to=os.urandom(20), value=10**15, data=os.urandom(68),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from quorate.operations.derivation import derive
 from quorate.operations.kinds import Algorithm
 from quorate.operations.payload import algorithm
 from quorate.operations.signatures import EcdsaSignature, verifies
-from quorate.operations.transactions.evm import Transaction, transaction_id
+from quorate.operations.transactions.evm import DynamicFee, transaction_id
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 THRESHOLD, EVERYBODY = 3, 4
@@ -34,7 +34,7 @@ BATCH = ("68656C6C6F", "676F6F64627965")
 INVOICE, STRANGER, RENT = "Pay the invoice of 25 EUR", "Pay a stranger 9000 EUR", "Pay the rent of 500 EUR"
 ORDER, SALARIES, RECEIPT = "Order 40 chairs", "Pay the salaries", "Received 40 chairs"
 STORE_PATH, ETHEREUM_PATH = "m/0/1", "m/60/0"
-PAYMENT = Transaction(
+PAYMENT = DynamicFee(
     chain_id=11155111,  # Sepolia, a test net
     nonce=0,
     max_priority_fee_per_gas=2 * 10**9,
