@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quorate.curves import ED25519, SECP256K1
 from quorate.identifiers import Curve
-from quorate.operations.addresses import Chain, address, checksummed, segwit
+from quorate.operations.addresses import Chain, account_of, address, checksummed, segwit
 
 GENERATOR = bytes(SECP256K1.generator)
 
@@ -68,3 +68,20 @@ def test_a_key_of_another_length_has_no_address(chain: Chain) -> None:
 def test_a_key_that_is_no_point_has_no_ethereum_address() -> None:
     with pytest.raises(ValueError):
         address(Chain.ETHEREUM, b"\x02" + b"\xff" * 32)
+
+
+def test_an_account_is_read_in_one_case_or_with_its_checksum() -> None:
+    text = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of EIP-55
+    account = bytes.fromhex(text[2:])
+    assert account_of(text) == account_of(text.lower()) == account_of("0x" + text[2:].upper()) == account
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0x", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe",
+     "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed\n",
+     "0X5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
+)  # fmt: skip
+def test_a_mistyped_account_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="account"):
+        account_of(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -64,6 +65,18 @@ def checksummed(account: bytes) -> str:
     lower = account.hex()
     hashed = keccak256(lower.encode()).hex()
     return "0x" + "".join(c.upper() if int(h, 16) >= 8 else c for c, h in zip(lower, hashed, strict=False))
+
+
+def account_of(text: str) -> bytes:
+    """The 20 bytes of an Ethereum account: hex after 0x, all of one case or with the checksum of EIP-55, so that a
+    mistyped one is found. ``ValueError`` for anything else."""
+    if re.fullmatch(r"0x[0-9a-fA-F]{40}", text) is None:
+        raise ValueError(f"{text!r} is no account: 0x and 40 hex digits")
+    account = bytes.fromhex(text[2:])
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()) and text != checksummed(account):
+        raise ValueError(f"{text} has the checksum of another account (EIP-55): mistyped?")
+    return account
 
 
 def _polymod(values: Iterable[int]) -> int:
