@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorate.approval.configure import ApproverOptions, build_approver
 from quorate.ceremony.ports import ApprovalRequest, Approver, Decision
-from quorate.operations.effect import effect_of
+from quorate.operations.reading import effect_of
 from quorate.operations.request_json import route, sign_json
 from tests.approval.authorities import Authority
 from tests.approval.backend import APPROVER_KEY, Backend

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.operations.effect import Action, Asset, effect_of
+from quorate.operations.effect import Action, Asset
 from quorate.operations.kinds import Kind
+from quorate.operations.reading import effect_of
 from tests.approval.facts import ALICE, VAULT, batch_sign, create_vault, pair_reset, sign
 
 
@@ -30,7 +31,7 @@ def test_every_message_of_a_batch_is_an_action_of_its_own_and_opaque() -> None:
 def test_data_to_sign_may_do_anything() -> None:
     [action] = effect_of(sign()).actions
     assert action.opaque
-    assert action.asset is action.amount is action.receiver is action.source is action.method is None
+    assert action == Action(content_type="text/plain")
 
 
 def test_an_asset_is_its_chain_and_contract_whatever_it_is_called() -> None:
@@ -44,3 +45,5 @@ def test_an_asset_is_its_chain_and_contract_whatever_it_is_called() -> None:
 def test_there_is_no_negative_amount() -> None:
     with pytest.raises(ValueError, match="not negative"):
         Action(amount=-1)
+    with pytest.raises(ValueError, match="not negative"):
+        Action(fee=-1)

@@ -16,6 +16,7 @@ from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.vaults import Vaults
 from quorate.errors import PeerError, UsageError
 from quorate.identifiers import DeviceId
+from quorate.operations.tokens import Tokens
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Context:
     board: Board
     organisation: str
     inbox: Inbox | None = None  # where requests wait for a person, if our approver is one
+    tokens: Tokens = field(default_factory=Tokens)  # that this node has names for
 
     @property
     def me(self) -> DeviceId:

@@ -22,11 +22,13 @@ from quorate.ceremony.vaults import Vault
 from quorate.errors import QuorateError
 from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations import payload, request_json
+from quorate.operations.addresses import ethereum_account
 from quorate.operations.derivation import xpub
-from quorate.operations.effect import effect_of
 from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
+from quorate.operations.reading import effect_of
 from quorate.operations.request_json import SetupFacts, SignerFacts, VaultFacts
 from quorate.operations.signatures import split
+from quorate.operations.transactions.actions import Payer
 from quorate.wire.codec import decode
 
 SPELLED = {"approve": "approved", "reject": "rejected", "abstain": "abstain"}
@@ -62,8 +64,18 @@ def approval_request(context: Context, operation: Operation) -> ApprovalRequest:
         route=request_json.route(operation.kind),
         body=body,
         expires_ms=operation.expires_ms,
-        effect=effect_of(operation),
+        effect=effect_of(operation, _payer(context, operation)),
     )
+
+
+def _payer(context: Context, operation: Operation) -> Payer | None:
+    """The key that is to sign, as the account that pays."""
+    request = operation.request
+    if not isinstance(request, Sign | BatchSign) or request.signing.algorithm.curve is not Curve.SECP256K1:
+        return None
+    vault = context.vaults.get(VaultId(request.vault))
+    account = ethereum_account(vault.key(request.signing).public_key)
+    return Payer(account=account, tokens=context.tokens)
 
 
 def vault_view(context: Context, vault: Vault) -> VaultView:

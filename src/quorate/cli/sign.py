@@ -19,12 +19,21 @@ from quorate.operations import payload
 from quorate.operations.kinds import Algorithm
 
 TEXT = "text/plain"
+PERSONAL, TYPED_DATA = payload.PERSONAL, payload.TYPED_DATA
 HEX = "application/octet-stream+hex"
 BASE64 = "application/octet-stream+base64"
 
 Texts = Annotated[list[str] | None, typer.Option("--text", help="The message as text.")]
 Hexes = Annotated[list[str] | None, typer.Option("--hex", help="The message in hexadecimal.")]
 Base64s = Annotated[list[str] | None, typer.Option("--base64", help="The message in base64.")]
+Personals = Annotated[
+    list[str] | None,
+    typer.Option("--personal", help="A text that an Ethereum wallet would sign (EIP-191); ESKEC256."),
+]
+TypedData = Annotated[
+    list[Path] | None,
+    typer.Option("--typed-data", help="A file of typed data as JSON (EIP-712); ESKEC256."),
+]
 Files = Annotated[list[Path] | None, typer.Option("--file", help="A file whose bytes are the message.")]
 AlgorithmName = Annotated[
     str,
@@ -52,6 +61,8 @@ def asking(*, batch: bool) -> Body[...]:
         hex_: Hexes = None,
         base64_: Base64s = None,
         file: Files = None,
+        personal: Personals = None,
+        typed_data: TypedData = None,
         algorithm: AlgorithmName = Algorithm.EDDSA.value,
         path: Annotated[str, typer.Option("--path", help="Derivation path, such as m/0/5.")] = "",
         der: Der = False,
@@ -60,7 +71,7 @@ def asking(*, batch: bool) -> Body[...]:
         expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
         idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
     ) -> None:
-        content_type, data = payload_of(text, hex_, base64_, file)
+        content_type, data = payload_of(text, hex_, base64_, file, personal, typed_data)
         chosen = algorithm_of(algorithm)
         if der and chosen is Algorithm.EDDSA:
             raise UsageError("--der: EDDSA signatures have no such form; it is for ES256K and ESKEC256")
@@ -99,6 +110,8 @@ def payload_of(
     hex_: Sequence[str] | None,
     base64_: Sequence[str] | None,
     file: Sequence[Path] | None,
+    personal: Sequence[str] | None = None,
+    typed_data: Sequence[Path] | None = None,
 ) -> tuple[str, list[str]]:
     """The content type and the payloads of the one form that was used."""
     forms = {
@@ -106,9 +119,18 @@ def payload_of(
         "--hex": (HEX, list(hex_ or ())),
         "--base64": (BASE64, list(base64_ or ())),
         "--file": (BASE64, [base64.b64encode(path.read_bytes()).decode() for path in file or ()]),
+        "--personal": (PERSONAL, list(personal or ())),
+        "--typed-data": (TYPED_DATA, [_text(path) for path in typed_data or ()]),
     }
     used = [form for form, (_, data) in forms.items() if data]
     if len(used) != 1:
         given = " and ".join(used) or "none"
         raise UsageError(f"give the message as one of {', '.join(forms)}; given: {given}")
     return forms[used[0]]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not text in UTF-8") from None

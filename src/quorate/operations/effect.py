@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from quorate.operations.kinds import BatchSign, CreateVault, Kind, Operation, Sign
+from quorate.operations.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class Action:
     and who is paid, allowed to spend, or called. ``amount`` is in the asset's base units, of an allowance the whole of
     it. ``method`` is the signature of what is called, ``transfer(address,uint256)``, or its selector, ``0xa9059cbb``,
     where the signature is not known; empty for a plain payment. A call that may move what does not stand in it has
-    ``asset`` and ``amount`` None. ``message`` counts from 0 within a batch.
+    ``asset`` and ``amount`` None. ``fee`` is the most that the chain may take for it, in base units of its own coin; of
+    what one transaction does, the first has the whole of it. ``message`` counts from 0 within a batch.
     """
 
     message: int = 0
@@ -45,6 +46,7 @@ class Action:
     asset: Asset | None = None
     amount: int | None = None
     method: str | None = None
+    fee: int | None = None
 
     @property
     def opaque(self) -> bool:
@@ -52,7 +54,7 @@ class Action:
         return self.chain is None
 
     def __post_init__(self) -> None:
-        if self.amount is not None and self.amount < 0:
+        if min(self.amount or 0, self.fee or 0) < 0:
             raise ValueError("an amount is not negative")
 
 
@@ -66,21 +68,3 @@ class Effect:
     proposer: str
     caller: str
     actions: tuple[Action, ...] = ()
-
-
-def effect_of(operation: Operation) -> Effect:
-    """The effect of an operation. A signature may be of anything: its messages are opaque."""
-    request = operation.request
-    actions: tuple[Action, ...] = ()
-    if isinstance(request, Sign | BatchSign):
-        signing = request.signing
-        actions = tuple(
-            Action(message=number, content_type=signing.content_type) for number in range(len(signing.data))
-        )
-    return Effect(
-        kind=operation.kind,
-        vault="" if isinstance(request, CreateVault) else request.vault,
-        proposer=operation.proposer,
-        caller=operation.client,
-        actions=actions,
-    )

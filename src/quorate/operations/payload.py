@@ -14,7 +14,12 @@ from types import MappingProxyType
 
 from quorate.errors import UsageError
 from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, MAX_REQUEST, Algorithm, SigningData
+from quorate.operations.transactions import typed_data
 from quorate.protocols.trial import is_internal
+
+TYPED_DATA = "application/x-eip712+json"
+PERSONAL = "text/x-eip191"
+_OF_ETHEREUM = (TYPED_DATA, PERSONAL)  # what they are made for is a digest by Keccak-256
 
 
 def messages(signing: SigningData) -> tuple[bytes, ...]:
@@ -28,6 +33,11 @@ def messages(signing: SigningData) -> tuple[bytes, ...]:
             f"content type {signing.content_type!r} is not one of {', '.join(_READERS)}",
             code="UNSUPPORTED_CONTENT_TYPE",
         )
+    if signing.content_type in _OF_ETHEREUM and signing.algorithm is not Algorithm.ESKEC256:
+        raise UsageError(
+            f"content type {signing.content_type} is signed with ESKEC256, not {signing.algorithm}",
+            code="UNSUPPORTED_ALGORITHM",
+        )
     if not 1 <= len(signing.data) <= MAX_BATCH:
         raise UsageError(f"{len(signing.data)} messages; a request holds 1 to {MAX_BATCH}", code="BATCH_SIZE")
     read_all = tuple(_message(read, text, item) for item, text in enumerate(signing.data, start=1))
@@ -37,6 +47,16 @@ def messages(signing: SigningData) -> tuple[bytes, ...]:
             code="REQUEST_TOO_LONG",
         )
     return read_all
+
+
+def _personal(text: str) -> bytes:
+    """A text as wallets sign it (EIP-191, version 0x45): it is no transaction, whatever it says."""
+    message = _text(text)
+    return b"\x19Ethereum Signed Message:\n" + str(len(message)).encode() + message
+
+
+def _typed_data(text: str) -> bytes:
+    return typed_data.read(text).signed_bytes
 
 
 def algorithm(name: str) -> Algorithm:
@@ -95,5 +115,7 @@ _READERS: Mapping[str, Callable[[str], bytes]] = MappingProxyType(
         "text/plain": _text,
         "application/octet-stream+hex": _hex,
         "application/octet-stream+base64": _base64,
+        TYPED_DATA: _typed_data,
+        PERSONAL: _personal,
     }
 )

@@ -13,7 +13,7 @@ from typing import Any, Literal, assert_never
 from quorate.curves import group_of
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.operations.derivation import xpub
-from quorate.operations.effect import Effect, effect_of
+from quorate.operations.effect import Effect
 from quorate.operations.kinds import (
     Algorithm,
     BatchSign,
@@ -27,6 +27,7 @@ from quorate.operations.kinds import (
     SigningData,
     short_id,
 )
+from quorate.operations.reading import effect_of
 from quorate.operations.request_json import (
     Json,
     SignerFacts,
