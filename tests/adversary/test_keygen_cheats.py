@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from quorate.curves import ED25519, SECP256K1, Group, Point, SecretVector, group_of
+from quorate.curves import ED25519, SECP256K1, Group, group_of
 from quorate.errors import ProtocolAbort
 from quorate.identifiers import Curve, DeviceId, Epoch, SessionId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.certificate import CURVES
 from quorate.protocols.complaint import Complaint, Verdict, complain
-from quorate.protocols.dealing import Shares
-from quorate.protocols.keygen import Commit, Dealing, Opening, Proof, combine, create, keygen
+from quorate.protocols.dealing import Commit, Dealing, Proof, combine, joint
+from quorate.protocols.inspection import Shares
+from quorate.protocols.keygen import create, keygen
 from quorate.protocols.pairing import pair_up
 from quorate.protocols.quorum import KeyShare, Sharing, quorum_of
 from quorate.wire.codec import Message, encode
@@ -77,35 +78,46 @@ def shares(change: Any) -> Any:
     return cheat
 
 
+def shown(change: Any) -> Any:
+    """A cheat with the polynomial of an Opening."""
+    return lambda message, group: replace(message, polynomial=change(message.polynomial, group))
+
+
 def one_more(value: bytes, group: Group) -> bytes:
     return bytes(group.scalar(value) + group.scalar_of(1))
 
 
 CHEATS = [
     *each_curve(
-        "a longer F", "KG-2.1", "Opening", lambda m, g: replace(m, commitment=(*m.commitment, g.generator))
+        "a longer F",
+        "KG-2.1",
+        "Opening",
+        shown(lambda p, g: replace(p, commitment=(*p.commitment, g.generator))),
     ),
-    *each_curve("a shorter F", "KG-2.1", "Opening", lambda m, g: replace(m, commitment=m.commitment[:-1])),
+    *each_curve(
+        "a shorter F", "KG-2.1", "Opening", shown(lambda p, _: replace(p, commitment=p.commitment[:-1]))
+    ),
+    *each_curve("no F", "KG-2.1", "Opening", lambda m, _: replace(m, polynomial=None)),
     *each_curve("another rid", "KG-2.2", "Opening", lambda m, g: replace(m, rid=bytes(32))),
-    *each_curve("another chain code", "KG-2.2", "Opening", lambda m, g: replace(m, chain_code=bytes(32))),
     *each_curve("another blinder", "KG-2.2", "Opening", lambda m, g: replace(m, blinder=bytes(32))),
-    *each_curve("another move", "KG-2.2", "Opening", lambda m, g: replace(m, move=g.generator)),
+    *each_curve("another move", "KG-2.2", "Opening", shown(lambda p, g: replace(p, move=g.generator))),
     *each_curve(
         "another key share",
         "KG-2.2",
         "Opening",
-        lambda m, g: replace(m, commitment=(g.generator, *m.commitment[1:])),
+        shown(lambda p, g: replace(p, commitment=(g.generator, *p.commitment[1:]))),
     ),
     *each_curve(
         "another last coefficient",
         "KG-2.2",
         "Opening",
-        lambda m, g: replace(m, commitment=(*m.commitment[:-1], g.generator)),
+        shown(lambda p, g: replace(p, commitment=(*p.commitment[:-1], g.generator))),
     ),
     *each_curve(
         "a bad proof", "KG-3.1", "Proof", lambda m, g: replace(m, response=m.response + g.scalar_of(1))
     ),
-    *each_curve("no proof", "KG-3.1", "Proof", lambda m, g: replace(m, response=g.scalar_of(0))),
+    *each_curve("a proof of zero", "KG-3.1", "Proof", lambda m, g: replace(m, response=g.scalar_of(0))),
+    *each_curve("no proof", "KG-3.1", "Proof", lambda m, g: replace(m, response=None)),
     *each_curve(
         "a bad share to one victim",
         "KG-4.2",
@@ -164,7 +176,7 @@ CHEATS = [
         "more points than any threshold",
         "W-1.1",
         "Opening",
-        lambda m, g: encode(replace(m, commitment=(g.generator,) * 1001)),
+        lambda m, g: encode(shown(lambda p, _: replace(p, commitment=(g.generator,) * 1001))(m, g)),
     ),
     *each_curve("a proof that is not canonical", "W-1.1", "Proof", lambda m, g: non_canonical_proof(m, g)),
 ]
@@ -206,7 +218,8 @@ def test_shares_for_the_wrong_ears_name_the_dealer_or_nobody(fields: dict[str, A
 @pytest.mark.parametrize("field", ["F[0]", "F[2]", "A"])
 def test_a_point_that_is_none_is_refused_in_every_field(group: Group, flaw: str, field: str) -> None:
     def change(message: Any, group: Group) -> bytes:
-        points = {"F[0]": message.commitment[0], "F[2]": message.commitment[2], "A": message.move}
+        shown = message.polynomial
+        points = {"F[0]": shown.commitment[0], "F[2]": shown.commitment[2], "A": shown.move}
         good = bytes(points[field])
         return rewritten(message, good, bad_points(group)[flaw](good))
 
@@ -493,27 +506,16 @@ def test_a_party_that_never_speaks_is_waited_for_by_name() -> None:
 # --- what no single party can bring about
 
 
-def dealing_of(commitments: list[tuple[Point, ...]], parts: list[SecretVector]) -> Dealing:
-    openings = {
-        device: Opening(
-            commitment=points, move=points[0], rid=bytes(32), chain_code=bytes(32), blinder=bytes(32)
-        )
-        for device, points in zip(devices(2), commitments, strict=True)
-    }
-    return Dealing(openings=openings, parts=dict(zip(devices(2), parts, strict=True)), transcript=[])
-
-
 @breaks("KG-5.1")
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("group", [SECP256K1, ED25519], ids=lambda group: group.curve)
 def test_a_public_polynomial_with_the_identity_in_it_is_refused(group: Group, place: int) -> None:
     """Two dealers whose coefficients cancel: a public key that is none, or a threshold that is lower."""
-    g, seat = group.generator, sharing([1, 1], 2).seats[0]
+    g = group.generator
     one, other = [g, g], [g, g]
     other[place] = -g
-    shares = [group.secret_vector(bytes(group.scalar_of(1))) for _ in range(2)]
     with pytest.raises(ProtocolAbort, match=r"KG-5\.1") as raised:
-        combine(group.curve, seat, dealing_of([tuple(one), tuple(other)], shares))
+        joint(dict(zip(devices(2), [tuple(one), tuple(other)], strict=True)))
     assert not raised.value.culprits
 
 
@@ -526,8 +528,17 @@ def test_a_share_that_comes_to_zero_is_refused(group: Group) -> None:
         group.secret_vector(bytes(one) + bytes(seven)),
         group.secret_vector(bytes(one) + bytes(-seven)),
     ]
+    commitments = dict.fromkeys(devices(2), (g, g, g))
+    dealing = Dealing(
+        sid=b"",
+        rids=[],
+        commitments=commitments,
+        commitment=joint(commitments),
+        parts=dict(zip(devices(2), parts, strict=True)),
+        transcript=[],
+    )
     with pytest.raises(ProtocolAbort, match=r"KG-5\.2") as raised:
-        combine(group.curve, seat, dealing_of([(g, g, g)] * 2, parts))
+        combine(group.curve, seat, dealing, bytes(32))
     assert not raised.value.culprits
 
 

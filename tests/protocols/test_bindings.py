@@ -41,25 +41,29 @@ def test_key_generation_hashes_what_the_specification_says() -> None:
 
     outcome, shelves = generate([2, 1, 1], 3, tamper=listen, session=SESSION)
     assert not outcome.failures
-    transcript = []
+    transcript, codes = [], []
     for curve in (Curve.SECP256K1, Curve.ED25519):
         sid = digest(Domain.SESSION, SESSION, curve.value)
         openings = {device: said[device, f"/{curve}/Opening"] for device in shelves}
-        rid = digest(Domain.KEYGEN_RID, sid, [opening.rid for opening in openings.values()])
+        rids = [opening.rid for opening in openings.values()]
+        rid = digest(Domain.KEYGEN_RID, sid, rids)
+        codes.append(digest(Domain.KEYGEN_CHAIN_CODE, sid, rids))
         rows = []
         for device, opening in openings.items():
-            points = [bytes(point) for point in opening.commitment]
-            fields = [opening.rid, opening.chain_code, points, bytes(opening.move)]
+            shown = opening.polynomial
+            points = [bytes(point) for point in shown.commitment]
+            fields = [opening.rid, points, bytes(shown.move)]
             v = digest(Domain.KEYGEN_COMMIT, (sid, identity_key(device)), fields, opening.blinder)
             assert said[device, f"/{curve}/Commit"].digest == v
-            stated = (identity_key(device), points[0], bytes(opening.move))
+            stated = (identity_key(device), points[0], bytes(shown.move))
             e = group_of(curve).reduce(digest(Domain.SCHNORR, sid, rid, *stated, size=64))
             z = said[device, f"/{curve}/Proof"].response
-            assert z * group_of(curve).generator == opening.move + e * opening.commitment[0]
+            assert z * group_of(curve).generator == shown.move + e * shown.commitment[0]
             rows.append([device, v, fields, opening.blinder, bytes(z)])
         transcript.append([curve.value, rows])
     (certificate,) = set(outcome.results.values())
     assert certificate.record.transcript == digest(Domain.TRANSCRIPT, SESSION, transcript)
+    assert [key.chain_code for key in certificate.record.keys] == codes
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,7 @@ def test_an_epoch_is_hashed_endorsed_and_acknowledged_with_all_that_places_it(va
     assert record.hash == digest(
         Domain.EPOCH_RECORD,
         [record.vault, record.epoch, record.attempt, record.previous],
+        [],
         [[p.device, p.identity_key, p.weight, p.reduced] for p in record.roster],
         [record.threshold, record.terms],
         [[key.curve.value, key.commitment, key.chain_code] for key in record.keys],

@@ -11,7 +11,7 @@ from quorate.curves import group_of
 from quorate.errors import Corrupt, EncodingError
 from quorate.identifiers import Curve
 from quorate.protocols import certificate as certificates
-from quorate.protocols.certificate import Certificate, EpochRecord, Key, Place
+from quorate.protocols.certificate import Certificate, EpochRecord, Key, Place, Signer
 from quorate.wire.codec import decode, encode
 from tests.protocols.vaults import Vault, vault_of
 
@@ -39,11 +39,17 @@ def test_the_hash_covers_every_field_of_the_record(certificate: Certificate) -> 
     record = certificate.record
     place = replace(record.roster[0], identity_key=bytes(32))
     moved = replace(record.keys[1], chain_code=bytes(32))
+    dealer = Signer(device=record.roster[0].device, identity_key=record.roster[0].identity_key)
+    stranger = Signer(device="stranger".ljust(24, "2"), identity_key=bytes(32))
+    later = replace(record, epoch=1, previous=bytes(32), dealers=(dealer,))
     others = [
         replace(record, vault="another".ljust(24, "2")),
-        replace(record, epoch=1, previous=bytes(32)),
-        replace(record, epoch=2, previous=bytes(32)),
-        replace(record, epoch=2, previous=b"\1" * 32),
+        later,
+        replace(later, epoch=2),
+        replace(later, previous=b"\1" * 32),
+        replace(later, dealers=(dealer, stranger)),
+        replace(later, dealers=(dealer, replace(stranger, identity_key=b"\1" * 32))),
+        replace(later, dealers=(dealer, replace(stranger, device="t" * 24))),
         replace(record, attempt=2),
         replace(record, roster=(place, *record.roster[1:])),
         replace(record, roster=reweighed(record, 4), threshold=12),
@@ -79,9 +85,16 @@ def test_a_certificate_needs_every_signature_in_its_place(certificate: Certifica
         assert not replace(certificate, signatures=signatures).verify()
 
 
-VAULT, EPOCH, ATTEMPT, PREVIOUS, ROSTER, THRESHOLD, TERMS, KEYS, SETUPS, TRANSCRIPT = range(10)
+VAULT, EPOCH, ATTEMPT, PREVIOUS, DEALERS, ROSTER, THRESHOLD, TERMS, KEYS, SETUPS, TRANSCRIPT = range(11)
 DEVICE, IDENTITY, WEIGHT, REDUCED = range(4)
 CURVE, COMMITMENT, CHAIN_CODE = range(3)
+
+
+def dealt(record: list[Any], members: list[int]) -> list[Any]:
+    """The record made one of epoch 1, dealt by these members; its dealers, to spoil."""
+    record[EPOCH], record[PREVIOUS] = 1, bytes(32)
+    record[DEALERS] = [record[ROSTER][member][:2] for member in members]
+    return list(record[DEALERS])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +115,14 @@ CURVE, COMMITMENT, CHAIN_CODE = range(3)
         (lambda r: r[KEYS][0][COMMITMENT].append(bytes(33)), "one point per term"),
         (lambda r: r[KEYS][0].__setitem__(CHAIN_CODE, bytes(33)), "length <= 32"),
         (lambda r: r.__setitem__(PREVIOUS, bytes(32)), "none at epoch 0"),
+        (lambda r: r[DEALERS].append(r[ROSTER][0][:2]), "dealers from epoch 1 on"),
+        (lambda r: (r.__setitem__(EPOCH, 1), r.__setitem__(PREVIOUS, bytes(32))), "dealers from epoch 1 on"),
+        (lambda r: dealt(r, [1, 0]), "dealers out of order"),
+        (lambda r: dealt(r, [0, 0]), "named twice"),
+        (lambda r: dealt(r, [0])[0].__setitem__(IDENTITY, bytes(32)), "two identity keys"),
+        (lambda r: dealt(r, [0])[0].__setitem__(DEVICE, "2" * 24), "two devices of one"),
+        (lambda r: dealt(r, [0])[0].append(1), "length"),
+        (lambda r: dealt(r, [0])[0].__setitem__(IDENTITY, bytes(31)), "length >= 32"),
         (lambda r: r.__setitem__(EPOCH, 1), "from epoch 1 on"),
         (lambda r: (r.__setitem__(EPOCH, 1), r.__setitem__(PREVIOUS, bytes(31))), "from epoch 1 on"),
         (lambda r: r[SETUPS].pop(), "one set-up for each pair"),

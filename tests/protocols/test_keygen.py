@@ -52,7 +52,7 @@ def test_the_shares_are_those_of_the_mathematics(curve: Curve, weights: list[int
     """Recomputed in plain integers: from what dealers sent in private, to F, PK and every share."""
     math, group = CURVES[curve], group_of(curve)
     dealt: dict[DeviceId, dict[int, int]] = defaultdict(dict)
-    codes = {}
+    opened: dict[DeviceId, Any] = {}
     roster = sharing(weights, threshold)
 
     def watch(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
@@ -63,7 +63,7 @@ def test_the_shares_are_those_of_the_mathematics(curve: Curve, weights: list[int
                 for place, x in enumerate(roster.seat(recipient).indices)
             }
         if slot == f"/{curve}/Opening":
-            codes[sender] = (message.commitment, int.from_bytes(message.chain_code, "big"))
+            opened[sender] = message
         return message
 
     outcome, shelves = generate(weights, threshold, tamper=watch)
@@ -79,15 +79,14 @@ def test_the_shares_are_those_of_the_mathematics(curve: Curve, weights: list[int
     assert key.public_key == oracle.base(math, shamir.interpolate(held, 0, math.q))
     if len(weights) == 1:
         return
-    mixed = 0
-    for _, code in codes.values():
-        mixed ^= code
-    assert key.chain_code == mixed.to_bytes(32, "big")
+    assert len({key.chain_code, *(opening.rid for opening in opened.values())}) == len(weights) + 1
     # What the others were dealt is enough to rebuild a dealer's polynomial where they reach the threshold.
     for dealer, values in dealt.items():
         if len(values) >= roster.terms:
             f = shamir.coefficients_of(dict(list(values.items())[: roster.terms]), math.q)
-            assert [bytes(point) for point in codes[dealer][0]] == [oracle.base(math, a) for a in f]
+            assert [bytes(point) for point in opened[dealer].polynomial.commitment] == [
+                oracle.base(math, a) for a in f
+            ]
 
 
 def test_the_order_of_delivery_changes_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -15,6 +15,7 @@ from quorate.protocols.eddsa import frost
 from quorate.protocols.keygen import create
 from quorate.protocols.ot.setup import PairSetup
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, sharing_of
+from quorate.protocols.reshare import Handover, reshare
 from quorate.protocols.trial import Trial, trial
 from quorate.wire.codec import Message
 from quorate.wire.net import Net
@@ -32,6 +33,15 @@ def members(weights: Sequence[int]) -> list[Place]:
         Place(device=device, identity_key=identity_key(device), weight=weight, reduced=1)
         for device, weight in zip(devices(len(weights)), weights, strict=True)
     ]
+
+
+def roster_of(weights: Mapping[DeviceId, int], threshold: int) -> Sharing:
+    """The sharing of these devices, in any order."""
+    named = [
+        Place(device=device, identity_key=identity_key(device), weight=weight, reduced=1)
+        for device, weight in weights.items()
+    ]
+    return sharing_of(named, threshold, allow_sole_signer=True)
 
 
 def sharing(weights: Sequence[int], threshold: int) -> Sharing:
@@ -107,6 +117,55 @@ def generate(
     }
     with dealt_setups() if ideally else nullcontext():
         return Simulator(protocols, seed=seed, tamper=tamper, **simulation).run(), shelves
+
+
+def handover(vault: Vault, dealers: Iterable[DeviceId], target: Sharing, me: DeviceId) -> Handover:
+    """What one party of a reshare knows of it."""
+    chosen = frozenset(dealers)
+    shares = {curve: vault.quorum(me, chosen, curve) for curve in Curve} if me in chosen else None
+    return Handover(previous=vault.record, dealers=chosen, target=target, shares=shares)
+
+
+def hand_over(
+    vault: Vault,
+    target: Sharing,
+    dealers: Iterable[DeviceId] | None = None,
+    *,
+    seed: int = 0,
+    attempt: int = 1,
+    tamper: Tamper | None = None,
+    ideally: bool = True,
+    instead: Mapping[DeviceId, Callable[[Net], Coroutine[Any, None, Any]]] | None = None,
+    **simulation: Any,
+) -> tuple[Outcome[Certificate], dict[DeviceId, Shelf]]:
+    """A reshare by these dealers, or by all members, and what each party's book holds afterwards. ``instead``: what a
+    cheat runs."""
+    chosen = tuple(vault.devices if dealers is None else dealers)
+    shelves = {device: Shelf() for device in sorted({*chosen, *target.devices})}
+    protocols = {
+        device: lambda net, device=device: reshare(
+            net,
+            handover(vault, chosen, target, device),
+            randomness(f"reshare {seed} {device}"),
+            shelves[device],
+            attempt=attempt,
+            sign=signer(device),
+        )
+        for device in shelves
+    }
+    with dealt_setups() if ideally else nullcontext():
+        run = Simulator({**protocols, **(instead or {})}, seed=seed, tamper=tamper, **simulation)
+        return run.run(), shelves
+
+
+def handed_over(
+    vault: Vault, target: Sharing, dealers: Iterable[DeviceId] | None = None, **how: Any
+) -> Vault:
+    """The vault in the epoch that an honest reshare makes."""
+    outcome, shelves = hand_over(vault, target, dealers, **how)
+    assert not outcome.failures, outcome.failures
+    (certificate,) = set(outcome.results.values())
+    return Vault(record=certificate.record, shelves={device: shelves[device] for device in target.devices})
 
 
 def believing(

@@ -30,6 +30,7 @@ class Domain(StrEnum):
     # keygen
     KEYGEN_COMMIT = "quorate/v1/keygen/commit"
     KEYGEN_RID = "quorate/v1/keygen/rid"
+    KEYGEN_CHAIN_CODE = "quorate/v1/keygen/chain-code"
     SCHNORR = "quorate/v1/schnorr"
     EPOCH_RECORD = "quorate/v1/epoch-record"
     EPOCH_SIGNATURE = "quorate/v1/epoch-signature"

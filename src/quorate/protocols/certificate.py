@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 from msgspec import Meta
 
 from quorate.curves import Point, group_of
-from quorate.errors import EncodingError, UsageError, require
+from quorate.errors import Bug, EncodingError, UsageError, require
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
@@ -29,11 +29,16 @@ CURVES = (Curve.SECP256K1, Curve.ED25519)
 MAX_QUORUMS = 32  # kept per share
 
 
-class Place(Message):
-    """One member as the record has it: weight as given, and reduced."""
+class Signer(Message):
+    """One of those that sign a record: all of its members, and all that dealt it."""
 
     device: Identifier
     identity_key: Bytes32
+
+
+class Place(Signer):
+    """One member as the record has it: weight as given, and reduced."""
+
     weight: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     reduced: Annotated[int, Meta(ge=1, le=1000)]
 
@@ -51,13 +56,15 @@ class Key(Message):
 
 
 class EpochRecord(Message):
-    """Everything that is public about one sharing of a vault's keys. ``previous`` is empty at epoch 0; ``setups`` are
-    the ids of the set-ups made with it, of each pair (i, j), i < j in the roster, in order."""
+    """Everything that is public about one sharing of a vault's keys. ``previous``, the hash of the certificate before,
+    and ``dealers``, members there, are empty at epoch 0; ``setups`` are the ids of the set-ups made with it, of each
+    pair (i, j), i < j in the roster, in order."""
 
     vault: Identifier
     epoch: Count
     attempt: Count
     previous: Annotated[bytes, Meta(max_length=32)]
+    dealers: Annotated[tuple[Signer, ...], Meta(max_length=MAX_PARTIES)]
     roster: Annotated[tuple[Place, ...], Meta(min_length=1, max_length=50)]
     threshold: Annotated[int, Meta(ge=1, le=2**37)]
     terms: Annotated[int, Meta(ge=1, le=1000)]
@@ -85,19 +92,34 @@ class EpochRecord(Message):
             raise EncodingError(
                 "epoch record: a hash of the previous certificate from epoch 1 on, and none at epoch 0"
             )
+        if bool(self.dealers) != bool(self.epoch):
+            raise EncodingError("epoch record: dealers from epoch 1 on, and none at epoch 0")
+        dealers = [dealer.device for dealer in self.dealers]
+        if dealers != sorted(set(dealers)):
+            raise EncodingError("epoch record: dealers out of order, or named twice")
+        named = {(each.device, each.identity_key) for each in (*self.roster, *self.dealers)}
+        if not len(named) == len({device for device, _ in named}) == len({key for _, key in named}):
+            raise EncodingError("epoch record: two identity keys of one device, or two devices of one")
 
     @property
     def hash(self) -> bytes:
         """The certificate hash."""
         roster: Field = [[p.device, p.identity_key, p.weight, p.reduced] for p in self.roster]
+        dealers: Field = [[dealer.device, dealer.identity_key] for dealer in self.dealers]
         keys: Field = [[key.curve.value, key.commitment, key.chain_code] for key in self.keys]
         place: Field = [self.vault, self.epoch, self.attempt, self.previous]
         rule: Field = [self.threshold, self.terms]
-        return digest(Domain.EPOCH_RECORD, place, roster, rule, keys, self.setups, self.transcript)
+        return digest(Domain.EPOCH_RECORD, place, dealers, roster, rule, keys, self.setups, self.transcript)
 
     @property
     def sharing(self) -> Sharing:
         return sharing_of(self.roster, self.threshold, allow_sole_signer=True)
+
+    @property
+    def signers(self) -> dict[DeviceId, bytes]:
+        """Whose signatures make the certificate, members and dealers, with identity keys; in order of device id."""
+        keys = {DeviceId(each.device): each.identity_key for each in (*self.roster, *self.dealers)}
+        return dict(sorted(keys.items()))
 
     def key(self, curve: Curve) -> Key:
         return next(key for key in self.keys if key.curve == curve)
@@ -128,26 +150,26 @@ class EpochRecord(Message):
 
 
 class Certificate(Message):
-    """A record with the signature of every member, in the roster's order."""
+    """A record with the signature of every member and dealer, in order of device id."""
 
     record: EpochRecord
-    signatures: Annotated[tuple[Bytes64, ...], Meta(min_length=1, max_length=50)]
+    signatures: Annotated[tuple[Bytes64, ...], Meta(min_length=1, max_length=2 * MAX_PARTIES)]
 
     @property
     def hash(self) -> bytes:
         return self.record.hash
 
     def verify(self) -> bool:
-        """Whether every member of the record's roster signed it."""
-        signed = self.record.hash
-        return len(self.signatures) == len(self.record.roster) and all(
-            verify_ed25519(place.identity_key, endorsement(signed, place.device), signature)
-            for place, signature in zip(self.record.roster, self.signatures, strict=True)
+        """Whether every signer of the record signed it."""
+        signed, signers = self.record.hash, self.record.signers
+        return len(self.signatures) == len(signers) and all(
+            verify_ed25519(key, endorsement(signed, device), signature)
+            for (device, key), signature in zip(signers.items(), self.signatures, strict=True)
         )
 
 
 class Endorsement(Message):
-    """A member's signature over ``endorsement(record, itself)``, with the hash it signed."""
+    """A signer's signature over ``endorsement(record, itself)``, with the hash it signed."""
 
     record: Bytes32
     signature: Bytes64
@@ -163,6 +185,10 @@ class Book(Protocol):
     def signed(self, record: EpochRecord) -> None: ...
 
     def activate(self, certificate: Certificate) -> None: ...
+
+
+def public_side(curve: Curve, commitment: Sequence[Point], chain_code: bytes) -> Key:
+    return Key(curve=curve, commitment=tuple(map(bytes, commitment)), chain_code=chain_code)
 
 
 def places(sharing: Sharing) -> tuple[Place, ...]:
@@ -191,18 +217,20 @@ async def certify(
     sign: Callable[[bytes], bytes],
 ) -> Certificate:
     """Durable share and set-ups, durable intent, signature, everyone's signatures: in that order, so that whoever holds
-    a certificate knows that every member holds its own."""
+    a certificate knows that every member holds its own. Who leaves has no shares and no set-ups, and signs too."""
+    if tuple(net.parties) != tuple(record.signers):
+        raise Bug("the parties of a certificate are its signers")
     book.pending(record, shares, setups)
     book.signed(record)
     mine = Endorsement(record=record.hash, signature=sign(endorsement(record.hash, net.me)))
     endorsements = await net.broadcast(mine)
-    for place in record.roster:
-        heard = endorsements[DeviceId(place.device)]
-        good = verify_ed25519(place.identity_key, endorsement(heard.record, place.device), heard.signature)
-        require(good, "CT-1.1 endorsement", DeviceId(place.device))
+    for device, key in record.signers.items():
+        heard = endorsements[device]
+        good = verify_ed25519(key, endorsement(heard.record, device), heard.signature)
+        require(good, "CT-1.1 endorsement", device)
     for heard in endorsements.values():
         require(heard.record == mine.record, "CT-1.2 record")
-    in_order = tuple(endorsements[DeviceId(place.device)].signature for place in record.roster)
+    in_order = tuple(endorsements[device].signature for device in record.signers)
     certificate = Certificate(record=record, signatures=in_order)
     book.activate(certificate)
     return certificate

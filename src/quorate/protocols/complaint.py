@@ -14,7 +14,7 @@ from msgspec import Meta
 from quorate.curves import Point, Randomness, group_of
 from quorate.errors import ProtocolAbort, require
 from quorate.identifiers import Curve, DeviceId
-from quorate.protocols.dealing import Shares, inspection
+from quorate.protocols.inspection import Shares, inspection
 from quorate.protocols.quorum import Sharing
 from quorate.wire.codec import Bytes32, Message
 from quorate.wire.envelope import MAX_SEALED_FRAME

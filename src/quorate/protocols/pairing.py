@@ -1,4 +1,4 @@
-"""The pair set-ups of a new sharing: one with each other member, made beside rounds 1 to 3 of key generation, and their
+"""The pair set-ups of a new sharing: one with each other member, made beside rounds 1 to 3 of a dealing, and their
 ids, which the epoch record names. docs/spec/keygen.md, rules KG-6.
 """
 
@@ -37,22 +37,22 @@ class Pairing:
 async def pair_up(
     net: Net, sharing: Sharing, rng: Randomness, *, vault: VaultId, epoch: Epoch, attempt: int
 ) -> Pairing:
-    """Generation 0. The net's session is the ceremony id, its parties the roster."""
-    net = net.at("set-ups")
+    """Generation 0. The net's session is the ceremony id, its parties the roster and who leaves it: those listen."""
+    net, roster = net.at("set-ups"), sharing.devices
+    peers = {device: [p for p in roster if p != device] if device in roster else [] for device in net.parties}
 
     def context(peer: DeviceId) -> SetupContext:
         low, high = sorted((net.me, peer))
         members = (sharing.seat(low), sharing.seat(high))
         return SetupContext(vault=vault, epoch=epoch, attempt=attempt, generation=0, members=members)
 
-    ours = await gather(*(set_up(net.pair(peer, "pair"), context(peer), rng) for peer in net.others))
+    ours = await gather(*(set_up(net.pair(peer, "pair"), context(peer), rng) for peer in peers[net.me]))
     heard = await net.broadcast(Paired(setups=tuple(setup.id for setup in ours)))
     named: dict[tuple[DeviceId, DeviceId], bytes] = {}
-    for device in sharing.devices:
-        peers = [peer for peer in sharing.devices if peer != device]
-        require(len(heard[device].setups) == len(peers), "KG-6.1 set-ups", device)
-        named |= {(device, peer): name for peer, name in zip(peers, heard[device].setups, strict=True)}
-    pairs = tuple(combinations(sharing.devices, 2))
+    for device, others in peers.items():
+        require(len(heard[device].setups) == len(others), "KG-6.1 set-ups", device)
+        named |= {(device, peer): name for peer, name in zip(others, heard[device].setups, strict=True)}
+    pairs = tuple(combinations(roster, 2))
     for one, other in pairs:
         require(named[one, other] == named[other, one], "KG-6.2 one set-up")
     return Pairing(ours=ours, ids=tuple(named[pair] for pair in pairs))

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from quorate.curves import Point, Scalar, SecretScalar, SecretVector, group_of, lagrange_at_zero
+from quorate.curves import Group, Point, Scalar, SecretScalar, SecretVector, group_of, lagrange_at_zero
 from quorate.errors import Bug, Corrupt, UsageError, require
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
@@ -91,11 +91,8 @@ def quorum_of(
             f"{', '.join(sorted(chosen))}: weight {weight} is below the threshold {sharing.threshold}"
         )
     group = group_of(share.curve)
-    coefficients = iter(lagrange_at_zero(group, [x for seat in seats for x in seat.indices]))
-    weights = {seat.device: tuple(next(coefficients) for _ in seat.indices) for seat in seats}
-    images = {seat.device: _image(share.commitment, seat.indices, weights[seat.device]) for seat in seats}
-    if group.sum(list(images.values())) != share.public_key:
-        raise Bug("the images of a quorum do not add up to the public key")
+    weights = _weights(group, seats)
+    images = _images(share.commitment, seats, weights)
     secret = share.secret.inner(weights[share.device])
     if images[share.device] != secret * group.generator:
         raise Corrupt(
@@ -106,6 +103,30 @@ def quorum_of(
         seats=seats, secret=secret, images=images, public_key=share.public_key, chain_code=share.chain_code,
         hedge=_hedge(share.secret),
     )  # fmt: skip
+
+
+def images_of(
+    commitment: tuple[Point, ...], sharing: Sharing, signers: Iterable[DeviceId]
+) -> dict[DeviceId, Point]:
+    """Everyone's P_{i,S}, from what is public: they add up to the public key."""
+    chosen = frozenset(signers)
+    seats = tuple(seat for seat in sharing.seats if seat.device in chosen)
+    return _images(commitment, seats, _weights(commitment[0].group, seats))
+
+
+def _weights(group: Group, seats: tuple[Seat, ...]) -> dict[DeviceId, tuple[Scalar, ...]]:
+    """λ_x of every index of every seat."""
+    coefficients = iter(lagrange_at_zero(group, [x for seat in seats for x in seat.indices]))
+    return {seat.device: tuple(next(coefficients) for _ in seat.indices) for seat in seats}
+
+
+def _images(
+    commitment: tuple[Point, ...], seats: tuple[Seat, ...], weights: Mapping[DeviceId, tuple[Scalar, ...]]
+) -> dict[DeviceId, Point]:
+    images = {seat.device: _image(commitment, seat.indices, weights[seat.device]) for seat in seats}
+    if commitment[0].group.sum(list(images.values())) != commitment[0]:
+        raise Bug("the images of a quorum do not add up to the public key")
+    return images
 
 
 def _image(commitment: tuple[Point, ...], indices: range, weights: tuple[Scalar, ...]) -> Point:

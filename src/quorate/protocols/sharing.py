@@ -78,6 +78,12 @@ class Sharing:
     def reaches(self, devices: Iterable[DeviceId]) -> bool:
         return self.weight_of(devices) >= self.threshold
 
+    @property
+    def handover_weight(self) -> int:
+        """What it takes to deal the next epoch: the threshold, and more than half of all, so that no two sets that have
+        nobody in common can."""
+        return max(self.threshold, self.weight_of(self.devices) // 2 + 1)
+
     def minimal_sets(self) -> Iterator[tuple[DeviceId, ...]]:
         """Every set that reaches the threshold and would not without any one of its members. As many as 2^n: lazily."""
         for size in range(1, len(self.seats) + 1):
