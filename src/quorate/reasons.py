@@ -332,6 +332,10 @@ REASONS: dict[str, Reason] = {
     "WRONG_IDENTITY": Reason("A device stands under a key that is not its own.", _OWN_CARDS),
     "WRONG_JOIN": Reason("A join is not for this attempt, or not its sender's.", _REPEAT),
     "WRONG_OUTCOME": Reason("An outcome does not fit the operation's kind.", _SAME_RELEASE),
+    "WRONG_PARTIES": Reason(
+        "An attempt has parties that its kind does not have.",
+        "nothing at this node: the proposer is at fault, or runs another release",
+    ),
     "WRONG_PROPOSER": Reason("A node proposed in another's name.", _SAME_RELEASE),
     "WRONG_SENDER": Reason("A node passed on another's statement as its own.", _SAME_RELEASE),
     "WRONG_STAGE": Reason("A stage was begun that does not come next.", _REPEAT),

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, OperationView, SignatureView, State
+from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.session import Patience
-from quorate.ceremony.signing import patience
 from quorate.ceremony.statements import Outcome, state
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
@@ -120,9 +120,9 @@ async def test_a_long_batch_may_take_longer_by_what_it_multiplies(world: World) 
         messages = [f"{algorithm} {n} of {count}" for n in range(count)]
         view = await world["alice"].sign("ops", *messages, algorithm=algorithm, batch=True)
         operation = known_operation(context, view.id)
-        given = patience(context, operation, parties)
+        given = procedure_of(context, operation).patience(parties)
         longer.append((given.deadline - usual.deadline, given.silence - usual.silence))
-        assert patience(context, operation, parties[:1]) == usual
+        assert procedure_of(context, operation).patience(parties[:1]) == usual
     two, four, edwards = longer
     assert four == pytest.approx((2 * two[0], 2 * two[1]))
     assert two > edwards == (0, 0)
@@ -140,7 +140,8 @@ async def test_silence_may_last_as_long_as_one_chunk_is_work(world: World) -> No
 
     def given(count: int) -> Patience:
         signing = replace(request.signing, data=("one",) * count)
-        return patience(context, replace(operation, request=replace(request, signing=signing)), parties)
+        longer = replace(operation, request=replace(request, signing=signing))
+        return procedure_of(context, longer).patience(parties)
 
     one, many = given(MAX_MESSAGES), given(5 * MAX_MESSAGES)
     assert one.silence == many.silence > context.limits.patience.silence

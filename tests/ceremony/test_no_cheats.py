@@ -16,7 +16,7 @@ from quorate.ceremony import results
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, SetupState, State
 from quorate.errors import NoSetup, QuorateError
-from quorate.identifiers import DeviceId
+from quorate.identifiers import DeviceId, VaultId
 from quorate.protocols.ecdsa.terms import agree
 from quorate.protocols.ot.multiply import respond
 from quorate.wire.envelope import unpack
@@ -169,7 +169,7 @@ async def test_members_whose_final_shares_are_wrong_do_not_stop_enough_others(
         assert view.state is State.COMPLETED, view
         assert not spoilers & set(view.signers)
         # Who approves first may be tried again, however much trouble there was: so this, and not a count of attempts.
-        remembered = coordinator._signing_trouble[view.vault or ""].alone
+        remembered = coordinator._signing_trouble[VaultId(view.vault or "")].alone
         assert view.attempt == 1 or spoilers & remembered.keys()
         operation = known_operation(world["alice"].ceremonies._context, view.id)
         assert coordinator._record(operation).trouble.alone is remembered

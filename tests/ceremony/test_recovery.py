@@ -11,7 +11,8 @@ import pytest
 
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import EpochState, Method, SealedSetup, State, Verdict
-from quorate.ceremony.results import believe_certificate, believe_signatures
+from quorate.ceremony.procedures import procedure_of
+from quorate.ceremony.results import believe_certificate
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.native.memory import SecretBytes
@@ -267,10 +268,11 @@ async def test_signatures_of_something_else_complete_nothing(world: World) -> No
     context = world["alice"].ceremonies._context
     world["bob"].approver.gate = world["carol"].approver.gate = asyncio.Event()
     two = await world["alice"].sign("ops", "two", seconds=0.1)
+    procedure = procedure_of(context, known_operation(context, two.id))
     with pytest.raises(UsageError, match=r"CE-5\.1"):
-        believe_signatures(context, known_operation(context, two.id), row.result)
+        procedure.believe(world["bob"].device, row.result)
     with pytest.raises(UsageError, match=r"CE-5\.1"):
-        believe_signatures(context, known_operation(context, two.id), b"junk")
+        procedure.believe(world["bob"].device, b"junk")
 
 
 @breaks("CE-5.2")

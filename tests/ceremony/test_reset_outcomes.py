@@ -10,6 +10,7 @@ import pytest
 from quorate.ceremony import resets
 from quorate.ceremony.journal import known_operation
 from quorate.ceremony.ports import Method, OperationView, State
+from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.reset_book import LedgerPairBook
 from quorate.ceremony.statements import Outcome, Query, state
 from quorate.errors import UsageError
@@ -73,9 +74,9 @@ async def test_only_the_other_of_the_pair_says_that_it_has_the_set_up(world: Wor
         setup=held(high, low)[1][0],
     )  # fmt: skip
     assert row.result == encode(good)
-    context = low.ceremonies._context
+    procedure = procedure_of(low.ceremonies._context, operation)
     with pytest.raises(UsageError, match=r"CE-5\.5"):
-        resets.believe(context, operation, world["carol"].device, row.result)
+        procedure.believe(world["carol"].device, row.result)
     lies: list[bytes] = [
         b"",
         b"junk",
@@ -87,9 +88,9 @@ async def test_only_the_other_of_the_pair_says_that_it_has_the_set_up(world: Wor
     ]
     for told in lies:
         with pytest.raises(UsageError, match=r"CE-5\.5"):
-            resets.believe(context, operation, high.device, told)
+            procedure.believe(high.device, told)
     assert newest(low, high) is PENDING
-    resets.believe(context, operation, high.device, row.result)
+    procedure.believe(high.device, row.result)
     assert newest(low, high) is LIVE
     held_row = low.ledger.operation(view.id)
     assert held_row is not None

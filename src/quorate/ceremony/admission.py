@@ -9,9 +9,10 @@ from quorate.ceremony.ports import (
     OperationRow,
     State,
 )
+from quorate.ceremony.procedures import procedure_of
 from quorate.errors import UsageError
-from quorate.identifiers import DeviceId, VaultId
-from quorate.operations.kinds import CreateVault, Operation
+from quorate.identifiers import DeviceId
+from quorate.operations.kinds import Operation
 
 
 class Admission:
@@ -29,18 +30,20 @@ class Admission:
             return held
         self._check_room(DeviceId(operation.proposer), len(proposal))
         await self._admit(operation)
-        row = await context.aside(lambda: context.ledger.add_operation(_row(operation, proposal)))
+        row = _row(context, operation, proposal)
+        held = await context.aside(lambda: context.ledger.add_operation(row))
         context.board.announce(operation.id)
-        return row
+        return held
 
     async def _admit(self, operation: Operation) -> None:
         """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""
         try:
             intake.admit(self._context, operation)
         except UsageError as error:
-            if error.code != "VAULT_NOT_READY" or isinstance(operation.request, CreateVault):
+            vault = procedure_of(self._context, operation).vault
+            if error.code != "VAULT_NOT_READY" or vault is None:
                 raise
-            await self._catchup.complete(self._context.vaults.get(VaultId(operation.request.vault)))
+            await self._catchup.complete(self._context.vaults.get(vault))
             intake.admit(self._context, operation)
 
     def _check_room(self, proposer: DeviceId, size: int) -> None:
@@ -55,13 +58,12 @@ class Admission:
             )
 
 
-def _row(operation: Operation, proposal: bytes) -> OperationRow:
-    request = operation.request
+def _row(context: Context, operation: Operation, proposal: bytes) -> OperationRow:
     return OperationRow(
         id=operation.id,
         digest=operation.digest,
         kind=operation.kind.value,
-        vault=None if isinstance(request, CreateVault) else VaultId(request.vault),
+        vault=procedure_of(context, operation).vault,
         proposer=DeviceId(operation.proposer),
         proposal=proposal,
         state=State.VOTING,

@@ -6,7 +6,7 @@ shown; two parties with different ideas of roster, weights, threshold, epoch or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.oneshot import OneShot
-from quorate.primitives.transcript import digest
+from quorate.primitives.transcript import Field, digest
 from quorate.protocols.quorum import Seat, Sharing
 
 PROTOCOL_VERSION = 1
@@ -28,7 +28,8 @@ class Agreement:
     """``vault`` and ``previous`` are empty where the ceremony makes the vault; ``epoch`` is the one used or made.
 
     ``sharing`` is the roster with weights, indices and threshold from this node's own record (or, before there is one,
-    from the approved operation); ``joins`` the decoded join of every party.
+    from the approved operation); ``joins`` the decoded join of every party. Where an epoch is made from another,
+    ``former`` is that one's roster and ``dealers`` are those of it that deal.
     """
 
     stage: str
@@ -39,6 +40,8 @@ class Agreement:
     attempt: int
     sharing: Sharing
     joins: Mapping[DeviceId, Join]
+    former: Sharing | None = None
+    dealers: tuple[DeviceId, ...] = ()
 
     @property
     def parties(self) -> tuple[DeviceId, ...]:
@@ -46,7 +49,21 @@ class Agreement:
 
     @property
     def seats(self) -> tuple[Seat, ...]:
-        return tuple(seat for seat in self.sharing.seats if seat.device in self.joins)
+        """Those of the parties in the roster used or made."""
+        return _seats(self.sharing, self.joins)
+
+    @property
+    def identity_keys(self) -> Mapping[DeviceId, bytes]:
+        """Of every party, as the rosters have them."""
+        former = self.former.seats if self.former is not None else ()
+        seats = (*former, *self.sharing.seats)
+        return {seat.device: seat.identity_key for seat in seats if seat.device in self.joins}
+
+    def _former(self) -> Field:
+        if self.former is None:
+            return []
+        rule: Field = [self.former.threshold, self.former.terms]
+        return [_roster(self.former.seats), rule, list(self.dealers)]
 
     @property
     def ceremony_id(self) -> SessionId:
@@ -60,14 +77,23 @@ class Agreement:
                 self.previous,
                 self.epoch,
                 self.attempt,
-                [[seat.device, seat.identity_key, seat.weight, list(seat.indices)] for seat in self.seats],
+                _roster(self.seats),
                 [self.sharing.threshold, self.sharing.terms],
+                self._former(),
                 [
                     [device, join.digest, join.attempt, join.boot, join.nonce, join.session_key]
                     for device, join in sorted(self.joins.items())
                 ],
             )
         )
+
+
+def _seats(sharing: Sharing, among: Container[DeviceId]) -> tuple[Seat, ...]:
+    return tuple(seat for seat in sharing.seats if seat.device in among)
+
+
+def _roster(seats: Sequence[Seat]) -> Field:
+    return [[seat.device, seat.identity_key, seat.weight, list(seat.indices)] for seat in seats]
 
 
 class OwnJoin:

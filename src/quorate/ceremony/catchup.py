@@ -11,16 +11,17 @@ from contextlib import contextmanager
 
 import structlog
 
-from quorate.ceremony import intake, resets, results
+from quorate.ceremony import resets, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
+from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
-from quorate.operations.kinds import CreateVault, Operation, PairReset
+from quorate.operations.kinds import Operation
 
 log = structlog.get_logger()
 
@@ -71,12 +72,11 @@ class CatchUp:
         if row.state is State.COMPLETED:
             return
         if told is State.COMPLETED:
-            if isinstance(operation.request, CreateVault):
+            procedure = procedure_of(context, operation)
+            if procedure.by_certificate:
                 await self._ask_holdings(operation.id, sender)
-            elif isinstance(operation.request, PairReset):
-                await context.aside(lambda: resets.believe(context, operation, sender, outcome.result))
             else:
-                await context.aside(lambda: results.believe_signatures(context, operation, outcome.result))
+                await context.aside(lambda: procedure.believe(sender, outcome.result))
         elif sender == operation.proposer and told in FINAL:
             culprits = tuple(map(DeviceId, outcome.culprits))
             await context.aside(
@@ -112,19 +112,13 @@ class CatchUp:
 
     async def ask_about(self, operation: Operation) -> None:
         """Before another attempt: has an earlier one come to its end somewhere?"""
-        context = self._context
-        await context.aside(lambda: resets.settle(context, operation))
+        context, procedure = self._context, procedure_of(self._context, operation)
+        await context.aside(procedure.settle)
         row = context.ledger.operation(operation.id)
         if row is None or row.attempt == 0 or row.state in FINAL:
             return
-        if isinstance(operation.request, CreateVault):
-            members = [DeviceId(member.device) for member in operation.request.members]
-            await asyncio.gather(
-                *(self._ask_holdings(operation.id, peer) for peer in self._reachable(members))
-            )
-        else:
-            concerned = list(intake.roster(context, operation))
-            await asyncio.gather(*(self._ask_outcome(row.id, peer) for peer in self._reachable(concerned)))
+        ask = self._ask_holdings if procedure.by_certificate else self._ask_outcome
+        await asyncio.gather(*(ask(row.id, peer) for peer in self._reachable(procedure.concerned())))
 
     async def keep_level(self) -> None:
         """Until cancelled: expire, ask proposers about their operations, complete half-known epochs."""
@@ -180,7 +174,7 @@ class CatchUp:
         )
         context.board.announce(row.id)
 
-    def _reachable(self, devices: tuple[DeviceId, ...] | list[DeviceId]) -> list[DeviceId]:
+    def _reachable(self, devices: Collection[DeviceId]) -> list[DeviceId]:
         context = self._context
         return [peer for peer in devices if peer != context.me and context.mesh.connected(peer)]
 
@@ -217,5 +211,5 @@ class CatchUp:
 
 def require_member(context: Context, operation: Operation, sender: DeviceId) -> None:
     """An operation is the business of those it concerns (rule CE-5.4)."""
-    if sender not in intake.roster(context, operation):
+    if sender not in procedure_of(context, operation).concerned():
         raise UsageError(f"CE-5.4 discretion: {sender} has no part in this operation", code="NOT_IN_ROSTER")

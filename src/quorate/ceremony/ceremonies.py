@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import partial
 
 import structlog
 
-from quorate.ceremony import resets
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.background import Background
 from quorate.ceremony.bell import Board
@@ -33,6 +31,7 @@ from quorate.ceremony.ports import (
     Method,
     State,
 )
+from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.session import Sessions
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
@@ -97,7 +96,7 @@ class Ceremonies:
             except UsageError as error:
                 log.error("unfinished operation left alone", operation=row.id, why=str(error))
                 continue
-            await context.aside(partial(resets.settle, context, operation))
+            await context.aside(procedure_of(context, operation).settle)
             if row.proposer == context.me:
                 self._coordinator.drive(operation)
             elif row.state is State.VOTING:

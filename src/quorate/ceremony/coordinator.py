@@ -15,16 +15,16 @@ from itertools import combinations
 
 import structlog
 
-from quorate.ceremony import intake, journal, results
+from quorate.ceremony import journal, results
 from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp, Reported
 from quorate.ceremony.context import Context
-from quorate.ceremony.electorate import Electorate, Standing
+from quorate.ceremony.electorate import Cast, Electorate, Standing
 from quorate.ceremony.lifecycle import FINAL, sources
 from quorate.ceremony.pairs import remedy
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import Method, OperationRow, State
-from quorate.ceremony.signing import needs_setups, patience
+from quorate.ceremony.procedures import Procedure, procedure_of
 from quorate.ceremony.statements import (
     Ballot,
     Begin,
@@ -34,7 +34,6 @@ from quorate.ceremony.statements import (
     hear,
     state,
 )
-from quorate.ceremony.vaults import Vault
 from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
@@ -50,7 +49,7 @@ from quorate.errors import (
     suspected,
 )
 from quorate.identifiers import DeviceId, OperationId, VaultId
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
+from quorate.operations.kinds import Operation
 from quorate.wire.codec import decode
 
 log = structlog.get_logger()
@@ -85,7 +84,7 @@ class Coordinator:
         self._catchup = catchup
         self._drivers: dict[OperationId, asyncio.Task[None]] = {}
         self._records: dict[OperationId, Record] = {}
-        self._signing_trouble: dict[str, Trouble] = {}  # by vault
+        self._signing_trouble: dict[VaultId, Trouble] = {}  # by vault
 
     def drive(self, operation: Operation) -> None:
         """See an operation of ours through, from wherever the journal says it stands."""
@@ -131,7 +130,7 @@ class Coordinator:
                 f"CE-2.1 own vote: {voter} sent a vote that is not its own for this operation",
                 code="WRONG_VOTE",
             )
-        if voter not in intake.electorate(context, operation).weights:
+        if voter not in procedure_of(context, operation).electorate().weights:
             raise UsageError(f"CE-2.2 franchise: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
         if self._row(operation).state in FINAL:
             return
@@ -157,10 +156,10 @@ class Coordinator:
     async def _see_through(self, operation: Operation) -> None:
         context = self._context
         try:
-            electorate = intake.electorate(context, operation)
+            electorate = procedure_of(context, operation).electorate()
             async with self._soliciting(operation, electorate):
                 if await self._await_decision(operation, electorate):
-                    await self._carry_out(operation, electorate)
+                    await self._carry_out(operation)
         except QuorateError as error:
             await self._end(operation, State.FAILED, getattr(error, "code", error.reason), str(error))
         except Exception:
@@ -202,7 +201,7 @@ class Coordinator:
                     )
                     return False
             record = self._record(operation)
-            if isinstance(operation.request, CreateVault | PairReset) and record.refusals:
+            if record.refusals and procedure_of(context, operation).unanimous:
                 told = "; ".join(f"{context.name_of(peer)}: {why}" for peer, why in record.refusals.items())
                 await self._end(operation, State.FAILED, "REFUSED", told, tuple(record.refusals))
                 return False
@@ -240,8 +239,8 @@ class Coordinator:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await rings(bell, pause)
 
-    async def _carry_out(self, operation: Operation, electorate: Electorate) -> None:
-        context = self._context
+    async def _carry_out(self, operation: Operation) -> None:
+        context, procedure = self._context, procedure_of(self._context, operation)
         ends = context.clock.monotonic() + context.limits.carry_out
         last: QuorateError = Stalled((), "the first attempt")
         pause = 0.1
@@ -256,85 +255,81 @@ class Coordinator:
             if row.attempt >= context.limits.attempts or context.clock.monotonic() > ends:
                 await self._fail(operation, last)
                 return
-            parties = self._choose(operation, electorate)
-            if parties is None:
-                if not self._others_may_approve(operation, electorate):
-                    await self._fail(operation, self._kept_apart(operation, electorate) or last)
+            if not procedure.stage():
+                await rings(context.board.bell(operation.id), 0.25)
+                continue
+            cast = self._choose(procedure)
+            if cast is None:
+                if not self._others_may_approve(procedure):
+                    await self._fail(operation, self._kept_apart(procedure) or last)
                     return
                 await rings(context.board.bell(operation.id), 1.0)
                 continue
-            away = [peer for peer in parties if peer != context.me and not context.mesh.connected(peer)]
+            away = [peer for peer in cast.parties if peer != context.me and not context.mesh.connected(peer)]
             if away:
                 last = Stalled(away, "the link")
                 await asyncio.sleep(0.25)
                 continue
             try:
-                await self._attempt(operation, row.attempt + 1, parties)
+                await self._attempt(procedure, row.attempt + 1, cast)
             except (Aborted, Denied, PeerError, UsageError) as failure:
                 last = failure
-                self._learn(operation, parties, failure)
+                self._learn(operation, cast.parties, failure)
                 log.warning(
                     "attempt failed", operation=operation.id, attempt=row.attempt + 1, why=str(failure)
                 )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    def _choose(self, operation: Operation, electorate: Electorate) -> tuple[DeviceId, ...] | None:
-        """The signers of the next attempt: never a cheat; those who are here before those who are not; of them, those
-        that there was the least trouble with, in other company than it was with; and ourselves together with nobody
-        whom we cannot multiply with."""
-        context, record = self._context, self._record(operation)
-        approving = {
-            d for d, verdict in journal.verdicts(self._context, operation).items() if verdict == "approve"
-        }
-        honest, without, trouble = approving - record.cheats, self._never_together(operation), record.trouble
+    def _choose(self, procedure: Procedure) -> Cast | None:
+        """Who takes part in the next attempt: never a cheat; those who are here before those who are not; of them,
+        those that there was the least trouble with, in other company than it was with; and ourselves together with
+        nobody whom we cannot multiply with."""
+        context, record = self._context, self._record(procedure.operation)
+        verdicts = journal.verdicts(context, procedure.operation)
+        company = procedure.company(procedure.stage())
+        approving = {d for d, verdict in verdicts.items() if verdict == "approve"} & set(company.weights)
+        honest, without, trouble = approving - record.cheats, self._never_together(procedure), record.trouble
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
             willing = [{d: d in here for d in candidates - left_out} for left_out in without]
-            chosen = [
-                electorate.choose(each, context.me, trouble.alone, trouble.together) for each in willing
-            ]
-            if quorums := [each for each in chosen if each is not None]:
-                return min(quorums, key=lambda each: max(trouble.alone[d] for d in each))
+            chosen = [company.choose(each, context.me, trouble.alone, trouble.together) for each in willing]
+            if casts := [each for each in chosen if each is not None]:
+                return min(casts, key=lambda each: max(trouble.alone[d] for d in each.parties))
         return None
 
-    def _never_together(self, operation: Operation) -> tuple[frozenset[DeviceId], ...]:
+    def _never_together(self, procedure: Procedure) -> tuple[frozenset[DeviceId], ...]:
         """Whom to leave out: those that we have no live pair set-up with, or else ourselves."""
-        apart = self._apart(operation)
+        apart = self._apart(procedure)
         return (apart, frozenset({self._context.me})) if apart else (apart,)
 
-    def _apart(self, operation: Operation) -> frozenset[DeviceId]:
-        if not needs_setups(operation, self._stage(operation)):
-            return frozenset()
-        return self._context.pairs.apart(self._vault(operation), self._context.me)
+    def _apart(self, procedure: Procedure) -> frozenset[DeviceId]:
+        vault = procedure.multiplying(procedure.stage())
+        return frozenset() if vault is None else self._context.pairs.apart(vault, self._context.me)
 
-    def _vault(self, operation: Operation) -> Vault:
-        """The live epoch that signs, or is tried."""
-        vaults, request = self._context.vaults, operation.request
-        if isinstance(request, CreateVault):
-            return [vault for vault in vaults.made_by(operation.id) if vault.active][-1]
-        return vaults.get(VaultId(request.vault))
-
-    def _others_may_approve(self, operation: Operation, electorate: Electorate) -> bool:
+    def _others_may_approve(self, procedure: Procedure) -> bool:
         """Whether votes that are still to come could make up for the cheats, and for whom we cannot multiply with."""
-        verdicts = journal.verdicts(self._context, operation)
+        verdicts = journal.verdicts(self._context, procedure.operation)
+        cheats = self._record(procedure.operation).cheats
+        company = procedure.company(procedure.stage())
         return any(
-            electorate.standing(verdicts | dict.fromkeys(self._record(operation).cheats | left_out, "reject"))
+            company.standing(verdicts | dict.fromkeys(cheats | left_out, "reject"))
             is not Standing.REJECTED  # the last vote may have come since we chose
-            for left_out in self._never_together(operation)
+            for left_out in self._never_together(procedure)
         )
 
-    def _kept_apart(self, operation: Operation, electorate: Electorate) -> NoSetup | None:
+    def _kept_apart(self, procedure: Procedure) -> NoSetup | None:
         """Why there are no signers to choose, if pair set-ups are why."""
-        context, record = self._context, self._record(operation)
-        verdicts = journal.verdicts(context, operation) | dict.fromkeys(record.cheats, "reject")
-        apart = self._apart(operation)
-        if not apart or electorate.standing(verdicts) is Standing.REJECTED:
+        context, cheats = self._context, self._record(procedure.operation).cheats
+        verdicts = journal.verdicts(context, procedure.operation) | dict.fromkeys(cheats, "reject")
+        stage = procedure.stage()
+        vault, apart = procedure.multiplying(stage), self._apart(procedure)
+        if vault is None or not apart or procedure.company(stage).standing(verdicts) is Standing.REJECTED:
             return None
         names = [context.name_of(device) for device in sorted(apart)]
         return NoSetup(
             f"CE-6.4 choice: every quorum that is left has two with no live pair set-up: this node and"
-            f" {', '.join(names)}; {remedy(self._vault(operation), names)}"
+            f" {', '.join(names)}; {remedy(vault, names)}"
         )
 
     def _learn(self, operation: Operation, parties: Collection[DeviceId], failure: QuorateError) -> None:
@@ -352,17 +347,18 @@ class Coordinator:
 
     # --- one attempt ----------------------------------------------------------------------------------------------
 
-    async def _attempt(self, operation: Operation, attempt: int, parties: tuple[DeviceId, ...]) -> None:
-        context = self._context
+    async def _attempt(self, procedure: Procedure, attempt: int, cast: Cast) -> None:
+        context, operation, parties = self._context, procedure.operation, cast.parties
         joins = await asyncio.gather(*(self._join_of(operation, attempt, party) for party in parties))
         votes = context.ledger.votes(operation.id)
         begin = Begin(
             operation=operation.id,
             digest=operation.digest,
             attempt=attempt,
-            stage=self._stage(operation),
+            stage=procedure.stage(),
             joins=tuple(joins),
             votes=tuple(votes[party] for party in parties),
+            dealers=cast.dealers,
         )
         body = state(context.identity, begin)
         if context.me not in parties:
@@ -420,7 +416,7 @@ class Coordinator:
     ) -> None:
         """Wait for the parties of an attempt we are not part of: an outcome, or that one of them gave up."""
         context = self._context
-        ends = context.clock.monotonic() + patience(context, operation, parties).deadline
+        ends = context.clock.monotonic() + procedure_of(context, operation).patience(parties).deadline
         while context.clock.monotonic() < ends:
             bell = context.board.bell(operation.id)
             if self._row(operation).state in FINAL:
@@ -429,14 +425,6 @@ class Coordinator:
                 raise reports[0]
             await rings(bell, 1.0)
         raise Stalled((), f"the report of attempt {attempt}")
-
-    def _stage(self, operation: Operation) -> str:
-        if isinstance(operation.request, Sign | BatchSign):
-            return "sign"
-        if isinstance(operation.request, PairReset):
-            return "pair"
-        made = self._context.vaults.made_by(operation.id)
-        return "trial" if any(vault.active for vault in made) else "keygen"
 
     # --- ends -----------------------------------------------------------------------------------------------------
 
@@ -453,8 +441,7 @@ class Coordinator:
                 detail += "; its log says with whom to run quorate vault pair-reset there"
             else:
                 detail = rule
-        if self._stage(operation) == "trial":
-            detail += "; the new vault was made, and no other trial follows: make another vault"
+        detail += procedure_of(context, operation).aftermath()
         await self._end(operation, State.FAILED, reason, detail, tuple(sorted(culprits)))
 
     async def _end(
@@ -491,10 +478,10 @@ class Coordinator:
 
         self._records.pop(operation.id, None)
         try:
-            roster = intake.roster(context, operation)
+            concerned = procedure_of(context, operation).concerned()
         except QuorateError:
             return
-        await asyncio.gather(*(tell(peer) for peer in roster if peer != context.me))
+        await asyncio.gather(*(tell(peer) for peer in concerned if peer != context.me))
 
     def _tally(self, electorate: Electorate, verdicts: dict[DeviceId, str]) -> str:
         said = ", ".join(
@@ -505,9 +492,9 @@ class Coordinator:
 
     def _record(self, operation: Operation) -> Record:
         if operation.id not in self._records:
-            request, trouble = operation.request, Trouble()
-            if isinstance(request, Sign | BatchSign):
-                trouble = self._signing_trouble.setdefault(request.vault, trouble)
+            vault, trouble = procedure_of(self._context, operation).signs_with, Trouble()
+            if vault is not None:
+                trouble = self._signing_trouble.setdefault(vault, trouble)
             self._records[operation.id] = Record(trouble)
         return self._records[operation.id]
 

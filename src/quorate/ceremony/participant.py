@@ -7,36 +7,29 @@ kept after its end but what the ledger holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 
-from quorate.ceremony import intake, reset_book, resets, results
+from quorate.ceremony import results
 from quorate.ceremony.agreement import Agreement, OwnJoin, in_order
-from quorate.ceremony.book import LedgerBook
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import Method
+from quorate.ceremony.procedures import Procedure, procedure_of
 from quorate.ceremony.session import Session
-from quorate.ceremony.signing import ending_setups, needs_setups, patience, sign
 from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
 from quorate.errors import QuorateError, UsageError, suspected
-from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
-from quorate.operations.kinds import BatchSign, Operation, PairReset, Sign, vault_id
-from quorate.primitives.drbg import Drbg
-from quorate.protocols import keygen, trial
-from quorate.protocols.trial import Trial
+from quorate.identifiers import DeviceId, OperationId
+from quorate.operations.kinds import Operation
 from quorate.wire.courier import SessionCourier
 from quorate.wire.machine import Machine
-from quorate.wire.net import Net
 
 log = structlog.get_logger()
 
-Protocol = Callable[[Net], Coroutine[Any, None, object]]
 NONE: Mapping[DeviceId, bytes] = MappingProxyType({})
 A_MOMENT = 2.0  # seconds, well within what a proposer waits for an answer
 
@@ -47,31 +40,34 @@ class Participant:
         self._voting = voting
         self._running: dict[OperationId, Session[object]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self._keygens: dict[OperationId, asyncio.Task[object]] = {}
-        self._resets: dict[tuple[str, tuple[str, str]], tuple[OperationId, asyncio.Task[object]]] = {}
-        self._resetting = asyncio.Lock()
+        self._founding: dict[OperationId, asyncio.Task[object]] = {}
+        self._turns: dict[Hashable, tuple[OperationId, asyncio.Task[object]]] = {}
+        self._taking_turns = asyncio.Lock()
 
     async def start(self, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
         """Check and journal one attempt, and set it going. The task ends with the protocol's result, already durable,
         or with what ended the session. ``UsageError`` or ``StaleEpoch`` when this node refuses to take part."""
         context = self._context
         operation = known_operation(context, OperationId(begin.operation))
-        if begin.stage == "trial" and (keygen := self._keygens.get(operation.id)) is not None:
+        procedure = procedure_of(context, operation)
+        founding = self._founding.get(operation.id)
+        if begin.stage == "trial" and founding is not None:
             # Who begins it was a message or a write ahead of us.
-            await asyncio.wait({keygen}, timeout=A_MOMENT)
-        if not isinstance(operation.request, PairReset):
-            return await self._start(operation, proposer, begin)
-        async with self._resetting:
-            await context.aside(lambda: resets.settle(context, operation))
+            await asyncio.wait({founding}, timeout=A_MOMENT)
+        mark = procedure.exclusive(begin.stage)
+        if mark is None:
+            return await self._start(procedure, proposer, begin)
+        async with self._taking_turns:
+            await context.aside(procedure.settle)
             self.agree(operation, proposer, begin)  # no session gives way to less
-            await self._make_way(operation.id, operation.request)
-            await context.aside(lambda: resets.settle(context, operation))
-            task = await self._start(operation, proposer, begin)
-            self._resets[operation.request.vault, operation.request.pair] = operation.id, task
+            await self._make_way(operation.id, mark)
+            await context.aside(procedure.settle)
+            task = await self._start(procedure, proposer, begin)
+            self._turns[mark] = operation.id, task
             return task
 
-    async def _start(self, operation: Operation, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
-        context = self._context
+    async def _start(self, procedure: Procedure, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
+        context, operation = self._context, procedure.operation
         agreement = self.agree(operation, proposer, begin)
         own = next(
             (signed for signed in begin.joins if hear(Join, signed, context.key_of)[0] == context.me), None
@@ -79,36 +75,36 @@ class Participant:
         if own is None:
             raise UsageError("CE-3.4 own join: this node has not joined this attempt", code="NOT_A_PARTY")
         self._voting.require_own_approval(operation)
-        setups = self._setups(operation, agreement)
+        setups = self._setups(procedure, agreement)
         join = self._voting.take_join(operation, begin.attempt, own)
         await self._journal(operation, agreement, setups=setups)
         self.cancel(operation.id, f"attempt {begin.attempt} has begun")
-        session = self._session(operation, agreement, setups, join)
+        session = self._session(procedure, agreement, setups, join)
         self._running[operation.id] = session
         task = asyncio.create_task(
-            self._run(operation, agreement, setups, session), name=f"{begin.stage} {operation.id}"
+            self._run(procedure, agreement, setups, session), name=f"{begin.stage} {operation.id}"
         )
         self._tasks.add(task)
         task.add_done_callback(self._over)
-        if begin.stage == "keygen":
-            self._keygens[operation.id] = task
+        if procedure.by_certificate and begin.stage != "trial":
+            self._founding[operation.id] = task
             task.add_done_callback(lambda done: self._forget(operation.id, done))
         return task
 
-    def _forget(self, operation: OperationId, keygen: asyncio.Task[object]) -> None:
-        if self._keygens.get(operation) is keygen:
-            del self._keygens[operation]
+    def _forget(self, operation: OperationId, founding: asyncio.Task[object]) -> None:
+        if self._founding.get(operation) is founding:
+            del self._founding[operation]
 
-    async def _make_way(self, operation: OperationId, request: PairReset) -> None:
-        """Two sessions at once could leave each side with the set-up of another one. Both sides prefer the same."""
-        running, task = self._resets.get((request.vault, request.pair), (operation, None))
+    async def _make_way(self, operation: OperationId, mark: Hashable) -> None:
+        """Two sessions at once could leave each side with what another one made. All sides prefer the same."""
+        running, task = self._turns.get(mark, (operation, None))
         if task is None or task.done():
             return
         if running < operation:
             raise UsageError(
-                f"CE-3.9 one reset: {running} resets the same pair: ask again", code="RESET_RUNNING"
+                f"CE-3.9 one reset: {running} is at the same thing: ask again", code="RESET_RUNNING"
             )
-        self.cancel(running, f"reset {operation} comes first")
+        self.cancel(running, f"operation {operation} comes first")
         await asyncio.wait({task})
 
     async def stop(self) -> None:
@@ -148,28 +144,25 @@ class Participant:
                 code="ATTEMPT_NOT_RISING",
             )
         joins = self._joins(operation, begin)
-        sharing = intake.sharing(context, operation)
-        if strangers := set(joins) - set(intake.electorate(context, operation).weights):
-            raise UsageError(
-                f"CE-3.5 weight: {', '.join(sorted(strangers))} not in the roster", code="NOT_IN_ROSTER"
-            )
+        procedure, dealers = procedure_of(context, operation), tuple(map(DeviceId, begin.dealers))
+        procedure.company(begin.stage).check(frozenset(joins), dealers)
         self._check_approval(operation, begin, frozenset(joins))
-        vault, previous, epoch = self._basis(operation, begin.stage)
+        basis = procedure.basis(begin.stage)
         return Agreement(
-            stage=begin.stage, operation=operation.digest, vault=vault, previous=previous, epoch=epoch,
-            attempt=begin.attempt, sharing=sharing, joins=joins,
+            stage=begin.stage, operation=operation.digest, vault=basis.vault, previous=basis.previous,
+            epoch=basis.epoch, attempt=begin.attempt, sharing=basis.sharing, joins=joins, former=basis.former,
+            dealers=dealers,
         )  # fmt: skip
 
     async def hand_over(self, operation: Operation, agreement: Agreement) -> None:
         """CE-4.3 others: journal an attempt that we are no party of. Nobody asks us before a signature is made."""
         await self._journal(operation, agreement, released=agreement.stage == "sign")
 
-    def _setups(self, operation: Operation, agreement: Agreement) -> Mapping[DeviceId, bytes]:
+    def _setups(self, procedure: Procedure, agreement: Agreement) -> Mapping[DeviceId, bytes]:
         """The live pair set-up with each other party, by id, where the session works under them."""
-        context = self._context
-        if not needs_setups(operation, agreement.stage):
+        context, vault = self._context, procedure.multiplying(agreement.stage)
+        if vault is None:
             return {}
-        vault = context.vaults.get(VaultId(agreement.vault or ""))
         return context.pairs.ids(vault, [peer for peer in agreement.parties if peer != context.me])
 
     async def _journal(
@@ -220,104 +213,41 @@ class Participant:
         if not parties <= approving:
             missing = ", ".join(sorted(parties - approving))
             raise UsageError(f"CE-3.6 approval: no approval from {missing}", code="NOT_APPROVED")
-        electorate = intake.electorate(context, operation)
-        if sum(electorate.weights[device] for device in parties) < electorate.needed:
-            raise UsageError(
-                f"CE-3.5 weight: the parties' weight is below {electorate.needed}", code="NOT_ENOUGH_WEIGHT"
-            )
-
-    def _basis(self, operation: Operation, stage: str) -> tuple[VaultId | None, bytes, int]:
-        """Vault, certificate hash and epoch the session builds on; empty where it makes the vault."""
-        context, request = self._context, operation.request
-        if isinstance(request, Sign | BatchSign):
-            if stage != "sign":
-                raise UsageError(f"CE-3.8 stage: {stage} is no stage of signing", code="WRONG_STAGE")
-            vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
-            return vault.id, vault.certificate_hash, vault.epoch
-        if isinstance(request, PairReset):
-            if stage != "pair":
-                raise UsageError(f"CE-3.8 stage: {stage} is no stage of a pair reset", code="WRONG_STAGE")
-            vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
-            resets.check_generation(context, vault, request)
-            return vault.id, vault.certificate_hash, vault.epoch
-        made = [vault for vault in context.vaults.made_by(operation.id) if vault.active]
-        if stage == "keygen":
-            if made:
-                raise UsageError("CE-3.8 stage: this operation has made its vault", code="ALREADY_CERTIFIED")
-            return None, b"", 0
-        if stage != "trial" or not made:
-            raise UsageError(f"CE-3.8 stage: {stage} is not what comes next here", code="WRONG_STAGE")
-        if made[-1].ready:
-            raise UsageError(
-                "CE-3.8 stage: all acknowledgements are in; no more trials", code="ALREADY_READY"
-            )
-        return made[-1].id, made[-1].certificate_hash, made[-1].epoch
 
     def _session(
-        self, operation: Operation, agreement: Agreement, setups: Mapping[DeviceId, bytes], join: OwnJoin
+        self, procedure: Procedure, agreement: Agreement, setups: Mapping[DeviceId, bytes], join: OwnJoin
     ) -> Session[object]:
         context = self._context
         courier = SessionCourier(
             me=context.me,
             session=agreement.ceremony_id,
             sign=context.identity.sign,
-            identity_keys={seat.device: seat.identity_key for seat in agreement.seats},
+            identity_keys=agreement.identity_keys,
             session_private=join.take(),
             session_publics={device: j.session_key for device, j in agreement.joins.items()},
         )
 
         def open_machine() -> Machine[object]:
-            protocol = self._protocol(operation, agreement, setups)
+            protocol = procedure.protocol(agreement, setups)
             return Machine(context.me, agreement.parties, agreement.ceremony_id, courier, protocol)
 
         return Session(
             agreement.ceremony_id, agreement.parties, open_machine, erase=courier.erase, mesh=context.mesh,
-            clock=context.clock, pool=context.pool, patience=patience(context, operation, agreement.parties),
+            clock=context.clock, pool=context.pool, patience=procedure.patience(agreement.parties),
         )  # fmt: skip
-
-    def _protocol(
-        self, operation: Operation, agreement: Agreement, setups: Mapping[DeviceId, bytes]
-    ) -> Protocol:
-        context = self._context
-        rng = Drbg(context.entropy.secret(32))
-        match agreement.stage:
-            case "keygen":
-                return lambda net: keygen.create(
-                    net,
-                    agreement.sharing,
-                    context.entropy,  # what is kept for years never passes through Python's memory
-                    LedgerBook(context.ledger, operation.id),
-                    vault=vault_id(agreement.ceremony_id),
-                    attempt=agreement.attempt,
-                    sign=context.identity.sign,
-                )
-            case "trial":
-                vault = context.vaults.get(VaultId(agreement.vault or ""))
-                quorums = {curve: context.vaults.quorum(vault, curve, agreement.parties) for curve in Curve}
-                read = context.pairs.reader(vault, setups)
-
-                def tried(net: Net) -> Coroutine[Any, None, Trial]:
-                    trying = trial.trial(net, vault.record, quorums, read, rng, context.identity.sign)
-                    return ending_setups(context, setups, trying)
-
-                return tried
-            case "pair" if isinstance(operation.request, PairReset):
-                return reset_book.protocol(context, operation.request)
-            case _:
-                return lambda net: sign(context, net, operation, agreement, setups, rng)
 
     async def _run(
         self,
-        operation: Operation,
+        procedure: Procedure,
         agreement: Agreement,
         setups: Mapping[DeviceId, bytes],
         session: Session[object],
     ) -> object:
-        context = self._context
+        context, operation = self._context, procedure.operation
         try:
             with context.pairs.working(session.halt, setups.values()):
                 result = await context.sessions.run(session)
-            await context.aside(lambda: results.keep(context, operation, agreement, result))
+            await context.aside(lambda: procedure.keep(agreement, result))
             context.board.announce(operation.id)
             if operation.proposer not in agreement.parties:
                 body = results.outcome(context, operation, known_row(context, operation.id))

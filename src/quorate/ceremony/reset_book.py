@@ -9,7 +9,7 @@ from quorate.ceremony import resets
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import SealedSetup, SetupState
 from quorate.ceremony.vaults import Vault
-from quorate.identifiers import DeviceId, VaultId
+from quorate.identifiers import DeviceId
 from quorate.operations.kinds import PairReset
 from quorate.protocols.ot.reset import reset
 from quorate.protocols.ot.setup import PairSetup, SetupContext
@@ -56,12 +56,11 @@ class LedgerPairBook:
 
     def _vault(self) -> Vault:
         """As it is now: an epoch may end while a reset runs."""
-        request = self._request
-        return self._context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+        return resets.live(self._context, self._request)
 
 
 def protocol(context: Context, request: PairReset) -> Callable[[Net], Coroutine[Any, None, bytes]]:
-    vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+    vault = resets.live(context, request)
     low, high = (vault.sharing.seat(DeviceId(device)) for device in request.pair)
     where = SetupContext(
         vault=vault.id, epoch=vault.epoch, attempt=vault.row.attempt, generation=request.generation,

@@ -31,6 +31,11 @@ class Reset(Message):
     setup: Bytes32
 
 
+def live(context: Context, request: PairReset) -> Vault:
+    """The vault, if the epoch that the reset is for is the one that lives here."""
+    return context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+
+
 def held(context: Context, vault: Vault, peer: DeviceId) -> tuple[SetupRow, ...]:
     """Every set-up with a peer in the live epoch, by rising generation."""
     rows = context.ledger.setups(vault.id, vault.epoch, vault.row.attempt)
@@ -56,7 +61,7 @@ def other(context: Context, request: PairReset) -> DeviceId:
 def check(context: Context, operation: Operation, request: PairReset) -> None:
     """``UsageError`` or ``StaleEpoch`` unless this node may put the reset to its approver. The vault need not be ready:
     a trial multiplies under the set-ups too."""
-    vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+    vault = live(context, request)
     for device in (*request.pair, operation.proposer, context.me):
         if device not in vault.sharing.devices or device not in request.pair:
             raise UsageError(
@@ -104,15 +109,12 @@ def is_live(context: Context, vault: Vault, request: PairReset, setup: bytes) ->
     )
 
 
-def settle(context: Context, operation: Operation) -> None:
+def settle(context: Context, operation: Operation, request: PairReset) -> None:
     """Complete a reset whose generation is LIVE here: by the attempt that just ended, by one whose end a crash kept
     from the journal, or by a reset that the other proposed at the same time. Blocking."""
-    request = operation.request
-    if not isinstance(request, PairReset):
-        return
     try:
         _require_approval(context, operation)
-        vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+        vault = live(context, request)
     except (StaleEpoch, UsageError):
         return
     for row in held(context, vault, other(context, request)):
@@ -120,10 +122,11 @@ def settle(context: Context, operation: Operation) -> None:
             _complete(context, operation, request, row.id)
 
 
-def believe(context: Context, operation: Operation, sender: DeviceId, shown: bytes) -> None:
+def believe(
+    context: Context, operation: Operation, request: PairReset, sender: DeviceId, shown: bytes
+) -> None:
     """That the other of the pair has a set-up LIVE: it stands in the result that it signed (rule CE-5.5). Blocking."""
-    request = operation.request
-    if not isinstance(request, PairReset) or sender != other(context, request):
+    if sender != other(context, request):
         raise UsageError(f"CE-5.5 reset: {sender} has no say in this reset", code="NOT_IN_ROSTER")
     try:
         result = decode(Reset, shown)
@@ -132,7 +135,7 @@ def believe(context: Context, operation: Operation, sender: DeviceId, shown: byt
     if result != _result(request, result.setup):
         raise UsageError("CE-5.5 reset: the outcome is of another reset", code="WRONG_OUTCOME")
     _require_approval(context, operation)
-    vault = context.vaults.require_live(VaultId(request.vault), request.epoch, request.certificate)
+    vault = live(context, request)
     known = {row.id: row.generation for row in held(context, vault, sender)}
     if known.get(result.setup) == request.generation and context.me == request.pair[0]:
         context.ledger.enliven_setup(vault.id, vault.epoch, sender, result.setup)

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
 
-from msgspec import Meta
-
-from quorate.ceremony import resets
-from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import sources
 from quorate.ceremony.ports import OperationRow, State
-from quorate.ceremony.statements import Holding, Holdings, Outcome, Parties, state
+from quorate.ceremony.statements import Holding, Holdings, Outcome, state
 from quorate.ceremony.vaults import Vault
-from quorate.errors import EncodingError, UsageError
+from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
-from quorate.operations import payload
-from quorate.operations.kinds import BatchSign, Operation, Sign
-from quorate.operations.signatures import verifies
+from quorate.operations.kinds import Operation
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate, EpochRecord, acknowledgement
-from quorate.protocols.trial import Trial
 from quorate.wire.codec import Bytes32, Count, Identifier, Message, decode, encode
-
-Kept = Annotated[bytes, Meta(min_length=64, max_length=65)]
-"""A signature: 64 bytes, and for ECDSA the recovery id after them."""
-
-
-class Signatures(Message):
-    """One per message, in order. ``signers`` is who made them, as this node saw it."""
-
-    signers: Parties
-    signatures: Annotated[tuple[Kept, ...], Meta(min_length=1, max_length=1000)]
 
 
 class Made(Message):
@@ -41,19 +23,6 @@ class Made(Message):
     vault: Identifier
     epoch: Count
     certificate: Bytes32
-
-
-def keep(context: Context, operation: Operation, agreement: Agreement, result: object) -> None:
-    """Make the result of a session durable, and the operation complete where nothing more is to be done. Blocking."""
-    if isinstance(result, Trial):
-        vault = context.vaults.get(VaultId(agreement.vault or ""))
-        for device, signature in result.acknowledgements.items():
-            note_acknowledgement(context, vault, device, signature)
-        settle(context, operation.id)
-    elif agreement.stage == "pair":
-        resets.settle(context, operation)
-    elif isinstance(result, tuple):
-        complete(context, operation.id, encode(Signatures(signers=agreement.parties, signatures=result)))
 
 
 def complete(context: Context, operation: OperationId, result: bytes) -> None:
@@ -75,26 +44,6 @@ def note_acknowledgement(context: Context, vault: Vault, device: DeviceId, signa
     key = vault.sharing.seat(device).identity_key
     if verify_ed25519(key, acknowledgement(vault.record, device), signature):
         context.ledger.record_acknowledgement(vault.id, vault.epoch, vault.row.attempt, device, signature)
-
-
-def believe_signatures(context: Context, operation: Operation, result: bytes) -> None:
-    """Complete a signing operation with signatures from anywhere, if they verify (rule CE-5.1)."""
-    request = operation.request
-    if not isinstance(request, Sign | BatchSign):
-        raise UsageError("CE-5.1 signatures: only signing ends in signatures", code="WRONG_OUTCOME")
-    try:
-        shown = decode(Signatures, result)
-    except EncodingError as error:
-        raise UsageError(f"CE-5.1 signatures: {error}", code="MALFORMED") from None
-    messages = payload.messages(request.signing)
-    key = context.vaults.get(VaultId(request.vault)).key(request.signing).public_key
-    good = len(messages) == len(shown.signatures) and all(
-        verifies(request.signing.algorithm, key, message, signature)
-        for message, signature in zip(messages, shown.signatures, strict=True)
-    )
-    if not good:
-        raise UsageError("CE-5.1 signatures: a signature shown does not verify", code="BAD_SIGNATURE")
-    complete(context, operation.id, result)
 
 
 def believe_certificate(context: Context, operation: OperationId, shown: bytes) -> None:

@@ -66,15 +66,17 @@ class Join(Statement):
 
 
 class Begin(Statement):
-    """The proposer's call to start one attempt: who takes part is who joined; ``votes`` prove the approval."""
+    """The proposer's call to start one attempt: who takes part is who joined; ``votes`` prove the approval. Of a
+    reshare, ``dealers`` are those that deal."""
 
     purpose = "begin"
     operation: Identifier
     digest: Bytes32
     attempt: Attempt
-    stage: Annotated[str, Meta(pattern=r"^(keygen|trial|sign|pair)\Z")]
-    joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
-    votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
+    stage: Annotated[str, Meta(pattern=r"^(keygen|reshare|trial|sign|pair)\Z")]
+    joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=2 * MAX_PARTIES)]
+    votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=2 * MAX_PARTIES)]
+    dealers: Parties
 
 
 class JoinCall(Statement):

@@ -1,0 +1,27 @@
+"""How each kind of operation is carried out: one procedure per kind."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from quorate.ceremony.context import Context
+from quorate.ceremony.procedures.creation import Creation
+from quorate.ceremony.procedures.procedure import Procedure
+from quorate.ceremony.procedures.repairing import Repairing
+from quorate.ceremony.procedures.signing import Signing
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
+
+__all__ = ["Procedure", "procedure_of"]
+
+
+def procedure_of(context: Context, operation: Operation) -> Procedure:
+    request = operation.request
+    match request:
+        case CreateVault():
+            return Creation(context, operation, request)
+        case Sign() | BatchSign():
+            return Signing(context, operation, request)
+        case PairReset():
+            return Repairing(context, operation, request)
+        case _:
+            assert_never(request)
