@@ -71,6 +71,13 @@ REASONS: dict[str, Reason] = {
         "A node's TLS certificate has ended, or ends within a month.",
         "make a new certificate on that node and add its new card on the others",
     ),
+    "CERTIFICATE_TAKEN": Reason(
+        "A certificate's key is another client's already.", "make a key of its own for each client"
+    ),
+    "CLIENT_EXISTS": Reason(
+        "A client has this name.",
+        "choose another, or `quorate client rotate` for a new secret, or `quorate client revoke` first for other roles",
+    ),
     "CLOCK_AHEAD": Reason(
         "An operation was made in the future by this node's clock.",
         "set the clocks of both nodes by NTP; limits.clock_tolerance says how far apart they may be",
@@ -236,6 +243,10 @@ REASONS: dict[str, Reason] = {
     "QUARANTINED": Reason(
         "A restored store has not been reconciled.", "let it catch up with its peers first"
     ),
+    "RATE_LIMITED": Reason(
+        "This client, or callers from this address that did not prove who they are, call too often.",
+        "wait as long as the answer says; [client.limits] sets the paces; many failures may be somebody guessing",
+    ),
     "READ_ONLY": Reason(
         "A node's home or its store cannot be written.",
         "make QUORATE_HOME and node.db writable for the user that runs the node: mount, owner, mode",
@@ -281,12 +292,13 @@ REASONS: dict[str, Reason] = {
     "TOO_LARGE": Reason("A message is over a size limit.", "send less in one request"),
     "UNAUTHENTICATED": Reason(
         "The client id or the secret is missing, wrong or revoked.",
-        "make new credentials with `quorate client add`",
+        "make new credentials with `quorate client rotate`, or with `quorate client add` for a client that was revoked",
     ),
     "UNKNOWN_CERTIFICATE": Reason(
         "A node saw a certificate that is on none of its cards.",
         "have this node's current card added there: `quorate peer add`",
     ),
+    "UNKNOWN_CLIENT": Reason("No such client is live here.", "`quorate client list` shows who is"),
     "UNKNOWN_OPERATION": Reason(
         "There is no such operation on this node.", "ask the node that was asked first, or check the id"
     ),

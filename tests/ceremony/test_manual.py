@@ -14,7 +14,7 @@ from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 
 WEIGHTS = {"alice": 1, "bob": 1, "carol": 1}
-OPERATOR = Caller(client="olga", role="admin")
+OPERATOR = Caller(client="olga", role="approver")
 HOURS = 3600 * 1000
 
 
@@ -83,7 +83,7 @@ async def test_no_client_decides_on_what_it_asked_for_itself(world: World) -> No
     asked = await carol.sign("ops", "hello", seconds=0.3)
     [operation] = await waiting(carol)
     digest = (await carol.ceremonies.clients.asked(OPERATOR, operation)).digest
-    asker = Caller(client=CALLER.client, role="admin")
+    asker = Caller(client=CALLER.client, role="approver")
     with pytest.raises(UsageError, match=r"PD-1\.4") as refused:
         await carol.ceremonies.clients.decide(
             asker, operation=operation, digest=digest, verdict=Verdict.APPROVE, reason=""

@@ -16,6 +16,7 @@ from quorate.cli.cluster import Cluster, Member
 from quorate.cli.connection import vault_ready
 from quorate.errors import QuorateError
 from quorate.rpc.client import NodeClient
+from quorate.storage import Grant
 from tests.cluster.conftest import PATIENCE, Command, ask
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("approve")]
@@ -37,7 +38,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
             name="ops", weights={"alice": 1, "bob": 1}, threshold=2, idempotency_key=uuid.uuid4().hex
         )
         shown = await alice.asked(asked.id)
-        with pytest.raises(QuorateError, match=r"PD-1\.4"):  # its credentials asked for it
+        with pytest.raises(QuorateError, match="may not call"):  # an admin's and a signer's
             await alice.decide(asked.id, digest=shown.digest, verdict="approve")
         owner = NodeClient.local(cluster["alice"].home)
         await owner.decide(asked.id, digest=shown.digest, verdict="approve")
@@ -51,8 +52,14 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
 async def waits(member: Member, operation: str) -> None:
     """Until it is put to the person at this node."""
     async with asyncio.timeout(PATIENCE):
-        while operation not in [view.id for view in await member.node.pending()]:  # noqa: ASYNC110 - a process
+        while operation not in await pending(member):  # noqa: ASYNC110 - a process
             await asyncio.sleep(0.05)
+
+
+async def pending(member: Member) -> list[str]:
+    """What waits for the person who owns the node."""
+    async with NodeClient.local(member.home) as owner:
+        return [view.id for view in await owner.pending()]
 
 
 async def test_what_waits_is_listed_shown_approved_and_signed(pair: Cluster, quorate: Command) -> None:
@@ -116,17 +123,61 @@ async def test_a_cancelled_operation_is_watched_to_its_end(pair: Cluster, quorat
         assert (await watching)[-1] == "CANCELLED"
     watched = await quorate("operation", "watch", asked.id, "--home", alice.home, "--json")
     assert [line["state"] for line in watched.lines] == ["CANCELLED"]
-    assert asked.id not in [view.id for view in await alice.node.pending()]
+    assert asked.id not in await pending(alice)
 
 
-async def test_an_application_decides_nothing(pair: Cluster, quorate: Command, tmp_path: Path) -> None:
+async def test_who_asks_and_who_administers_decides_nothing_and_an_approver_does(
+    pair: Cluster, quorate: Command, tmp_path: Path
+) -> None:
     alice = pair["alice"]
-    (await alice.node.add_client("application", "signer", ())).save(tmp_path / "application.json")
+    (await alice.node.add_client("application", [Grant("signer")])).save(tmp_path / "application.json")
+    alice.credentials.save(tmp_path / "boss.json")
     asked = await ask(alice.node, "ops", ["my own"])
     await waits(alice, asked.id)
-    for words in (("list",), ("yes", asked.id)):
-        refused = await quorate("--credentials", tmp_path / "application.json", "--json", "approve", *words)
-        assert refused.code == 1
-        assert json.loads(refused.err)["error"] == "NOT_ALLOWED"
+    for credentials in ("application.json", "boss.json"):
+        for words in (("list",), ("yes", asked.id)):
+            refused = await quorate("--credentials", tmp_path / credentials, "--json", "approve", *words)
+            assert refused.code == 1
+            assert json.loads(refused.err)["error"] == "NOT_ALLOWED"
+    add = ("client", "add", "olga", "--role", "approver", "--vault", "ops", "--out", tmp_path / "olga.json")
+    refused = await quorate("--credentials", tmp_path / "boss.json", "--json", *add)
+    assert json.loads(refused.err)["error"] == "NOT_ALLOWED"
     assert (await alice.node.operation(asked.id)).state is State.VOTING
-    await alice.node.cancel(asked.id)
+    assert (await quorate(*add, "--home", alice.home)).code == 0
+    said = await quorate("--credentials", tmp_path / "olga.json", "approve", "yes", asked.id, "--json")
+    assert said.code == 0, said.err
+    assert not said.lines[0].get("signatures")
+    assert (await alice.node.wait(asked.id, PATIENCE)).state is State.COMPLETED
+    late = await quorate("approve", "no", asked.id, "--home", alice.home)
+    assert "approve by olga" in late.err
+
+
+async def test_a_client_is_rotated_and_revoked_while_the_node_runs(
+    pair: Cluster, quorate: Command, tmp_path: Path
+) -> None:
+    alice = pair["alice"]
+    file, home = tmp_path / "app.json", ("--home", alice.home)
+
+    async def works() -> bool:
+        return (await quorate("--credentials", file, "vault", "list")).code == 0
+
+    assert (await quorate("client", "add", "app", "--role", "viewer:ops", "--out", file, *home)).code == 0
+    assert await works()
+    old = file.read_text()
+    assert (await quorate("client", "rotate", "app", "--overlap", "1h", "--out", file, *home)).code == 0
+    assert file.read_text() != old
+    assert await works()
+    new = file.read_text()
+    file.write_text(old)
+    assert await works()
+    [listed] = [
+        line for line in (await quorate("client", "list", "--json", *home)).lines if line["client"] == "app"
+    ]
+    assert [credential["until"] is None for credential in listed["credentials"]] == [False, True]
+    assert listed["grants"] == [{"role": "viewer", "vaults": ["ops"]}]
+    file.write_text(new)
+    assert (await quorate("client", "revoke", "app", *home)).code == 0
+    assert not await works()
+    for length in ("soon", "-1h"):
+        refused = await quorate("client", "rotate", "app", f"--overlap={length}", "--out", file, *home)
+        assert "no length of time" in refused.err

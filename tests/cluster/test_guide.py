@@ -13,6 +13,7 @@ from eth_account import Account
 from quorate.identifiers import Curve
 from quorate.operations.addresses import Chain, address
 from quorate.operations.derivation import derive
+from quorate.storage import Grant
 from tests.cluster.conftest import Signers
 from tests.docs.readme_commands import blocks
 
@@ -25,7 +26,7 @@ async def test_the_guide_s_ethereum_transaction_is_from_the_vault_s_account(
     signers: Signers, tmp_path: Path
 ) -> None:
     [program] = [body for language, _, body in blocks(GUIDE.read_text()) if language == "python"]
-    (await signers["alice"].node.add_client("guided", "signer", ())).save(tmp_path / "treasury.json")
+    (await signers["alice"].node.add_client("guided", [Grant("signer")])).save(tmp_path / "treasury.json")
     modules = os.pathsep.join(path for path in sys.path if path)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=tmp_path, env={**os.environ, "PYTHONPATH": modules},

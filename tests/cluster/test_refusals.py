@@ -16,6 +16,7 @@ from quorate.cli.cluster import Member, ProcessFailed
 from quorate.node import founding
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
+from quorate.storage import Grant
 from tests.cluster.conftest import Signers, sign
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
@@ -138,7 +139,7 @@ async def test_a_card_is_added_to_a_running_node(signers: Signers, tmp_path: Pat
 
 async def test_a_client_revoked_on_a_running_node_is_refused_from_then_on(signers: Signers) -> None:
     alice: Member = signers["alice"]
-    credentials = await alice.node.add_client("treasury", "signer", ())
+    credentials = await alice.node.add_client("treasury", [Grant("signer")])
     async with NodeClient.remote(credentials) as treasury:
         assert [vault.name for vault in await treasury.vaults()]
         await alice.node.revoke_client("treasury")
@@ -148,7 +149,7 @@ async def test_a_client_revoked_on_a_running_node_is_refused_from_then_on(signer
 
 
 async def test_a_signer_may_not_administer(signers: Signers) -> None:
-    credentials = await signers["alice"].node.add_client("application", "signer", ())
+    credentials = await signers["alice"].node.add_client("application", [Grant("signer")])
     async with NodeClient.remote(credentials) as application:
         with pytest.raises(RemoteError):
-            await application.add_client("friend", "admin", ())
+            await application.add_client("friend", [Grant("viewer")])

@@ -28,6 +28,7 @@ from quorate.node import founding
 from quorate.protocols.ot.setup import PairSetup
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
+from quorate.storage import Grant
 from tests.cluster.confessing import DRAWN
 from tests.cluster.conftest import PATIENCE, THRESHOLD, WEIGHTS
 
@@ -144,7 +145,7 @@ async def test_a_full_run_says_no_secret(tmp_path: Path) -> None:
 async def act(cluster: Cluster, known: dict[str, bytes], said: dict[str, bytes]) -> None:
     """Make a vault, sign with it by every algorithm there is, be refused, be wrong; ask for all there is to see."""
     alice = cluster["alice"]
-    credentials = await alice.node.add_client("treasury", "signer", ())
+    credentials = await alice.node.add_client("treasury", [Grant("signer")])
     known["a client's secret"] = credentials.secret.encode()
     for name, member in cluster.members.items():
         known[f"the secret of {name}'s client"] = member.credentials.secret.encode()

@@ -12,6 +12,7 @@ from quorate.ceremony.ports import OperationView, State
 from quorate.identifiers import Curve
 from quorate.primitives.verify import verify_ed25519
 from quorate.rpc.failures import RemoteError
+from quorate.storage import Grant
 from tests.cluster.conftest import HEX, THRESHOLD, WEIGHTS, Signers, ask, sign
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
@@ -110,7 +111,7 @@ async def test_a_silent_node_is_left_out_of_the_signature(signers: Signers) -> N
 
 async def test_a_log_never_holds_a_message_or_a_secret(signers: Signers) -> None:
     node, message = signers["alice"].node, "the quick brown fox is worth nine million"
-    credentials = await node.add_client("logged", "signer", ())
+    credentials = await node.add_client("logged", [Grant("signer")])
     assert_signed(signers, await sign(node, "ops", message), message.encode())
     forms = [message, message.encode().hex(), base64.b64encode(message.encode()).decode(), credentials.secret]
     forms += [member.credentials.secret for member in signers.cluster.members.values()]

@@ -30,10 +30,14 @@ from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc.client import Credentials, NodeClient
 from quorate.rpc.findings import Examination, Finding, Level, Pair
+from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer
+from quorate.rpc.registry import Access
 from quorate.rpc.tls import create_identity, server_name_of
-from quorate.storage.clients import EVERY, Client
+from quorate.storage.clients import EVERY, Client, Grant, Login
 
+AMPLE = Pace(1e6, 10**6)
+UNLIMITED = Limits(calls=AMPLE, strangers=AMPLE, failures=AMPLE, checks=AMPLE)
 ALICE, BOB = DeviceId("a" * 24), DeviceId("b" * 24)
 OPS = VaultView(
     id=VaultId("o" * 24),
@@ -126,6 +130,8 @@ class FakeNode:
     operations_held: tuple[OperationView, ...] = (operation(),)
     failure: Exception | None = None
     gate: asyncio.Event | None = None
+    endless: bool = False
+    watchers: int = 0
 
     async def _note(self, called: str, caller: Caller | None, /, **arguments: Any) -> None:
         self.calls.append((called, caller, arguments))
@@ -173,8 +179,14 @@ class FakeNode:
         self, caller: Caller, *, operation: str = "", vault: str = ""
     ) -> AsyncIterator[OperationView]:
         await self._note("watch", caller, operation=operation, vault=vault)
-        for held in self.operations_held:
-            yield held
+        self.watchers += 1
+        try:
+            for held in self.operations_held:
+                yield held
+            if self.endless:
+                await asyncio.Event().wait()
+        finally:
+            self.watchers -= 1
 
     async def cancel(self, caller: Caller, operation: str) -> OperationView:
         await self._note("cancel", caller, operation=operation)
@@ -226,18 +238,23 @@ class FakeBook:
 
     cards: list[Peer] = field(default_factory=list)
     secrets: dict[str, tuple[str, Client]] = field(default_factory=dict)
+    pinned: list[Login] = field(default_factory=list)
     checks: int = 0
+    rotations: int = 0
 
-    def enrol(self, name: str, role: str, vaults: Sequence[str] = (EVERY,)) -> str:
+    def enrol(self, name: str, *grants: Grant) -> str:
         secret = f"secret of {name}"
-        client = Client(id=name, role=role, vaults=tuple(vaults), created_ms=7)
+        client = Client(id=name, grants=grants, created_ms=7)
         self.secrets[name] = (secret, client)
         return secret
 
-    def authenticate(self, name: str, secret: str) -> Client | None:
+    def authenticate(self, name: str, secret: str) -> Login | None:
         self.checks += 1
         expected, client = self.secrets.get(name, ("", None))
-        return client if client is not None and secret == expected else None
+        return Login(client=client, until_ms=None) if client is not None and secret == expected else None
+
+    def certified(self) -> Sequence[Login]:
+        return tuple(self.pinned)
 
     def peers(self) -> Sequence[Peer]:
         return self.cards
@@ -248,21 +265,43 @@ class FakeBook:
     def clients(self) -> Sequence[Client]:
         return [client for _, client in self.secrets.values()]
 
-    def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
-        secret = self.enrol(client, role, vaults)
-        return Credentials(endpoint="node:7200", client_id=client, secret=secret, ca_pem="PEM")
+    def add_client(
+        self, client: str, grants: Sequence[Grant], *, certificate_pem: str = "", idempotency_key: str = ""
+    ) -> Access:
+        return Access(endpoint="node:7200", secret=self.enrol(client, *grants), ca_pem="PEM")
+
+    def rotate_client(
+        self, client: str, *, certificate_pem: str = "", overlap_ms: int = 0, idempotency_key: str = ""
+    ) -> Access:
+        if client not in self.secrets:
+            raise UsageError(f"there is no client {client}", code="UNKNOWN_CLIENT")
+        self.rotations += 1
+        secret = f"secret {self.rotations} of {client}"
+        self.secrets[client] = (secret, self.secrets[client][1])
+        return Access(endpoint="node:7200", secret=secret, ca_pem="PEM")
 
     def revoke_client(self, client: str) -> None:
         if self.secrets.pop(client, None) is None:
-            raise UsageError(f"no client {client} is live")
+            raise UsageError(f"there is no client {client}", code="UNKNOWN_CLIENT")
 
 
 class FakeExaminer:
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.gate: asyncio.Event | None = None
+
     async def node(self) -> Examination:
+        await self._look()
         return EXAMINATION
 
     async def approver(self) -> Sequence[Finding]:
+        await self._look()
         return FINDINGS
+
+    async def _look(self) -> None:
+        self.under_way += 1
+        if self.gate is not None:
+            await self.gate.wait()
 
 
 class Served:
@@ -273,6 +312,9 @@ class Served:
         self.api = FakeNode()
         self.book = FakeBook()
         self.causes: tuple[Cause, ...] = ()
+        self.limits = UNLIMITED
+        self.refused: list[str] = []
+        self.examiner = FakeExaminer()
         self.tls = create_identity(ALICE)
         self.port = 0
         self.server: NodeServer | None = None
@@ -283,10 +325,12 @@ class Served:
             self.tls,
             f"127.0.0.1:{self.port}",
             socket=self.home / "quorate.sock",
-            authenticate=self.book.authenticate,
+            logins=self.book,
             registry=self.book,
             causes=lambda: self.causes,
-            examiner=FakeExaminer(),
+            examiner=self.examiner,
+            limits=self.limits,
+            refused=self.refused.append,
         )
         self.port = await self.server.start()
 
@@ -303,7 +347,7 @@ class Served:
         )
 
     def enrolled(self, name: str, role: str, vaults: Sequence[str] = (EVERY,)) -> NodeClient:
-        return NodeClient.remote(self.credentials(name, self.book.enrol(name, role, vaults)))
+        return NodeClient.remote(self.credentials(name, self.book.enrol(name, Grant(role, tuple(vaults)))))
 
     def local(self) -> NodeClient:
         return NodeClient.local(self.home)

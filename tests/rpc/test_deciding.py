@@ -28,7 +28,7 @@ async def test_what_an_approver_was_asked_and_a_decision_cross_whole(served: Ser
         for verdict in ("approve", "reject", "abstain"):
             view = await node.decide("p" * 24, digest=b"d" * 32, verdict=verdict, reason="why not")
             assert view == operation()
-    local = Caller(client="local", role="admin")
+    local = Caller(client="local", role="owner")
     assert served.called("decide") == [
         (local, {"operation": "p" * 24, "digest": b"d" * 32, "verdict": verdict, "reason": "why not"})
         for verdict in (Verdict.APPROVE, Verdict.REJECT, Verdict.ABSTAIN)

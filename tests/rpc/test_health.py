@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from quorate.rpc._pb import admin_pb2, node_pb2, peer_pb2, types_pb2
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY
 from quorate.rpc.node_server import SERVICES
+from quorate.storage import Grant
 from tests.rpc.fake_node import Served, secure_channel
 from tests.rpc.loopback import PATIENCE
 
@@ -27,7 +28,7 @@ def every_method() -> list[str]:
 async def test_a_stranger_may_ask_for_health_and_call_nothing_else_of_anything(
     served: Served, who: tuple[tuple[str, str], ...]
 ) -> None:
-    served.book.enrol("app", "admin")
+    served.book.enrol("app", Grant("admin"))
     answers: dict[str, grpc.StatusCode] = {}
     async with secure_channel(served) as channel:
         for method in every_method():

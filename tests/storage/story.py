@@ -22,7 +22,7 @@ from quorate.ceremony.ports import (
 from quorate.errors import StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
-from quorate.storage import SqliteLedger
+from quorate.storage import Grant, SqliteLedger
 from tests.storage.devices import NOW, create, device, reopen
 
 OPERATION = OperationId("o" * 24)
@@ -125,7 +125,7 @@ BOB = DeviceId(device("bob").identity.device)
 CHANGES: tuple[Callable[[SqliteLedger], Any], ...] = (
     lambda ledger: ledger.boot(),
     lambda ledger: ledger.add_peer(device("bob").card()),
-    lambda ledger: ledger.add_client("treasury", "signer"),
+    lambda ledger: ledger.add_client("treasury", [Grant("signer")]),
     lambda ledger: ledger.add_operation(operation()),
     lambda ledger: ledger.record_decision(decision()),
     lambda ledger: ledger.record_vote(OPERATION, BOB, b"vote"),

@@ -9,7 +9,7 @@ import pytest
 from quorate.errors import Corrupt, Locked, StoreError, UsageError
 from quorate.identifiers import Curve, Epoch
 from quorate.native.memory import SecretBytes
-from quorate.storage import Argon2, KeyFile, KeySource, PassphraseFile, SqliteLedger, database
+from quorate.storage import Argon2, Grant, KeyFile, KeySource, PassphraseFile, SqliteLedger, database
 from tests.rules import breaks
 from tests.storage.devices import create, device, key_file, make_certificate, reopen
 from tests.storage.rawsql import raw_sql
@@ -227,7 +227,7 @@ def test_the_files_hold_no_secret_in_the_clear(tmp_path: Path) -> None:
     with create(tmp_path) as ledger:
         live(ledger)
         live(ledger, 1)
-        secret = ledger.add_client("treasury", "signer")
+        secret = ledger.add_client("treasury", [Grant("signer")])
         assert ledger.authenticate("treasury", secret)
         raw = b"".join(file.read_bytes() for file in sorted(tmp_path.glob("store.db*")))
         assert (tmp_path / "store.db-wal").stat().st_size > 0

@@ -11,9 +11,9 @@ from quorate.ceremony.identity import Identity
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
-from quorate.storage import Client, SqliteLedger
+from quorate.storage import SqliteLedger
 from tests.rules import breaks
-from tests.storage.devices import NOW, create, device, make_certificate, reopen
+from tests.storage.devices import create, device, make_certificate, reopen
 from tests.storage.rawsql import raw_sql
 from tests.storage.story import BOB
 
@@ -141,92 +141,3 @@ def test_a_store_without_its_own_card_is_corrupt(tmp_path: Path) -> None:
     raw_sql(tmp_path / "store.db", "DELETE FROM peers")
     with pytest.raises(Corrupt, match="own card"):
         reopen(tmp_path)
-
-
-# --- callers
-
-
-def test_a_client_is_known_by_its_secret(ledger: SqliteLedger, tmp_path: Path) -> None:
-    secret = ledger.add_client("treasury", "signer", ["ops"])
-    client = Client(id="treasury", role="signer", vaults=("ops",), created_ms=NOW)
-    for _ in range(2):  # by the hash, then by the proof in memory
-        assert ledger.authenticate("treasury", secret) == client
-        assert ledger.authenticate("treasury", secret + "x") is None
-        assert ledger.authenticate("treasury", "") is None
-        assert ledger.authenticate("treasury", "\ud800") is None
-        assert ledger.authenticate("nobody", secret) is None
-    ledger.close()
-    with reopen(tmp_path) as again:
-        assert again.authenticate("treasury", secret) == client
-        assert list(again.clients()) == [client]
-
-
-@breaks("ST-5.5")
-def test_the_proof_in_memory_is_of_this_client_only(ledger: SqliteLedger) -> None:
-    one, two = ledger.add_client("one", "signer"), ledger.add_client("two", "admin")
-    assert ledger.authenticate("one", one)
-    assert ledger.authenticate("two", two)
-    assert ledger.authenticate("two", one) is None
-    assert ledger.authenticate("one", two) is None
-
-
-@breaks("ST-5.5")
-def test_a_revoked_client_is_nobody_until_it_gets_a_new_secret(ledger: SqliteLedger) -> None:
-    old = ledger.add_client("treasury", "signer")
-    assert ledger.authenticate("treasury", old)
-    with pytest.raises(UsageError, match="exists; revoke it first"):
-        ledger.add_client("treasury", "admin")
-    ledger.revoke_client("treasury")
-    assert ledger.authenticate("treasury", old) is None
-    assert [client.revoked_ms for client in ledger.clients()] == [NOW]
-    with pytest.raises(UsageError, match="no client treasury is live"):
-        ledger.revoke_client("treasury")
-    new = ledger.add_client("treasury", "admin")
-    assert ledger.authenticate("treasury", old) is None
-    found = ledger.authenticate("treasury", new)
-    assert found is not None
-    assert found.role == "admin"
-
-
-@pytest.mark.parametrize("name", ["", " ", "a b", "-x", "ü", "x" * 65, "a/b", "a\n"])
-def test_a_client_name_is_plain(ledger: SqliteLedger, name: str) -> None:
-    with pytest.raises(UsageError, match="client name"):
-        ledger.add_client(name, "signer")
-
-
-def test_a_role_nobody_knows_is_refused(ledger: SqliteLedger) -> None:
-    with pytest.raises(UsageError, match="admin, signer"):
-        ledger.add_client("treasury", "root")
-
-
-def test_a_client_may_use_the_vaults_it_was_given(ledger: SqliteLedger) -> None:
-    for name, vaults in {"one": ["ops"], "none": [], "every": ["*"]}.items():
-        ledger.add_client(name, "signer", vaults)
-    every, none, one = ledger.clients()
-    assert [client.may_use("v" * 24, "ops") for client in (every, none, one)] == [True, False, True]
-    assert [client.may_use("v" * 24, "hr") for client in (every, none, one)] == [True, False, False]
-
-
-@breaks("ST-5.5")
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE clients SET role = 'root'",
-        "UPDATE clients SET vaults = '['",
-        "UPDATE clients SET vaults = '7'",
-        "UPDATE clients SET vaults = '\"*\"'",
-        "UPDATE clients SET revoked_ms = 'later'",
-        "UPDATE clients SET secret_hash = 'none'",
-    ],
-)
-def test_a_client_that_makes_no_sense_is_named_and_let_in_nowhere(tmp_path: Path, change: str) -> None:
-    with create(tmp_path) as ledger:
-        secret = ledger.add_client("treasury", "signer")
-    raw_sql(tmp_path / "store.db", change)
-    with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match="clients: "):
-        ledger.authenticate("treasury", secret)
-
-
-def test_no_client_has_the_name_of_the_nodes_owner(ledger: SqliteLedger) -> None:
-    with pytest.raises(UsageError, match="Unix socket"):
-        ledger.add_client("local", "admin")

@@ -190,7 +190,7 @@ class ClientDesk:
 
     async def cancel(self, caller: Caller, operation: str) -> OperationView:
         asked = known_operation(self._context, OperationId(operation))
-        if caller.role != "admin" and caller.client != asked.client:
+        if caller.role not in ("admin", "owner") and caller.client != asked.client:
             raise UsageError(
                 f"{caller.client} did not ask for operation {asked.id} and may not cancel it",
                 code="NOT_ALLOWED",
@@ -236,8 +236,8 @@ class ClientDesk:
             raise UsageError("no person decides at this node: [approver] type is another", code="NOT_MANUAL")
         if asked.proposer == context.me and asked.client == caller.client != OWNER:
             raise UsageError(
-                f"PD-1.4 person: {caller.client} asked for operation {identifier}: another admin decides, or the owner"
-                " of the node's Unix socket",
+                f"PD-1.4 person: {caller.client} asked for operation {identifier}: another approver decides, or the"
+                " owner of the node's Unix socket",
                 code="NOT_ALLOWED",
             )
         made = context.ledger.decision(identifier)

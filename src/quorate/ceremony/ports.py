@@ -432,7 +432,8 @@ OWNER = "local"  # the client id of whoever can open the node's Unix socket; no 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, after authentication. ``role`` is admin or signer."""
+    """Who asks, after authentication. ``role``: the strongest of its own that allows it; ``owner`` for whoever can open
+    the node's Unix socket."""
 
     client: str
     role: str

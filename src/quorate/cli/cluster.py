@@ -17,7 +17,8 @@ from typing import Any
 from quorate.errors import Bug, QuorateError
 from quorate.identifiers import DeviceId
 from quorate.node import founding
-from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client import Credentials, NodeClient, credentials_of
+from quorate.storage import Grant
 
 START_PATIENCE = 30.0
 STOP_PATIENCE = 5.0
@@ -215,7 +216,7 @@ def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: 
     (home / "quorate.toml").write_text(ports + settings)
     card = founding.found(home, name=name, advertise=f"127.0.0.1:{peer_port}")
     with founding.at_rest(home) as registry:
-        credentials = registry.add_client("cluster", "admin", ())
+        access = registry.add_client("cluster", [Grant("admin"), Grant("signer")])
     return Member(
         name=name,
         home=home,
@@ -223,7 +224,7 @@ def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: 
         client_port=client_port,
         metrics_port=metrics_port,
         device=card.device,
-        credentials=credentials,
+        credentials=credentials_of("cluster", access),
     )
 
 

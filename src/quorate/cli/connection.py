@@ -14,9 +14,9 @@ from quorate.ceremony.ports import OperationView, Peer, VaultView
 from quorate.cli.command import Call
 from quorate.cli.views import FINAL, coloured
 from quorate.identifiers import DeviceId
-from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client import Credentials, NodeClient, credentials_of
 from quorate.rpc.failures import UNREACHABLE, RemoteError
-from quorate.storage import Client
+from quorate.storage import Client, Grant
 
 if TYPE_CHECKING:
     from quorate.node.registry import Registry
@@ -59,7 +59,9 @@ class Registrar(Protocol):
 
     async def clients(self) -> Sequence[Client]: ...
 
-    async def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials: ...
+    async def add_client(self, client: str, grants: Sequence[Grant]) -> Credentials: ...
+
+    async def rotate_client(self, client: str, *, overlap_ms: int) -> Credentials: ...
 
     async def revoke_client(self, client: str) -> None: ...
 
@@ -88,6 +90,7 @@ class RunningNode:
         self.add_peer = node.add_peer
         self.clients = node.clients
         self.add_client = node.add_client
+        self.rotate_client = node.rotate_client
         self.revoke_client = node.revoke_client
 
     async def links(self) -> Mapping[DeviceId, bool]:
@@ -107,8 +110,11 @@ class RestingNode:
     async def clients(self) -> Sequence[Client]:
         return self._book.clients()
 
-    async def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
-        return self._book.add_client(client, role, vaults)
+    async def add_client(self, client: str, grants: Sequence[Grant]) -> Credentials:
+        return credentials_of(client, self._book.add_client(client, grants))
+
+    async def rotate_client(self, client: str, *, overlap_ms: int) -> Credentials:
+        return credentials_of(client, self._book.rotate_client(client, overlap_ms=overlap_ms))
 
     async def revoke_client(self, client: str) -> None:
         self._book.revoke_client(client)

@@ -23,6 +23,8 @@ FILE = "quorate.toml"
 
 DAY = 24 * 3600
 Seconds = Annotated[float, Field(gt=0, le=30 * DAY, allow_inf_nan=False)]
+PerSecond = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Burst = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class Section(BaseModel):
@@ -36,12 +38,28 @@ class PeerPort(Section):
     port: int = Field(default=7100, ge=1, le=65535)
 
 
+class CallLimits(Section):
+    """What the client port takes: so many a second for long, and a burst of so many at once. ``calls``: of one client.
+    From one source address (of IPv6, a /64): ``strangers``, calls that do not prove at once who makes them, and
+    ``failures``, those that then fail to. ``checks``: secrets checked slowly, of everybody together."""
+
+    calls_per_second: PerSecond = 500
+    calls_burst: Burst = 1000
+    strangers_per_second: PerSecond = 10
+    strangers_burst: Burst = 50
+    failures_per_second: PerSecond = 0.2
+    failures_burst: Burst = 10
+    checks_per_second: PerSecond = 10
+    checks_burst: Burst = 50
+
+
 class ClientPort(Section):
     """Where applications reach this node. ``endpoint`` (HOST:PORT, if not bind:port) goes into credentials."""
 
     bind: str = "127.0.0.1"
     port: int = Field(default=7200, ge=1, le=65535)
     endpoint: str = ""
+    limits: CallLimits = CallLimits()
 
     @property
     def address(self) -> str:

@@ -86,6 +86,12 @@ class Metrics:
             "quorate_not_ready", "1 for each reason for which the node or a vault is not ready.", ("reason",),
             registry=registry,
         )  # fmt: skip
+        self.refusals = Counter(
+            "quorate_client_refusals",
+            "Calls on the client port that got no further than the door: RATE_LIMITED, UNAUTHENTICATED, NOT_ALLOWED or "
+            "BUSY.",
+            ("reason",), registry=registry,
+        )  # fmt: skip
         self.commits = Histogram(
             "quorate_store_commit_seconds", "How long a commit took to be on disk.", buckets=COMMIT_SECONDS,
             registry=registry,
@@ -103,6 +109,9 @@ class Metrics:
 
     def began(self, kind: Kind) -> None:
         self.requests.count(kind, "")
+
+    def refused(self, reason: str) -> None:
+        self.refusals.labels(reason=known(reason)).inc()
 
     def ended(self, kind: Kind, curve: str, state: State, reason: str) -> None:
         """An operation came to its first end here."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from quorate.ceremony.ports import Peer
+from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.node.config import Settings
-from quorate.rpc.client import Credentials
+from quorate.rpc.registry import Access
 from quorate.storage import Client, SqliteLedger
-from quorate.storage.clients import EVERY
+from quorate.storage.clients import Certificate, Grant
 
 
 class Registry:
@@ -40,15 +41,32 @@ class Registry:
     def clients(self) -> Sequence[Client]:
         return self._ledger.clients()
 
-    def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
-        """A new caller, for every vault if none is listed; its secret is in the answer and nowhere else."""
-        secret = self._ledger.add_client(client, role, vaults or (EVERY,))
-        return Credentials(
-            endpoint=self._settings.client.address,
-            client_id=client,
-            secret=secret,
-            ca_pem=self._ledger.me.certificate_pem,
+    def add_client(
+        self, client: str, grants: Sequence[Grant], *, certificate_pem: str = "", idempotency_key: str = ""
+    ) -> Access:
+        """A new caller; its secret is in the answer and nowhere else."""
+        certificate = self._certificate(certificate_pem)
+        secret = self._ledger.add_client(client, grants, certificate=certificate, key=idempotency_key)
+        return self._access(secret)
+
+    def rotate_client(
+        self, client: str, *, certificate_pem: str = "", overlap_ms: int = 0, idempotency_key: str = ""
+    ) -> Access:
+        certificate = self._certificate(certificate_pem)
+        secret = self._ledger.rotate_client(
+            client, certificate=certificate, overlap_ms=overlap_ms, key=idempotency_key
         )
+        return self._access(secret)
 
     def revoke_client(self, client: str) -> None:
         self._ledger.revoke_client(client)
+
+    def _certificate(self, pem: str) -> Certificate | None:
+        if not pem:
+            return None
+        raise UsageError("this node takes no client certificates")
+
+    def _access(self, secret: str) -> Access:
+        return Access(
+            endpoint=self._settings.client.address, secret=secret, ca_pem=self._ledger.me.certificate_pem
+        )

@@ -21,6 +21,7 @@ from quorate.node.monitor import Monitor
 from quorate.node.observers import OperationWatch, WatchedApprover
 from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
+from quorate.rpc import limits as rpc_limits
 from quorate.rpc.client import SOCKET_NAME
 from quorate.rpc.mesh import GrpcMesh, Observer
 from quorate.rpc.node_server import SERVICES, NodeServer
@@ -116,7 +117,9 @@ def build(
         tls,
         client_address,
         socket=home / SOCKET_NAME,
-        authenticate=ledger.authenticate,
+        logins=ledger,
+        limits=paces_of(settings.client.limits),
+        refused=metrics.refused,
         registry=Registry(ledger, settings, changed=mesh.update),
         causes=lambda: monitor.causes(),
         examiner=NodeExaminer(
@@ -152,6 +155,15 @@ def build(
         pool=pool,
         peer_address=peer_address,
         client_address=client_address,
+    )
+
+
+def paces_of(limits: config.CallLimits) -> rpc_limits.Limits:
+    return rpc_limits.Limits(
+        calls=rpc_limits.Pace(limits.calls_per_second, limits.calls_burst),
+        strangers=rpc_limits.Pace(limits.strangers_per_second, limits.strangers_burst),
+        failures=rpc_limits.Pace(limits.failures_per_second, limits.failures_burst),
+        checks=rpc_limits.Pace(limits.checks_per_second, limits.checks_burst),
     )
 
 

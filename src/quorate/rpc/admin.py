@@ -3,83 +3,123 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from quorate.ceremony.node_api import NodeApi
 from quorate.ceremony.ports import Cause
+from quorate.errors import UsageError
 from quorate.rpc._pb import admin_pb2
-from quorate.rpc.convert import client_to_pb, examination_to_pb, finding_to_pb, status_to_pb
+from quorate.rpc.access import Permit, require_to_give
+from quorate.rpc.convert import (
+    access_to_pb,
+    client_to_pb,
+    examination_to_pb,
+    finding_to_pb,
+    grant_from_pb,
+    status_to_pb,
+)
 from quorate.rpc.findings import Examiner
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import to_the_end
-from quorate.storage.clients import EVERY, Client
+
+LONGEST_KEY = 200  # characters
 
 T = TypeVar("T")
 
 
 class AdminServant:
-    """``forget`` is called after every change of the clients, before it is answered; ``causes`` says why the node is
-    not ready."""
+    """``changed`` hears of a client that was added, rotated or revoked before that is answered; ``causes`` says why
+    the node is not ready."""
 
     def __init__(
         self,
         api: NodeApi,
         registry: Registry,
         examiner: Examiner,
-        forget: Callable[[], None],
+        changed: Callable[[str], Awaitable[None]],
         causes: Callable[[], Sequence[Cause]],
     ) -> None:
         self._api = api
         self._registry = registry
         self._examiner = examiner
-        self._forget = forget
+        self._changed = changed
         self._causes = causes
 
-    async def get_status(self, _: Client, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
+    async def get_status(self, _: Permit, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
         return status_to_pb(replace(await self._api.status(), not_ready=tuple(self._causes())))
 
-    async def list_peers(self, _: Client, __: admin_pb2.ListPeersRequest) -> admin_pb2.ListPeersResponse:
+    async def list_peers(self, _: Permit, __: admin_pb2.ListPeersRequest) -> admin_pb2.ListPeersResponse:
         peers = await asyncio.to_thread(self._registry.peers)
         return admin_pb2.ListPeersResponse(cards=[peer.card for peer in peers])
 
-    async def add_peer(self, _: Client, request: admin_pb2.AddPeerRequest) -> admin_pb2.AddPeerResponse:
+    async def add_peer(self, _: Permit, request: admin_pb2.AddPeerRequest) -> admin_pb2.AddPeerResponse:
         peer = await to_the_end(asyncio.to_thread(self._registry.add_peer, request.card))
         return admin_pb2.AddPeerResponse(card=peer.card)
 
     async def try_approver(
-        self, _: Client, __: admin_pb2.TryApproverRequest
+        self, _: Permit, __: admin_pb2.TryApproverRequest
     ) -> admin_pb2.TryApproverResponse:
         findings = await self._examiner.approver()
         return admin_pb2.TryApproverResponse(findings=[finding_to_pb(each) for each in findings])
 
-    async def examine(self, _: Client, __: admin_pb2.ExamineRequest) -> admin_pb2.Examination:
+    async def examine(self, _: Permit, __: admin_pb2.ExamineRequest) -> admin_pb2.Examination:
         return examination_to_pb(await self._examiner.node())
 
     async def list_clients(
-        self, _: Client, __: admin_pb2.ListClientsRequest
+        self, _: Permit, __: admin_pb2.ListClientsRequest
     ) -> admin_pb2.ListClientsResponse:
         clients = await asyncio.to_thread(self._registry.clients)
         return admin_pb2.ListClientsResponse(clients=[client_to_pb(each) for each in clients])
 
-    async def add_client(self, _: Client, request: admin_pb2.AddClientRequest) -> admin_pb2.AddClientResponse:
-        vaults = tuple(request.vaults) or (EVERY,)
-        credentials = await to_the_end(
-            self._changing_clients(lambda: self._registry.add_client(request.id, request.role, vaults))
+    async def add_client(self, permit: Permit, request: admin_pb2.AddClientRequest) -> admin_pb2.ClientAccess:
+        grants = tuple(map(grant_from_pb, request.grants))
+        require_to_give(permit, frozenset(grant.role for grant in grants))
+        _require_key(request.idempotency_key)
+        work = partial(
+            self._registry.add_client,
+            request.id,
+            grants,
+            certificate_pem=request.certificate_pem,
+            idempotency_key=request.idempotency_key,
         )
-        return admin_pb2.AddClientResponse(
-            endpoint=credentials.endpoint, secret=credentials.secret, certificate_pem=credentials.ca_pem
+        return access_to_pb(await to_the_end(self._changing(request.id, work)))
+
+    async def rotate_client(
+        self, permit: Permit, request: admin_pb2.RotateClientRequest
+    ) -> admin_pb2.ClientAccess:
+        held = await asyncio.to_thread(self._registry.clients)
+        require_to_give(permit, {role for each in held if each.id == request.id for role in each.roles})
+        _require_key(request.idempotency_key)
+        work = partial(
+            self._registry.rotate_client,
+            request.id,
+            certificate_pem=request.certificate_pem,
+            overlap_ms=request.overlap_ms,
+            idempotency_key=request.idempotency_key,
         )
+        return access_to_pb(await to_the_end(self._changing(request.id, work)))
 
     async def revoke_client(
-        self, _: Client, request: admin_pb2.RevokeClientRequest
+        self, _: Permit, request: admin_pb2.RevokeClientRequest
     ) -> admin_pb2.RevokeClientResponse:
-        await to_the_end(self._changing_clients(lambda: self._registry.revoke_client(request.id)))
+        await to_the_end(self._changing(request.id, partial(self._registry.revoke_client, request.id)))
         return admin_pb2.RevokeClientResponse()
 
-    async def _changing_clients(self, change: Callable[[], T]) -> T:
+    async def _changing(self, client: str, change: Callable[[], T]) -> T:
         try:
-            return await asyncio.to_thread(change)
-        finally:
-            self._forget()
+            made = await asyncio.to_thread(change)
+        except UsageError:
+            raise  # nothing was changed
+        except Exception:
+            await self._changed(client)
+            raise
+        await self._changed(client)
+        return made
+
+
+def _require_key(key: str) -> None:
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise UsageError(f"an idempotency key has 1 to {LONGEST_KEY} characters, not {len(key)}")

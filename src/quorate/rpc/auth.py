@@ -1,4 +1,4 @@
-"""Who calls, and what they may call. What no line here allows is denied."""
+"""Who calls: by a client id and a secret, by a certificate, or by having opened the Unix socket."""
 
 from __future__ import annotations
 
@@ -6,145 +6,195 @@ import asyncio
 import hashlib
 import hmac
 import os
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quorate.ceremony.ports import OWNER
 from quorate.errors import UsageError
 from quorate.rpc import failures
+from quorate.rpc.access import OWNS
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY
-from quorate.storage.clients import EVERY, Client
-
-Authenticate = Callable[[str, str], Client | None]
-"""Client id and secret to the live client they belong to. Blocking and slow: called in a worker thread."""
-
-ADMIN = frozenset({"admin"})
-ANYONE = frozenset({"admin", "signer"})
-
-ALLOWED: Mapping[str, frozenset[str]] = {
-    "quorate.v1.VaultService.CreateVault": ADMIN,
-    "quorate.v1.VaultService.GetVault": ANYONE,
-    "quorate.v1.VaultService.ListVaults": ANYONE,
-    "quorate.v1.VaultService.PairReset": ADMIN,
-    "quorate.v1.SigningService.Sign": ANYONE,
-    "quorate.v1.SigningService.BatchSign": ANYONE,
-    "quorate.v1.SigningService.GetSignature": ANYONE,
-    "quorate.v1.OperationService.GetOperation": ANYONE,
-    "quorate.v1.OperationService.ListOperations": ANYONE,
-    "quorate.v1.OperationService.WaitOperation": ANYONE,
-    "quorate.v1.OperationService.WatchOperations": ANYONE,
-    "quorate.v1.OperationService.CancelOperation": ANYONE,  # of what it asked for itself; an admin of any
-    "quorate.v1.OperationService.GetApprovalRequest": ANYONE,
-    "quorate.v1.ApprovalService.ListPending": ADMIN,
-    "quorate.v1.ApprovalService.Decide": ADMIN,  # and never on what it asked for itself (PD-1.4)
-    "quorate.v1.AdminService.GetStatus": ADMIN,
-    "quorate.v1.AdminService.ListPeers": ADMIN,
-    "quorate.v1.AdminService.AddPeer": ADMIN,
-    "quorate.v1.AdminService.TryApprover": ADMIN,
-    "quorate.v1.AdminService.Examine": ADMIN,
-    "quorate.v1.AdminService.ListClients": ADMIN,
-    "quorate.v1.AdminService.AddClient": ADMIN,
-    "quorate.v1.AdminService.RevokeClient": ADMIN,
-}
+from quorate.rpc.limits import Buckets, Limits, RateLimited, source_of
+from quorate.rpc.tls import pin_of
+from quorate.storage.clients import Client, Grant, Login
 
 CHECKS_AT_ONCE = 2  # each may take the memory of a memory-hard hash
 CHECKS_WAITING = 32
-CALLS_PER_CLIENT = 256
 REMEMBERED = 256
+REMEMBERED_FOR = 300.0  # seconds since its last call
 LONGEST = 256  # characters of an id or a secret
 
 
+class Logins(Protocol):
+    """The clients as the store has them. Blocking: called in a worker thread."""
+
+    def authenticate(self, client: str, secret: str) -> Login | None:
+        """The live client whose secret this is. Slow: it costs a memory-hard hash."""
+        ...
+
+    def certified(self) -> Sequence[Login]:
+        """Every live client's certificates."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A call, before it is known whose. ``peer``: the other end in gRPC's words; ``certificate_pem``: the one that
+    TLS has seen proved, if there is one."""
+
+    metadata: Mapping[str, str] = field(repr=False)
+    peer: str = ""
+    certificate_pem: bytes | None = None
+
+
 class Gate(Protocol):
-    async def identify(self, metadata: Mapping[str, str]) -> Client:
-        """Who calls; ``UsageError`` UNAUTHENTICATED if that cannot be told, BUSY if not now."""
+    async def identify(self, arrival: Arrival) -> Login:
+        """Who calls; ``UsageError`` UNAUTHENTICATED if that cannot be told, BUSY or RATE_LIMITED if not now."""
         ...
 
 
 class LocalGate:
-    """Whoever can open the Unix socket owns the node: the admin "local"."""
+    """Whoever can open the Unix socket owns the node."""
 
-    async def identify(self, metadata: Mapping[str, str]) -> Client:  # noqa: ARG002 - nothing is asked for
-        return Client(id=OWNER, role="admin", vaults=(EVERY,), created_ms=0)
+    async def identify(self, arrival: Arrival) -> Login:  # noqa: ARG002 - nothing is asked for
+        return Login(client=Client(id=OWNER, grants=(Grant(OWNS),), created_ms=0), until_ms=None)
 
 
-class SecretGate:
-    """Client id and secret in the call's metadata.
+@dataclass(frozen=True, slots=True)
+class _Known:
+    login: Login
+    idle_at: float
 
-    A proof of each success stays in memory under a key of this process, so that a busy client pays for the
-    slow check once; ``forget`` drops them, also for checks that are under way.
+
+class ClientGate:
+    """The client port: a secret in the call's metadata, or a certificate.
+
+    A proof of each success stays in memory under a key of this process, for a while after its last use, so that a busy
+    client pays for the slow check once; ``forget`` drops a client's, also for checks that are under way. Callers not
+    known yet are slowed down by where they come from, and those that fail much more, before any slow check.
     """
 
-    def __init__(self, authenticate: Authenticate) -> None:
-        self._authenticate = authenticate
+    def __init__(
+        self,
+        logins: Logins,
+        limits: Limits | None = None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        limits = limits or Limits()
+        self._logins, self._now, self._wall_ms = logins, now, wall_ms
+        self._calls, self._strangers = Buckets(limits.calls, now), Buckets(limits.strangers, now)
+        self._failures, self._checks = Buckets(limits.failures, now), Buckets(limits.checks, now)
         self._key = os.urandom(32)
-        self._known: OrderedDict[bytes, Client] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._certified: dict[bytes, Login] = {}
         self._generation = 0
-        self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._slots = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._waiting = 0
 
-    def forget(self) -> None:
-        """Ask the store again about everybody. Call it whenever a client is added or revoked."""
-        self._known.clear()
+    @property
+    def certificates_pem(self) -> str:
+        """Every certificate a client may show, one after the other."""
+        return "".join(each.certificate.pem for each in self._certified.values() if each.certificate)
+
+    def forget(self, client: str) -> None:
+        """Ask the store again about this client."""
+        for proof in [proof for proof, known in self._known.items() if known.login.client.id == client]:
+            del self._known[proof]
         self._generation += 1
 
-    async def identify(self, metadata: Mapping[str, str]) -> Client:
-        name, secret = metadata.get(CLIENT_KEY, ""), metadata.get(SECRET_KEY, "")
-        if not name or not secret:
-            raise _unauthenticated("this call needs a client id and a secret")
-        if len(name) > LONGEST or len(secret) > LONGEST:
-            raise _unauthenticated("client id or secret is too long")
-        proof = hmac.digest(self._key, hashlib.sha256(name.encode()).digest() + secret.encode(), "sha256")
-        client = self._known.get(proof)
-        if client is None:
-            client = await self._check(name, secret, proof)
-        return client
+    async def refresh(self) -> None:
+        """Read the clients' certificates again."""
+        held = await asyncio.to_thread(self._logins.certified)
+        self._certified = {each.certificate.pin: each for each in held if each.certificate is not None}
 
-    async def _check(self, name: str, secret: str, proof: bytes) -> Client:
+    async def identify(self, arrival: Arrival) -> Login:
+        source = source_of(arrival.peer)
+        if arrival.certificate_pem is not None:
+            login = self._certified.get(pin_of(arrival.certificate_pem))
+            if login is None or not self._good(login):
+                self._pass_stranger(source)
+                raise _unauthenticated("this certificate is no client's, or the client was revoked")
+            return self._counted(login)
+        name, secret = arrival.metadata.get(CLIENT_KEY, ""), arrival.metadata.get(SECRET_KEY, "")
+        short = 0 < len(name) <= LONGEST and 0 < len(secret) <= LONGEST
+        proof = hmac.digest(
+            self._key, hashlib.sha256(name[:LONGEST].encode()).digest() + secret[:LONGEST].encode(), "sha256"
+        )
+        if short and (login := self._remembered(proof)) is not None:
+            return self._counted(login)
+        self._pass_stranger(source)
+        if not short:
+            missing = not name or not secret
+            raise _unauthenticated(
+                "this call needs a client id and a secret" if missing else "client id or secret is too long"
+            )
+        login = await self._check(name, secret, proof)
+        if login is None:
+            raise _unauthenticated("client id or secret is wrong, or the client was revoked")
+        self._failures.give_back(source)
+        return self._counted(login)
+
+    def admit_stranger(self, peer: str) -> None:
+        """``RateLimited`` unless somebody from there may call once more without saying who it is."""
+        if wait := self._strangers.take(source_of(peer)):
+            raise RateLimited("too many calls from this address", retry_after=wait)
+
+    def _pass_stranger(self, source: str) -> None:
+        """``RateLimited`` unless the source may try once more. A failure is taken for granted, and given back."""
+        if wait := self._strangers.take(source):
+            raise RateLimited(
+                "too many calls from this address that do not say who makes them", retry_after=wait
+            )
+        if wait := self._failures.take(source):
+            raise RateLimited("too many failures from this address to prove who calls", retry_after=wait)
+
+    def _counted(self, login: Login) -> Login:
+        if wait := self._calls.take(login.client.id):
+            raise RateLimited(f"{login.client.id} calls too often", retry_after=wait)
+        return login
+
+    def _remembered(self, proof: bytes) -> Login | None:
+        known = self._known.get(proof)
+        if known is None:
+            return None
+        if known.idle_at <= self._now() or not self._good(known.login):
+            del self._known[proof]
+            return None
+        self._remember(proof, known.login)
+        return known.login
+
+    def _remember(self, proof: bytes, login: Login) -> None:
+        self._known[proof] = _Known(login, self._now() + REMEMBERED_FOR)
+        self._known.move_to_end(proof)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _good(self, login: Login) -> bool:
+        return login.until_ms is None or login.until_ms > self._wall_ms()
+
+    async def _check(self, name: str, secret: str, proof: bytes) -> Login | None:
         if self._waiting >= CHECKS_WAITING:
             raise UsageError("too many callers to check at once; try again", code=failures.BUSY)
+        if wait := self._checks.take():
+            raise RateLimited("too many callers to check", retry_after=wait)
         self._waiting += 1
         try:
-            async with self._checks:
-                generation = self._generation
-                client = await asyncio.to_thread(self._authenticate, name, secret)
+            async with self._slots:
+                while True:
+                    generation = self._generation
+                    login = await asyncio.to_thread(self._logins.authenticate, name, secret)
+                    if generation == self._generation:
+                        break  # else somebody was added or revoked meanwhile: perhaps this one
         finally:
             self._waiting -= 1
-        if client is None:
-            raise _unauthenticated("client id or secret is wrong, or the client was revoked")
-        if generation == self._generation:
-            self._known[proof] = client
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        return client
-
-
-class Turnstile:
-    """How many calls a client has under way."""
-
-    def __init__(self) -> None:
-        self._calls: Counter[str] = Counter()
-
-    @contextmanager
-    def passing(self, client: Client) -> Iterator[None]:
-        if self._calls[client.id] >= CALLS_PER_CLIENT:
-            raise UsageError(f"{client.id} has {CALLS_PER_CLIENT} calls under way", code=failures.BUSY)
-        self._calls[client.id] += 1
-        try:
-            yield
-        finally:
-            self._calls[client.id] -= 1
-            if not self._calls[client.id]:
-                del self._calls[client.id]
-
-
-def authorise(client: Client, method: str) -> None:
-    """``method`` is its full name in the descriptor."""
-    if client.role not in ALLOWED.get(method, frozenset()):
-        raise UsageError(
-            f"{client.id} has the role {client.role}, which may not call {method}", code=failures.NOT_ALLOWED
-        )
+        if login is not None:
+            self._remember(proof, login)
+        return login
 
 
 def _unauthenticated(message: str) -> UsageError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,10 +31,12 @@ from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
 from quorate.rpc.convert import (
     VERDICTS,
+    access_from_pb,
     asked_from_pb,
     client_from_pb,
     examination_from_pb,
     finding_from_pb,
+    grant_to_pb,
     operation_from_pb,
     signature_from_pb,
     status_from_pb,
@@ -41,8 +44,9 @@ from quorate.rpc.convert import (
 )
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.findings import Examination, Finding
+from quorate.rpc.registry import Access
 from quorate.rpc.tls import server_name_of
-from quorate.storage import Client
+from quorate.storage.clients import Client, Grant
 
 SOCKET_NAME = "quorate.sock"
 CLIENT_KEY = "quorate-client"
@@ -58,32 +62,60 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A client's credentials file. ``endpoint`` is host:port; ``ca_pem`` the one trusted certificate."""
+    """A client's credentials file: a secret, or a certificate and its key. ``endpoint`` is host:port; ``ca_pem`` the
+    one certificate that the node may show. The key is in the file, or in another one (``private_key_file``, taken from
+    where the credentials file is)."""
 
     endpoint: str
     client_id: str
-    secret: str = field(repr=False)
+    secret: str = field(default="", repr=False)
     ca_pem: str
+    certificate_pem: str = ""
+    private_key_pem: str = field(default="", repr=False)
+    private_key_file: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Self:
         try:
             fields = json.loads(path.read_text())
-            return cls(**{name: str(fields[name]) for name in ("endpoint", "client_id", "secret", "ca_pem")})
+            given = {name: str(fields[name]) for name in ("endpoint", "client_id", "ca_pem")}
+            given |= {name: str(fields.get(name, "")) for name in OPTIONAL}
+            if bool(given["secret"]) == bool(given["certificate_pem"]):
+                raise ValueError("neither a secret nor a certificate, or both")
         except OSError as error:
             raise UsageError(f"cannot read credentials {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path} is not a credentials file of `quorate client add`") from error
+        if given["private_key_file"]:
+            key = path.parent / given["private_key_file"]
+            try:
+                given |= {"private_key_pem": key.read_text(), "private_key_file": ""}
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(
+                    f"{path}: the key of its certificate, {key}, cannot be read: {error}"
+                ) from error
+        return cls(**given)
 
-    def save(self, path: Path) -> None:
-        """Write a new file that only its owner can read; never over one that is there."""
+    def save(self, path: Path, *, replace: bool = False) -> None:
+        """Write a new file that only its owner can read; over one that is there only if it is to ``replace`` it."""
+        fields = {name: value for name, value in asdict(self).items() if value}
+        written = path.with_name(path.name + ".new") if replace else path
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            if replace:
+                written.unlink(missing_ok=True)
+            descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(fields, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                written.replace(path)
         except OSError as error:
             raise UsageError(f"cannot write credentials {path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(self), file, indent=2)
-            file.write("\n")
+
+
+OPTIONAL = ("secret", "certificate_pem", "private_key_pem", "private_key_file")
 
 
 class NodeClient:
@@ -103,7 +135,7 @@ class NodeClient:
 
     @classmethod
     def local(cls, home: Path) -> Self:
-        """The node whose home this is, over its Unix socket, as the admin "local"."""
+        """The node whose home this is, over its Unix socket, as its owner, "local"."""
         path = home / SOCKET_NAME
         if not path.exists():
             raise RemoteError(
@@ -116,12 +148,19 @@ class NodeClient:
     @classmethod
     def remote(cls, credentials: Credentials) -> Self:
         """The node at the credentials' endpoint, which must hold the certificate in them."""
-        tls = grpc.ssl_channel_credentials(root_certificates=credentials.ca_pem.encode())
+        if credentials.certificate_pem and not credentials.private_key_pem:
+            raise UsageError(f"the credentials of {credentials.client_id} have a certificate and not its key")
+        tls = grpc.ssl_channel_credentials(
+            root_certificates=credentials.ca_pem.encode(),
+            private_key=credentials.private_key_pem.encode() or None,
+            certificate_chain=credentials.certificate_pem.encode() or None,
+        )
         arguments = options.client_channel(server_name_of(credentials.ca_pem))
+        named = ((CLIENT_KEY, credentials.client_id), (SECRET_KEY, credentials.secret))
         return cls(
             grpc.aio.secure_channel(options.target(credentials.endpoint), tls, options=arguments),
             where=credentials.endpoint,
-            metadata=((CLIENT_KEY, credentials.client_id), (SECRET_KEY, credentials.secret)),
+            metadata=named if credentials.secret else (),
         )
 
     async def __aenter__(self) -> Self:
@@ -327,13 +366,44 @@ class NodeClient:
         answer = await self._call(self._admin.ListClients, admin_pb2.ListClientsRequest())
         return tuple(client_from_pb(each) for each in answer.clients)
 
-    async def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials:
-        """A new caller's credentials: the secret is in them and nowhere else."""
-        request = admin_pb2.AddClientRequest(id=client, role=role, vaults=vaults)
+    async def add_client(
+        self,
+        client: str,
+        grants: Sequence[Grant],
+        *,
+        certificate_pem: str = "",
+        idempotency_key: str | None = None,
+    ) -> Credentials:
+        """A new caller's credentials: the secret is in them and nowhere else. With its own certificate it has none,
+        and its key is for it to add."""
+        with _representable():
+            request = admin_pb2.AddClientRequest(
+                id=client,
+                grants=map(grant_to_pb, grants),
+                certificate_pem=certificate_pem,
+                idempotency_key=uuid.uuid4().hex if idempotency_key is None else idempotency_key,
+            )
         answer = await self._call(self._admin.AddClient, request)
-        return Credentials(
-            endpoint=answer.endpoint, client_id=client, secret=answer.secret, ca_pem=answer.certificate_pem
-        )
+        return credentials_of(client, access_from_pb(answer), certificate_pem)
+
+    async def rotate_client(
+        self,
+        client: str,
+        *,
+        certificate_pem: str = "",
+        overlap_ms: int = 0,
+        idempotency_key: str | None = None,
+    ) -> Credentials:
+        """Other credentials for a caller; those it has are good for ``overlap_ms`` more."""
+        with _representable():
+            request = admin_pb2.RotateClientRequest(
+                id=client,
+                certificate_pem=certificate_pem,
+                overlap_ms=overlap_ms,
+                idempotency_key=uuid.uuid4().hex if idempotency_key is None else idempotency_key,
+            )
+        answer = await self._call(self._admin.RotateClient, request)
+        return credentials_of(client, access_from_pb(answer), certificate_pem)
 
     async def revoke_client(self, client: str) -> None:
         await self._call(self._admin.RevokeClient, admin_pb2.RevokeClientRequest(id=client))
@@ -350,7 +420,12 @@ class NodeClient:
         info = failures.info_of(error)
         if info is not None:
             peer = info.metadata.get("peer")
-            return RemoteError(info.reason, error.details() or info.reason, DeviceId(peer) if peer else None)
+            return RemoteError(
+                info.reason,
+                error.details() or info.reason,
+                DeviceId(peer) if peer else None,
+                retry_after=failures.retry_after_of(error),
+            )
         details = error.details() or error.code().name
         match error.code():
             case grpc.StatusCode.UNAVAILABLE if failures.is_stranger(details):
@@ -368,6 +443,16 @@ class NodeClient:
                 return RemoteError(failures.TOO_LARGE, f"over a size limit of {self._where}: {details}")
             case code:
                 return RemoteError(failures.REFUSED, f"{self._where}: {code.name}: {details}")
+
+
+def credentials_of(client: str, access: Access, certificate_pem: str = "") -> Credentials:
+    return Credentials(
+        endpoint=access.endpoint,
+        client_id=client,
+        secret=access.secret,
+        ca_pem=access.ca_pem,
+        certificate_pem=certificate_pem,
+    )
 
 
 @contextmanager

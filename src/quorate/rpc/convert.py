@@ -21,7 +21,8 @@ from quorate.ceremony.ports import (
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
-from quorate.storage.clients import EVERY, Client
+from quorate.rpc.registry import Access
+from quorate.storage.clients import EVERY, Client, Credential, Grant
 
 K = TypeVar("K")
 
@@ -255,23 +256,53 @@ def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
     )
 
 
+def grant_to_pb(grant: Grant) -> admin_pb2.Grant:
+    return admin_pb2.Grant(role=grant.role, vaults=() if grant.everywhere else grant.vaults)
+
+
+def grant_from_pb(message: admin_pb2.Grant) -> Grant:
+    return Grant(message.role, tuple(message.vaults) or (EVERY,))
+
+
+def access_to_pb(access: Access) -> admin_pb2.ClientAccess:
+    return admin_pb2.ClientAccess(
+        endpoint=access.endpoint, secret=access.secret, certificate_pem=access.ca_pem
+    )
+
+
+def access_from_pb(message: admin_pb2.ClientAccess) -> Access:
+    return Access(endpoint=message.endpoint, secret=message.secret, ca_pem=message.certificate_pem)
+
+
 def client_to_pb(client: Client) -> admin_pb2.Client:
     return admin_pb2.Client(
         id=client.id,
-        role=client.role,
-        vaults=() if EVERY in client.vaults else client.vaults,
+        grants=map(grant_to_pb, client.grants),
         created_ms=client.created_ms,
         revoked_ms=client.revoked_ms,
+        credentials=[
+            admin_pb2.Credential(
+                certificate_pin=each.pin or b"", created_ms=each.created_ms, until_ms=each.until_ms
+            )
+            for each in client.credentials
+        ],
     )
 
 
 def client_from_pb(message: admin_pb2.Client) -> Client:
     return Client(
         id=message.id,
-        role=message.role,
-        vaults=tuple(message.vaults) or (EVERY,),
+        grants=tuple(map(grant_from_pb, message.grants)),
         created_ms=message.created_ms,
         revoked_ms=message.revoked_ms if message.HasField("revoked_ms") else None,
+        credentials=tuple(
+            Credential(
+                pin=each.certificate_pin or None,
+                created_ms=each.created_ms,
+                until_ms=each.until_ms if each.HasField("until_ms") else None,
+            )
+            for each in message.credentials
+        ),
     )
 
 

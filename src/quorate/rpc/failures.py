@@ -5,11 +5,12 @@ To a client cross the reason code, the message and the peer concerned; to a peer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -41,6 +42,7 @@ NOT_COMPLETED = "NOT_COMPLETED"
 NOT_ALLOWED = "NOT_ALLOWED"
 NOT_A_PEER = "NOT_A_PEER"
 REFUSED = "REFUSED"
+RATE_LIMITED = "RATE_LIMITED"
 ENCODING = "ENCODING"
 
 # The first class that fits decides; what is in no row is our own fault.
@@ -61,6 +63,8 @@ NARROWED = {
     NOT_COMPLETED: grpc.StatusCode.FAILED_PRECONDITION,
     UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     BUSY: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
     TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UNKNOWN_CERTIFICATE: grpc.StatusCode.PERMISSION_DENIED,
 }
@@ -69,14 +73,17 @@ NARROWED = {
 class RemoteError(QuorateError):
     """What a node answered instead of a result, or that it did not answer.
 
-    ``code`` is the stable reason (UNREACHABLE if no node answered), ``peer`` the device concerned, if one is.
+    ``code`` is the stable reason (UNREACHABLE if no node answered), ``peer`` the device concerned, if one is,
+    ``retry_after`` the seconds after which the node says to try again, if it does.
     """
 
     reason = "REMOTE_ERROR"
 
-    def __init__(self, code: str, message: str, peer: DeviceId | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, peer: DeviceId | None = None, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
-        self.code, self.peer = code, peer
+        self.code, self.peer, self.retry_after = code, peer, retry_after
 
 
 def reason_of(error: BaseException) -> str:
@@ -113,16 +120,28 @@ def message_of(error: BaseException) -> str:
 
 
 def metadata_of(
-    status: grpc.StatusCode, reason: str, message: str, peer: DeviceId | None = None
+    status: grpc.StatusCode,
+    reason: str,
+    message: str,
+    peer: DeviceId | None = None,
+    *,
+    retry_after: float | None = None,
 ) -> tuple[tuple[str, bytes], ...]:
-    """Trailing metadata that carries ``google.rpc.Status`` with its ErrorInfo."""
+    """Trailing metadata that carries ``google.rpc.Status`` with its ErrorInfo, and RetryInfo where the caller should
+    wait for ``retry_after`` seconds."""
     info = error_details_pb2.ErrorInfo(
         reason=reason, domain=DOMAIN, metadata={"peer": peer} if peer is not None else {}
     )
     packed = any_pb2.Any()
     packed.Pack(info)
+    details = [packed]
+    if retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(math.ceil(retry_after * 1000))
+        details.append(any_pb2.Any())
+        details[-1].Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     number: int = status.value[0]
-    rich = status_pb2.Status(code=number, message=message, details=[packed])
+    rich = status_pb2.Status(code=number, message=message, details=details)
     return ((DETAILS_KEY, rich.SerializeToString()),)
 
 
@@ -133,15 +152,28 @@ def is_stranger(details: str) -> bool:
 
 def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
     """The ErrorInfo a failed call carries, if it is one of ours."""
+    for packed in _details_of(error):
+        info = error_details_pb2.ErrorInfo()
+        if packed.Unpack(info) and info.domain == DOMAIN:
+            return info
+    return None
+
+
+def retry_after_of(error: grpc.aio.AioRpcError) -> float | None:
+    """The seconds after which a failed call says to try again, if it does."""
+    for packed in _details_of(error):
+        retry = error_details_pb2.RetryInfo()
+        if packed.Unpack(retry):
+            return float(retry.retry_delay.ToMilliseconds() / 1000)
+    return None
+
+
+def _details_of(error: grpc.aio.AioRpcError) -> Sequence[any_pb2.Any]:
     trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     for key, value in trailing:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
-                rich = status_pb2.Status.FromString(value)
+                return tuple(status_pb2.Status.FromString(value).details)
             except DecodeError:
-                return None
-            for packed in rich.details:
-                info = error_details_pb2.ErrorInfo()
-                if packed.Unpack(info) and info.domain == DOMAIN:
-                    return info
-    return None
+                return ()
+    return ()

@@ -20,11 +20,13 @@ from quorate.errors import UsageError
 from quorate.rpc import options
 from quorate.rpc._pb import admin_pb2, node_pb2
 from quorate.rpc.admin import AdminServant
-from quorate.rpc.auth import Authenticate, Gate, LocalGate, SecretGate
+from quorate.rpc.auth import ClientGate, Gate, LocalGate, Logins
 from quorate.rpc.findings import Examiner
+from quorate.rpc.limits import Limits, RateLimited
 from quorate.rpc.node_services import ApprovalServant, OperationServant, SigningServant, VaultServant
+from quorate.rpc.reception import Attendance, Reception
 from quorate.rpc.registry import Registry
-from quorate.rpc.services import handlers
+from quorate.rpc.services import handlers, refuse
 from quorate.rpc.tls import TlsIdentity
 
 LONGEST_SOCKET_PATH = 103  # bytes: sun_path of the strictest common system, less its NUL
@@ -46,29 +48,35 @@ class NodeServer:
         address: str,
         *,
         socket: Path,
-        authenticate: Authenticate,
+        logins: Logins,
         registry: Registry,
         examiner: Examiner,
         causes: Callable[[], Sequence[Cause]],
+        limits: Limits | None = None,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``causes``: why the node or a vault is not ready at this moment. What health says is set from outside."""
+        """``causes``: why the node or a vault is not ready at this moment. ``refused`` hears the reason of every call
+        on the client port that got no further than the door. What health says is set from outside."""
         self._tls = tls
         self._address = address
         self._socket = socket
-        self._gate = SecretGate(authenticate)
+        self._gate = ClientGate(logins, limits)
+        self._attendance = Attendance()
+        self._refused = refused
         self._servants = {
             "VaultService": VaultServant(api),
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
             "ApprovalService": ApprovalServant(api),
-            "AdminService": AdminServant(api, registry, examiner, self._gate.forget, causes),
+            "AdminService": AdminServant(api, registry, examiner, self._client_changed, causes),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._servers: list[grpc.aio.Server] = []
 
     async def start(self) -> int:
         """The client port it listens on. ``UsageError`` if the address or the socket cannot be had."""
-        remote, local = self._server(self._gate), self._server(LocalGate())
+        await self._gate.refresh()
+        remote, local = self._server(self._gate, self._refused), self._server(LocalGate(), lambda _: None)
         # Without credentials one may ask for health once, not keep streams open for it.
         remote.add_generic_rpc_handlers((self._health_check(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, local)
@@ -100,16 +108,36 @@ class NodeServer:
         response = health_pb2.HealthCheckResponse
         await self._health.set(service, response.SERVING if serving else response.NOT_SERVING)
 
-    def _server(self, gate: Gate) -> grpc.aio.Server:
+    async def _client_changed(self, client: str) -> None:
+        self._gate.forget(client)
+        await self._gate.refresh()
+        self._attendance.dismiss(client)
+
+    def _server(self, gate: Gate, refused: Callable[[str], None]) -> grpc.aio.Server:
+        reception = Reception(gate, self._attendance)
         server = grpc.aio.server(options=options.node_server(), maximum_concurrent_rpcs=CALLS_AT_ONCE)
         server.add_generic_rpc_handlers(
-            tuple(handlers(SERVICES[name], servant, gate) for name, servant in self._servants.items())
+            tuple(
+                handlers(SERVICES[name], servant, reception, refused)
+                for name, servant in self._servants.items()
+            )
         )
         return server
 
     def _health_check(self) -> grpc.GenericRpcHandler[Any, Any]:
+        async def answer(
+            request: health_pb2.HealthCheckRequest, context: Any
+        ) -> health_pb2.HealthCheckResponse:
+            try:
+                self._gate.admit_stranger(context.peer())
+            except RateLimited as error:
+                self._refused(error.code)
+                await refuse(context, error)
+            checked: health_pb2.HealthCheckResponse = await self._health.Check(request, context)
+            return checked
+
         check = grpc.unary_unary_rpc_method_handler(
-            self._health.Check,
+            answer,
             health_pb2.HealthCheckRequest.FromString,
             health_pb2.HealthCheckResponse.SerializeToString,
         )

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quorate.ceremony.ports import Peer
-from quorate.rpc.client import Credentials
-from quorate.storage import Client
+from quorate.storage.clients import Client, Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a client needs to call the node, beside a key of its own where it has a certificate: host:port, its secret
+    (empty with a certificate), and the one certificate to trust there."""
+
+    endpoint: str
+    secret: str = field(repr=False)
+    ca_pem: str
 
 
 class Registry(Protocol):
@@ -21,6 +31,12 @@ class Registry(Protocol):
 
     def clients(self) -> Sequence[Client]: ...
 
-    def add_client(self, client: str, role: str, vaults: Sequence[str]) -> Credentials: ...
+    def add_client(
+        self, client: str, grants: Sequence[Grant], *, certificate_pem: str = "", idempotency_key: str = ""
+    ) -> Access: ...
+
+    def rotate_client(
+        self, client: str, *, certificate_pem: str = "", overlap_ms: int = 0, idempotency_key: str = ""
+    ) -> Access: ...
 
     def revoke_client(self, client: str) -> None: ...

@@ -1,9 +1,9 @@
 """The durable side: one SQLite file, sealed shares, the operation journal."""
 
-from quorate.storage.clients import Client
+from quorate.storage.clients import Client, Grant
 from quorate.storage.keywrap import KeySource
 from quorate.storage.keywrap.keyfile import KeyFile
 from quorate.storage.keywrap.passphrase import Argon2, PassphraseFile
 from quorate.storage.ledger import Boot, SqliteLedger
 
-__all__ = ["Argon2", "Boot", "Client", "KeyFile", "KeySource", "PassphraseFile", "SqliteLedger"]
+__all__ = ["Argon2", "Boot", "Client", "Grant", "KeyFile", "KeySource", "PassphraseFile", "SqliteLedger"]

@@ -51,8 +51,6 @@ class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook)
         self._database, self._sealer, self._device, self._now_ms = database, sealer, device, now_ms
         self._known_peers: Mapping[DeviceId, Peer] | None = None
         self._peers_lock = threading.Lock()
-        self._proven: dict[str, bytes] = {}
-        self._proof_key = os.urandom(32)
         if device not in self.peers():
             raise Corrupt(f"peers: the node's own card ({device}) is missing")
         self.identity = Identity.of(self._secret("identity"), self.me.name)

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from quorate.rpc._pb import types_pb2 as quorate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/admin.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"\x12\n\x10GetStatusRequest\"/\n\nPeerStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\"F\n\x08NotReady\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\x05vault\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_vault\"\xe4\x01\n\nNodeStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nstarted_ms\x18\x04 \x01(\x03\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12%\n\x05peers\x18\x06 \x03(\x0b\x32\x16.quorate.v1.PeerStatus\x12!\n\x06vaults\x18\x07 \x03(\x0b\x32\x11.quorate.v1.Vault\x12\x12\n\nunfinished\x18\x08 \x01(\r\x12\'\n\tnot_ready\x18\t \x03(\x0b\x32\x14.quorate.v1.NotReady\"m\n\x07\x46inding\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.quorate.v1.FindingLevel\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0c\n\x04said\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"\x14\n\x12TryApproverRequest\"<\n\x13TryApproverResponse\x12%\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x13.quorate.v1.Finding\"\x10\n\x0e\x45xamineRequest\"\xd6\x01\n\x04Pair\x12\x10\n\x08observer\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x13\n\x06rtt_us\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x1c\n\x0f\x63lock_offset_ms\x18\x05 \x01(\x12H\x01\x88\x01\x01\x12\x0f\n\x07version\x18\x06 \x01(\t\x12 \n\x13\x63\x65rtificate_ends_ms\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\t\n\x07_rtt_usB\x12\n\x10_clock_offset_msB\x16\n\x14_certificate_ends_ms\"U\n\x0b\x45xamination\x12%\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x13.quorate.v1.Finding\x12\x1f\n\x05pairs\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Pair\"\x12\n\x10ListPeersRequest\"\"\n\x11ListPeersResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x03(\t\"\x1e\n\x0e\x41\x64\x64PeerRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x1f\n\x0f\x41\x64\x64PeerResponse\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"n\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\x12\x12\n\ncreated_ms\x18\x04 \x01(\x03\x12\x17\n\nrevoked_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_revoked_ms\"\x14\n\x12ListClientsRequest\":\n\x13ListClientsResponse\x12#\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Client\"<\n\x10\x41\x64\x64\x43lientRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0e\n\x06vaults\x18\x03 \x03(\t\"N\n\x11\x41\x64\x64\x43lientResponse\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\"!\n\x13RevokeClientRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x16\n\x14RevokeClientResponse*y\n\x0c\x46indingLevel\x12\x1d\n\x19\x46INDING_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46INDING_LEVEL_OK\x10\x01\x12\x19\n\x15\x46INDING_LEVEL_WARNING\x10\x02\x12\x19\n\x15\x46INDING_LEVEL_PROBLEM\x10\x03\x32\xdc\x04\n\x0c\x41\x64minService\x12\x41\n\tGetStatus\x12\x1c.quorate.v1.GetStatusRequest\x1a\x16.quorate.v1.NodeStatus\x12H\n\tListPeers\x12\x1c.quorate.v1.ListPeersRequest\x1a\x1d.quorate.v1.ListPeersResponse\x12\x42\n\x07\x41\x64\x64Peer\x12\x1a.quorate.v1.AddPeerRequest\x1a\x1b.quorate.v1.AddPeerResponse\x12N\n\x0bTryApprover\x12\x1e.quorate.v1.TryApproverRequest\x1a\x1f.quorate.v1.TryApproverResponse\x12>\n\x07\x45xamine\x12\x1a.quorate.v1.ExamineRequest\x1a\x17.quorate.v1.Examination\x12N\n\x0bListClients\x12\x1e.quorate.v1.ListClientsRequest\x1a\x1f.quorate.v1.ListClientsResponse\x12H\n\tAddClient\x12\x1c.quorate.v1.AddClientRequest\x1a\x1d.quorate.v1.AddClientResponse\x12Q\n\x0cRevokeClient\x12\x1f.quorate.v1.RevokeClientRequest\x1a .quorate.v1.RevokeClientResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16quorate/v1/admin.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"\x12\n\x10GetStatusRequest\"/\n\nPeerStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\"F\n\x08NotReady\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\x05vault\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_vault\"\xe4\x01\n\nNodeStatus\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nstarted_ms\x18\x04 \x01(\x03\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x04\x12%\n\x05peers\x18\x06 \x03(\x0b\x32\x16.quorate.v1.PeerStatus\x12!\n\x06vaults\x18\x07 \x03(\x0b\x32\x11.quorate.v1.Vault\x12\x12\n\nunfinished\x18\x08 \x01(\r\x12\'\n\tnot_ready\x18\t \x03(\x0b\x32\x14.quorate.v1.NotReady\"m\n\x07\x46inding\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.quorate.v1.FindingLevel\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0c\n\x04said\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\"\x14\n\x12TryApproverRequest\"<\n\x13TryApproverResponse\x12%\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x13.quorate.v1.Finding\"\x10\n\x0e\x45xamineRequest\"\xd6\x01\n\x04Pair\x12\x10\n\x08observer\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x13\n\x06rtt_us\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x1c\n\x0f\x63lock_offset_ms\x18\x05 \x01(\x12H\x01\x88\x01\x01\x12\x0f\n\x07version\x18\x06 \x01(\t\x12 \n\x13\x63\x65rtificate_ends_ms\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\t\n\x07_rtt_usB\x12\n\x10_clock_offset_msB\x16\n\x14_certificate_ends_ms\"U\n\x0b\x45xamination\x12%\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x13.quorate.v1.Finding\x12\x1f\n\x05pairs\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Pair\"\x12\n\x10ListPeersRequest\"\"\n\x11ListPeersResponse\x12\r\n\x05\x63\x61rds\x18\x01 \x03(\t\"\x1e\n\x0e\x41\x64\x64PeerRequest\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x1f\n\x0f\x41\x64\x64PeerResponse\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"%\n\x05Grant\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06vaults\x18\x02 \x03(\t\"]\n\nCredential\x12\x17\n\x0f\x63\x65rtificate_pin\x18\x01 \x01(\x0c\x12\x12\n\ncreated_ms\x18\x02 \x01(\x03\x12\x15\n\x08until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_until_ms\"\xa0\x01\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.quorate.v1.Grant\x12\x12\n\ncreated_ms\x18\x03 \x01(\x03\x12\x17\n\nrevoked_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12+\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32\x16.quorate.v1.CredentialB\r\n\x0b_revoked_ms\"\x14\n\x12ListClientsRequest\":\n\x13ListClientsResponse\x12#\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Client\"s\n\x10\x41\x64\x64\x43lientRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.quorate.v1.Grant\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"g\n\x13RotateClientRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x12\n\noverlap_ms\x18\x03 \x01(\x04\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"I\n\x0c\x43lientAccess\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\"!\n\x13RevokeClientRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x16\n\x14RevokeClientResponse*y\n\x0c\x46indingLevel\x12\x1d\n\x19\x46INDING_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46INDING_LEVEL_OK\x10\x01\x12\x19\n\x15\x46INDING_LEVEL_WARNING\x10\x02\x12\x19\n\x15\x46INDING_LEVEL_PROBLEM\x10\x03\x32\xa2\x05\n\x0c\x41\x64minService\x12\x41\n\tGetStatus\x12\x1c.quorate.v1.GetStatusRequest\x1a\x16.quorate.v1.NodeStatus\x12H\n\tListPeers\x12\x1c.quorate.v1.ListPeersRequest\x1a\x1d.quorate.v1.ListPeersResponse\x12\x42\n\x07\x41\x64\x64Peer\x12\x1a.quorate.v1.AddPeerRequest\x1a\x1b.quorate.v1.AddPeerResponse\x12N\n\x0bTryApprover\x12\x1e.quorate.v1.TryApproverRequest\x1a\x1f.quorate.v1.TryApproverResponse\x12>\n\x07\x45xamine\x12\x1a.quorate.v1.ExamineRequest\x1a\x17.quorate.v1.Examination\x12N\n\x0bListClients\x12\x1e.quorate.v1.ListClientsRequest\x1a\x1f.quorate.v1.ListClientsResponse\x12\x43\n\tAddClient\x12\x1c.quorate.v1.AddClientRequest\x1a\x18.quorate.v1.ClientAccess\x12I\n\x0cRotateClient\x12\x1f.quorate.v1.RotateClientRequest\x1a\x18.quorate.v1.ClientAccess\x12Q\n\x0cRevokeClient\x12\x1f.quorate.v1.RevokeClientRequest\x1a .quorate.v1.RevokeClientResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quorate.rpc._pb.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINDINGLEVEL']._serialized_start=1467
-  _globals['_FINDINGLEVEL']._serialized_end=1588
+  _globals['_FINDINGLEVEL']._serialized_start=1807
+  _globals['_FINDINGLEVEL']._serialized_end=1928
   _globals['_GETSTATUSREQUEST']._serialized_start=62
   _globals['_GETSTATUSREQUEST']._serialized_end=80
   _globals['_PEERSTATUS']._serialized_start=82
@@ -62,20 +62,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDPEERREQUEST']._serialized_end=1037
   _globals['_ADDPEERRESPONSE']._serialized_start=1039
   _globals['_ADDPEERRESPONSE']._serialized_end=1070
-  _globals['_CLIENT']._serialized_start=1072
-  _globals['_CLIENT']._serialized_end=1182
-  _globals['_LISTCLIENTSREQUEST']._serialized_start=1184
-  _globals['_LISTCLIENTSREQUEST']._serialized_end=1204
-  _globals['_LISTCLIENTSRESPONSE']._serialized_start=1206
-  _globals['_LISTCLIENTSRESPONSE']._serialized_end=1264
-  _globals['_ADDCLIENTREQUEST']._serialized_start=1266
-  _globals['_ADDCLIENTREQUEST']._serialized_end=1326
-  _globals['_ADDCLIENTRESPONSE']._serialized_start=1328
-  _globals['_ADDCLIENTRESPONSE']._serialized_end=1406
-  _globals['_REVOKECLIENTREQUEST']._serialized_start=1408
-  _globals['_REVOKECLIENTREQUEST']._serialized_end=1441
-  _globals['_REVOKECLIENTRESPONSE']._serialized_start=1443
-  _globals['_REVOKECLIENTRESPONSE']._serialized_end=1465
-  _globals['_ADMINSERVICE']._serialized_start=1591
-  _globals['_ADMINSERVICE']._serialized_end=2195
+  _globals['_GRANT']._serialized_start=1072
+  _globals['_GRANT']._serialized_end=1109
+  _globals['_CREDENTIAL']._serialized_start=1111
+  _globals['_CREDENTIAL']._serialized_end=1204
+  _globals['_CLIENT']._serialized_start=1207
+  _globals['_CLIENT']._serialized_end=1367
+  _globals['_LISTCLIENTSREQUEST']._serialized_start=1369
+  _globals['_LISTCLIENTSREQUEST']._serialized_end=1389
+  _globals['_LISTCLIENTSRESPONSE']._serialized_start=1391
+  _globals['_LISTCLIENTSRESPONSE']._serialized_end=1449
+  _globals['_ADDCLIENTREQUEST']._serialized_start=1451
+  _globals['_ADDCLIENTREQUEST']._serialized_end=1566
+  _globals['_ROTATECLIENTREQUEST']._serialized_start=1568
+  _globals['_ROTATECLIENTREQUEST']._serialized_end=1671
+  _globals['_CLIENTACCESS']._serialized_start=1673
+  _globals['_CLIENTACCESS']._serialized_end=1746
+  _globals['_REVOKECLIENTREQUEST']._serialized_start=1748
+  _globals['_REVOKECLIENTREQUEST']._serialized_end=1781
+  _globals['_REVOKECLIENTRESPONSE']._serialized_start=1783
+  _globals['_REVOKECLIENTRESPONSE']._serialized_end=1805
+  _globals['_ADMINSERVICE']._serialized_start=1931
+  _globals['_ADMINSERVICE']._serialized_end=2605
 # @@protoc_insertion_point(module_scope)

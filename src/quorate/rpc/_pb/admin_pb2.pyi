@@ -414,37 +414,95 @@ class AddPeerResponse(_message.Message):
 Global___AddPeerResponse: _TypeAlias = AddPeerResponse  # noqa: Y015
 
 @_typing.final
+class Grant(_message.Message):
+    """A role on some vaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    VAULTS_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """"admin", "signer", "approver" or "viewer" """
+    @_builtins.property
+    def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names or ids; none listed means every vault, those to come too"""
+
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        vaults: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["role", b"role", "vaults", b"vaults"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class Credential(_message.Message):
+    """What a client proves itself by: a secret, or a certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_PIN_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    certificate_pin: _builtins.bytes
+    """32 bytes, SHA-256 of the certificate's SubjectPublicKeyInfo; empty for a secret"""
+    created_ms: _builtins.int
+    """Unix milliseconds, UTC"""
+    until_ms: _builtins.int
+    """good until then; unset while nothing is to take its place"""
+    def __init__(
+        self,
+        *,
+        certificate_pin: _builtins.bytes = ...,
+        created_ms: _builtins.int = ...,
+        until_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "certificate_pin", b"certificate_pin", "created_ms", b"created_ms", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__until_ms: _TypeAlias = _typing.Literal["until_ms"]  # noqa: Y015
+    _WhichOneofArgType__until_ms: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__until_ms) -> _WhichOneofReturnType__until_ms | None: ...
+
+Global___Credential: _TypeAlias = Credential  # noqa: Y015
+
+@_typing.final
 class Client(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    ROLE_FIELD_NUMBER: _builtins.int
-    VAULTS_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
     REVOKED_MS_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    role: _builtins.str
-    """"admin" or "signer" """
     created_ms: _builtins.int
     """Unix milliseconds, UTC"""
     revoked_ms: _builtins.int
     """unset while it is live"""
     @_builtins.property
-    def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """names or ids it may use; none listed means every vault"""
-
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]: ...
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___Credential]: ...
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        role: _builtins.str = ...,
-        vaults: _abc.Iterable[_builtins.str] | None = ...,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
         created_ms: _builtins.int = ...,
         revoked_ms: _builtins.int | None = ...,
+        credentials: _abc.Iterable[Global___Credential] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_revoked_ms", b"_revoked_ms", "revoked_ms", b"revoked_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revoked_ms", b"_revoked_ms", "created_ms", b"created_ms", "id", b"id", "revoked_ms", b"revoked_ms", "role", b"role", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revoked_ms", b"_revoked_ms", "created_ms", b"created_ms", "credentials", b"credentials", "grants", b"grants", "id", b"id", "revoked_ms", b"revoked_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__revoked_ms: _TypeAlias = _typing.Literal["revoked_ms"]  # noqa: Y015
     _WhichOneofArgType__revoked_ms: _TypeAlias = _typing.Literal["_revoked_ms", b"_revoked_ms"]  # noqa: Y015
@@ -492,40 +550,76 @@ class AddClientRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    ROLE_FIELD_NUMBER: _builtins.int
-    VAULTS_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    role: _builtins.str
-    """"admin" or "signer" """
+    certificate_pem: _builtins.str
+    """its own certificate; empty to have the node make a secret"""
+    idempotency_key: _builtins.str
+    """1 .. 200 characters; the same key and request make the same client"""
     @_builtins.property
-    def vaults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """names or ids it may use; none listed means every vault"""
-
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]: ...
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        role: _builtins.str = ...,
-        vaults: _abc.Iterable[_builtins.str] | None = ...,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
+        certificate_pem: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "role", b"role", "vaults", b"vaults"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "grants", b"grants", "id", b"id", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddClientRequest: _TypeAlias = AddClientRequest  # noqa: Y015
 
 @_typing.final
-class AddClientResponse(_message.Message):
+class RotateClientRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
+    OVERLAP_MS_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    certificate_pem: _builtins.str
+    """its next certificate; empty to have the node make a secret"""
+    overlap_ms: _builtins.int
+    """how long what it has now stays good; at most 30 days"""
+    idempotency_key: _builtins.str
+    """1 .. 200 characters; the same key and client are the same rotation"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        certificate_pem: _builtins.str = ...,
+        overlap_ms: _builtins.int = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_pem", b"certificate_pem", "id", b"id", "idempotency_key", b"idempotency_key", "overlap_ms", b"overlap_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateClientRequest: _TypeAlias = RotateClientRequest  # noqa: Y015
+
+@_typing.final
+class ClientAccess(_message.Message):
+    """What a client needs to call this node."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ENDPOINT_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
-    """host:port of the client port"""
+    """host:port to call: for secrets and for certificates it is not the same"""
     secret: _builtins.str
+    """shown here and never again; the same call once more makes another in its place"""
     certificate_pem: _builtins.str
     """of this node, the only one to trust there"""
     def __init__(
@@ -541,7 +635,7 @@ class AddClientResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AddClientResponse: _TypeAlias = AddClientResponse  # noqa: Y015
+Global___ClientAccess: _TypeAlias = ClientAccess  # noqa: Y015
 
 @_typing.final
 class RevokeClientRequest(_message.Message):

@@ -67,7 +67,12 @@ class AdminServiceStub:
         self.AddClient = channel.unary_unary(
                 '/quorate.v1.AdminService/AddClient',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.AddClientRequest.SerializeToString,
-                response_deserializer=quorate_dot_v1_dot_admin__pb2.AddClientResponse.FromString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ClientAccess.FromString,
+                _registered_method=True)
+        self.RotateClient = channel.unary_unary(
+                '/quorate.v1.AdminService/RotateClient',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.RotateClientRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ClientAccess.FromString,
                 _registered_method=True)
         self.RevokeClient = channel.unary_unary(
                 '/quorate.v1.AdminService/RevokeClient',
@@ -121,14 +126,22 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddClient(self, request, context):
-        """A new caller. Its secret is in the answer and nowhere else.
+        """A new caller. Its secret is in the answer and nowhere else. Only the owner of the Unix socket makes clients that
+        approve or administer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateClient(self, request, context):
+        """Another secret or certificate for a caller, in place of what it has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeClient(self, request, context):
-        """Serve a caller no longer, from its next call on.
+        """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,7 +183,12 @@ def add_AdminServiceServicer_to_server(servicer, server):
             'AddClient': grpc.unary_unary_rpc_method_handler(
                     servicer.AddClient,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.AddClientRequest.FromString,
-                    response_serializer=quorate_dot_v1_dot_admin__pb2.AddClientResponse.SerializeToString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ClientAccess.SerializeToString,
+            ),
+            'RotateClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateClient,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.RotateClientRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ClientAccess.SerializeToString,
             ),
             'RevokeClient': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeClient,
@@ -366,7 +384,34 @@ class AdminService:
             target,
             '/quorate.v1.AdminService/AddClient',
             quorate_dot_v1_dot_admin__pb2.AddClientRequest.SerializeToString,
-            quorate_dot_v1_dot_admin__pb2.AddClientResponse.FromString,
+            quorate_dot_v1_dot_admin__pb2.ClientAccess.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/RotateClient',
+            quorate_dot_v1_dot_admin__pb2.RotateClientRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ClientAccess.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,10 +42,14 @@ class AdminServiceStub:
     """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]
     """Who may call this node, the revoked too."""
-    AddClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]
-    """A new caller. Its secret is in the answer and nowhere else."""
+    AddClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.ClientAccess]
+    """A new caller. Its secret is in the answer and nowhere else. Only the owner of the Unix socket makes clients that
+    approve or administer.
+    """
+    RotateClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateClientRequest, _admin_pb2.ClientAccess]
+    """Another secret or certificate for a caller, in place of what it has."""
     RevokeClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]
-    """Serve a caller no longer, from its next call on."""
+    """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -61,10 +65,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]  # type: ignore[assignment]
     """Who may call this node, the revoked too."""
-    AddClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.AddClientResponse]  # type: ignore[assignment]
-    """A new caller. Its secret is in the answer and nowhere else."""
+    AddClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddClientRequest, _admin_pb2.ClientAccess]  # type: ignore[assignment]
+    """A new caller. Its secret is in the answer and nowhere else. Only the owner of the Unix socket makes clients that
+    approve or administer.
+    """
+    RotateClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateClientRequest, _admin_pb2.ClientAccess]  # type: ignore[assignment]
+    """Another secret or certificate for a caller, in place of what it has."""
     RevokeClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]  # type: ignore[assignment]
-    """Serve a caller no longer, from its next call on."""
+    """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -119,8 +127,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_pb2.AddClientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.AddClientResponse, _abc.Awaitable[_admin_pb2.AddClientResponse]]:
-        """A new caller. Its secret is in the answer and nowhere else."""
+    ) -> _typing.Union[_admin_pb2.ClientAccess, _abc.Awaitable[_admin_pb2.ClientAccess]]:
+        """A new caller. Its secret is in the answer and nowhere else. Only the owner of the Unix socket makes clients that
+        approve or administer.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateClient(
+        self,
+        request: _admin_pb2.RotateClientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ClientAccess, _abc.Awaitable[_admin_pb2.ClientAccess]]:
+        """Another secret or certificate for a caller, in place of what it has."""
 
     @_abc_1.abstractmethod
     def RevokeClient(
@@ -128,6 +146,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.RevokeClientRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeClientResponse, _abc.Awaitable[_admin_pb2.RevokeClientResponse]]:
-        """Serve a caller no longer, from its next call on."""
+        """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
