@@ -54,6 +54,14 @@ REASONS: dict[str, Reason] = {
     "BAD_CERTIFICATE": Reason(
         "A vault's certificate was shown without every member's signature.", _SAME_RELEASE
     ),
+    "BAD_EFFECT": Reason(
+        "What is to be tried on a policy does not say what an operation does.",
+        "write it as the guide to policies shows, or take the request that `quorate approve show --json` prints",
+    ),
+    "BAD_POLICY": Reason(
+        "A policy file cannot be used.",
+        "correct the lines that the message names; `quorate policy check FILE` tells all mistakes at once",
+    ),
     "BAD_SIGNATURE": Reason("A signature that was shown does not verify.", _SAME_RELEASE),
     "BATCH_SIZE": Reason(
         "A batch has no message, or too many.", "send between one message and the limit it names"

@@ -9,10 +9,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from quorate.approval.configure import ApproverOptions, build_approver
+from quorate.approval.configure import Means, build_approver
+from quorate.approval.options import ApproverOptions
+from quorate.approval.policy.book import Book, Memory
 from quorate.ceremony.ports import ApprovalRequest, Approver, Decision
+from quorate.node.entropy import SystemClock
 from quorate.operations.reading import effect_of
 from quorate.operations.request_json import route, sign_json
+from quorate.rpc.approver import GrpcApprover
 from tests.approval.authorities import Authority
 from tests.approval.backend import APPROVER_KEY, Backend
 from tests.approval.facts import ALICE, sign, vault
@@ -51,7 +55,19 @@ def options(url: str, **changes: Any) -> dict[str, Any]:
 
 def approver(url: str, **changes: Any) -> Approver:
     section = {"type": "webhook", "webhook": options(url, **changes)}
-    return build_approver(ApproverOptions.model_validate(section), sign=DEVICE_KEY.sign, device=ALICE)
+    return built(section)
+
+
+def means() -> Means:
+    """What approvers get of a node that remembers nothing."""
+    book = Book(Memory(), here=ALICE)
+    return Means(sign=DEVICE_KEY.sign, device=ALICE, clock=SystemClock(), book=book, grpc=GrpcApprover.made)
+
+
+def built(section: dict[str, Any], **named: dict[str, Any]) -> Approver:
+    """The approver of a section, which may name others."""
+    others = {name: ApproverOptions.model_validate(each) for name, each in named.items()}
+    return build_approver(ApproverOptions.model_validate(section), means(), others)[0]
 
 
 async def ask(backend: Backend, request: ApprovalRequest = REQUEST, **changes: Any) -> Decision:

@@ -17,21 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from quorate.approval.configure import ApproverOptions, build_approver
+from quorate.approval.configure import build_approver
+from quorate.approval.options import ApproverOptions
 from quorate.approval.webhook import WebhookApprover
-from quorate.ceremony.ports import Approver, Verdict
+from quorate.ceremony.ports import Verdict
 from quorate.errors import UsageError
-from tests.approval.asking import APPROVER_PEM, DEVICE_KEY, REQUEST, options
+from tests.approval.asking import APPROVER_PEM, REQUEST, built, means, options
 from tests.approval.authorities import Authority
 from tests.approval.backend import Backend
-from tests.approval.facts import ALICE
 from tests.rules import breaks
 
 URL = "https://approver.example:8443"
-
-
-def built(section: dict[str, Any]) -> Approver:
-    return build_approver(ApproverOptions.model_validate(section), sign=DEVICE_KEY.sign, device=ALICE)
 
 
 def webhook(**changes: Any) -> dict[str, Any]:
@@ -116,12 +112,12 @@ def test_the_key_is_given_once_here_or_in_a_file(tmp_path: Path) -> None:
     del section["webhook"]["public_key"]
     options = ApproverOptions.model_validate(section)
     with pytest.raises(UsageError, match=r"public_key_file: .*approver\.pub"):
-        build_approver(options, sign=lambda message: message, device=ALICE)
+        build_approver(options, means())
     (tmp_path / "approver.pub").write_text("no key")
     with pytest.raises(UsageError, match="neither a PEM public key"):
-        build_approver(options, sign=lambda message: message, device=ALICE)
+        build_approver(options, means())
     (tmp_path / "approver.pub").write_text(APPROVER_PEM)
-    assert build_approver(options, sign=lambda message: message, device=ALICE).name == "webhook"
+    assert build_approver(options, means())[0].name == "webhook"
     del section["webhook"]["public_key_file"]
     assert "public_key or public_key_file, one of the two" in complaint(section)
 

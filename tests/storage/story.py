@@ -13,6 +13,7 @@ from quorate.ceremony.ports import (
     EpochRow,
     EpochState,
     OperationRow,
+    Reservation,
     SealedSetup,
     SealedShare,
     SetupState,
@@ -128,6 +129,7 @@ CHANGES: tuple[Callable[[SqliteLedger], Any], ...] = (
     lambda ledger: ledger.add_client("treasury", [Grant("signer")]),
     lambda ledger: ledger.add_operation(operation()),
     lambda ledger: ledger.record_decision(decision()),
+    lambda ledger: ledger.reserve(Reservation(operation=OPERATION, effect=b"{}", at_ms=NOW)),
     lambda ledger: ledger.record_vote(OPERATION, BOB, b"vote"),
     lambda ledger: ledger.move_operation(OPERATION, [State.PROPOSED], State.APPROVED),
     lambda ledger: ledger.begin_attempt(OPERATION, 1, session()),
@@ -161,6 +163,7 @@ def facts(ledger: SqliteLedger) -> dict[str, Any]:
         "operations": list(ledger.operations()),
         "decision": ledger.decision(OPERATION),
         "votes": ledger.votes(OPERATION),
+        "reservations": list(ledger.reservations(0)),
         "epochs": list(epochs),
         "active": ledger.active_epoch(VAULT),
         "shares": [

@@ -46,6 +46,30 @@ def test_an_environment_variable_goes_above_the_file(monkeypatch: pytest.MonkeyP
             "quorate.toml:1: key: set passphrase_file or key_file",
         ),
         ("[peer\nport = 1", "quorate.toml: not TOML: "),
+        (
+            '[approver]\ntype = "all-off"',
+            "quorate.toml:2: approver.type: there is no type of approver 'all-off'",
+        ),
+        (
+            '[approver]\ntype = "all-of"',
+            "quorate.toml:1: approver: types all-of, any-of, first-decisive and of",
+        ),
+        (
+            '[approver]\ntype = "policy"',
+            "quorate.toml:1: approver: type 'policy' and a policy section go together",
+        ),
+        (
+            '[approver]\ntype = "all-of"\nof = ["people"]',
+            "quorate.toml:3: approver.of: there is no [approvers.people]",
+        ),
+        (
+            '[approvers]\na = { type = "any-of", of = ["b"] }\nb = { type = "any-of", of = ["a"] }',
+            "quorate.toml:2: approvers.a.of: b asks a again",
+        ),
+        (
+            '[approvers.a]\ntype = "grpc"\n[approvers.a.grpc]\naddress = "far.example:1"\nplaintext = true',
+            "quorate.toml:3: approvers.a.grpc: plaintext is only for loopback",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, said: str) -> None:
@@ -86,3 +110,12 @@ def test_the_home_is_the_option_or_the_variable(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("QUORATE_HOME", str(tmp_path / "variable"))
     assert home_of(tmp_path / "option") == tmp_path / "option"
     assert home_of(None) == tmp_path / "variable"
+
+
+def test_files_of_named_approvers_are_taken_from_the_home_too() -> None:
+    settings = parse(
+        '[approvers.rules]\ntype = "policy"\n[approvers.rules.policy]\nfile = "policy.toml"', FILE
+    )
+    options = settings.approvers["rules"].policy
+    assert options is not None
+    assert options.file == FILE.parent / "policy.toml"

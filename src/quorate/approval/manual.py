@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quorate.ceremony.ports import ApprovalRequest, Decision
 from quorate.errors import Bug, UsageError
 from quorate.identifiers import OperationId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     request: ApprovalRequest
     answer: asyncio.Future[Decision]
+    askers: int = 0
 
 
 class ManualApprover:
@@ -31,14 +32,20 @@ class ManualApprover:
         return "manual"
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        if request.operation in self._waiting:
-            raise Bug(f"operation {request.operation} waits already")
-        waiting = Waiting(request, asyncio.get_running_loop().create_future())
-        self._waiting[request.operation] = waiting
+        held = self._waiting.get(request.operation)
+        if held is None:
+            held = Waiting(request, asyncio.get_running_loop().create_future())
+            self._waiting[request.operation] = held
+        elif held.request.digest != request.digest:
+            raise Bug(f"operation {request.operation} waits already, under another digest")
+        held.askers += 1
         try:
-            return await waiting.answer
+            # Cancelling a wait would cancel the future, on which a combination may have others wait.
+            return await asyncio.shield(held.answer)
         finally:
-            del self._waiting[request.operation]
+            held.askers -= 1
+            if not held.askers:
+                del self._waiting[request.operation]
 
     def pending(self) -> Sequence[ApprovalRequest]:
         return tuple(each.request for each in self._waiting.values() if not each.answer.done())
@@ -54,4 +61,4 @@ class ManualApprover:
                 f"PD-1.1 digest: what was decided on is not what operation {operation} asks for: look at it again",
                 code="WRONG_DIGEST",
             )
-        waiting.answer.set_result(decision)
+        waiting.answer.set_result(replace(decision, approver=self.name))

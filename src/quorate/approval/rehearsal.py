@@ -42,6 +42,13 @@ REMEDIES = MappingProxyType(
         "(64 bits: not through a float)",
         "AP-3.10": "have the approver return the Quorate-Operation-Digest of the question it answers, or none",
         "AP-3.11": "have the approver answer with status approved, rejected or abstain",
+        "AP-4.4": "look at the log: the approver failed, or gave no decision",
+        "AG-1.1": "start the approver, and check address, ca_file, server_name, client_certificate and timeout in its "
+        "grpc section",
+        "AG-1.2": "look at the approver's log: whatever it decides, it answers OK",
+        "AG-1.3": "have the approver return the question's nonce",
+        "AG-1.4": "have the approver return the question's digest",
+        "AG-1.5": "have the approver answer VERDICT_APPROVE, VERDICT_REJECT or VERDICT_ABSTAIN",
     }
 )
 """By rule of docs/spec/approval.md."""

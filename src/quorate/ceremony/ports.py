@@ -217,6 +217,15 @@ class DecisionRow:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What an operation takes of limits over a window: its effect, encoded, and when it was approved."""
+
+    operation: OperationId
+    effect: bytes
+    at_ms: int
+
+
 class EpochState(StrEnum):
     PENDING = "PENDING"  # shares durable, record not signed by us: may be dropped
     SIGNED = "SIGNED"  # our signature over the record may be out: never dropped for want of a certificate

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from quorate.approval.configure import ApproverOptions
+from quorate.approval.options import ApproverOptions, wrong_references
 from quorate.errors import UsageError
 
 FILE = "quorate.toml"
@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     client: ClientPort = ClientPort()
     key: Key = Key()
     approver: ApproverOptions = ApproverOptions()
+    approvers: dict[str, ApproverOptions] = {}  # by the names that combinations and policies call them
     limits: Limits = Limits()
     log: Log = Log()
     metrics: MetricsPort = MetricsPort()
@@ -165,6 +166,9 @@ def parse(text: str, file: Path) -> Settings:
         settings = Settings(**data)
     except ValidationError as error:
         raise UsageError("\n".join(explain(error, text, file))) from None
+    if wrong := list(wrong_references(settings.approver, settings.approvers)):
+        lines = line_numbers(text)
+        raise UsageError("\n".join(f"{place(at, lines, file)}: {'.'.join(at)}: {why}" for at, why in wrong))
     return anchored(settings, file.parent)
 
 
@@ -179,6 +183,8 @@ def anchored(section: S, home: Path) -> S:
             changes[name] = home / value.expanduser()
         elif isinstance(value, BaseModel):
             changes[name] = anchored(value, home)
+        elif name == "approvers":
+            changes[name] = {each: anchored(options, home) for each, options in value.items()}
     return section.model_copy(update=changes)
 
 

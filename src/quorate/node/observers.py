@@ -30,16 +30,26 @@ class Phase:
 
 
 class OperationWatch:
-    """Called with each operation that came in or changed: counts it, times its phases. From the event loop only."""
+    """Called with each operation that came in or changed: counts it, times its phases. ``then`` hears it too. From the
+    event loop only."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, metrics: Metrics) -> None:
-        self._ledger, self._clock, self._metrics = ledger, clock, metrics
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        then: Callable[[OperationId], None] | None = None,
+    ) -> None:
+        self._ledger, self._clock, self._metrics, self._then = ledger, clock, metrics, then
         self._open: OrderedDict[OperationId, Phase] = OrderedDict()
         self._ended: OrderedDict[OperationId, None] = OrderedDict()
 
     def __call__(self, operation: OperationId) -> None:
         """Figures must not stop what they count: a failure here is a line in the log."""
         try:
+            if self._then is not None:
+                self._then(operation)
             row = self._ledger.operation(operation)
             if row is not None and operation not in self._ended:
                 self._see(row)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from quorate.approval.configure import build_approver
-from quorate.approval.manual import ManualApprover
+from quorate.approval.configure import Means, build_approver
+from quorate.approval.policy.book import Book
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.session import Patience
@@ -22,6 +22,7 @@ from quorate.node.observers import OperationWatch, WatchedApprover
 from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
 from quorate.rpc import limits as rpc_limits
+from quorate.rpc.approver import GrpcApprover
 from quorate.rpc.client import SOCKET_NAME
 from quorate.rpc.mesh import GrpcMesh, Observer
 from quorate.rpc.node_server import SERVICES, NodeServer
@@ -93,7 +94,9 @@ def build(
     counted = ledger.boot()
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
     metrics.requests.starts = counted.counter
-    approver = build_approver(settings.approver, sign=ledger.identity.sign, device=ledger.identity.device)
+    book = Book(ledger, here=ledger.identity.device)
+    means = Means(sign=ledger.identity.sign, device=book.here, clock=clock, book=book, grpc=GrpcApprover.made)
+    approver, person = build_approver(settings.approver, means, settings.approvers)
     watched = WatchedApprover(approver, clock, metrics)
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="ceremony")
     ceremonies = Ceremonies(
@@ -107,8 +110,8 @@ def build(
         pool=pool,
         version=program_version(),
         limits=limits_of(settings.limits),
-        inbox=approver if isinstance(approver, ManualApprover) else None,
-        on_change=OperationWatch(ledger, clock, metrics),
+        inbox=person,
+        on_change=OperationWatch(ledger, clock, metrics, then=book.settle),
     )
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"

@@ -27,6 +27,7 @@ from quorate.storage.epochs import EpochShelf
 from quorate.storage.keywrap import KeySource
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
+from quorate.storage.reservations import ReservationBook
 from quorate.storage.sealed import NodeSecret, Place, Sealer
 from quorate.storage.votes import VoteBook
 
@@ -41,7 +42,7 @@ class Boot(NamedTuple):
     id: bytes
 
 
-class SqliteLedger(OperationJournal, VoteBook, EpochShelf, PeerBook, ClientBook):
+class SqliteLedger(OperationJournal, VoteBook, ReservationBook, EpochShelf, PeerBook, ClientBook):
     """``ceremony.ports.Ledger`` on one SQLite file, with what else a node keeps. One process at a time holds it."""
 
     def __init__(

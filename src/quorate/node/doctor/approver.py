@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from types import MappingProxyType
 
-from quorate.approval.configure import ApproverOptions, build_approver
+from quorate.approval.configure import Means, build_approver
+from quorate.approval.none import NoApprover
+from quorate.approval.options import ApproverOptions, Named
+from quorate.approval.policy.approver import NAME as POLICY
+from quorate.approval.policy.approver import Fixed, PolicyApprover
+from quorate.approval.policy.book import Book, Memory
+from quorate.approval.policy.language import read_policy
 from quorate.approval.rehearsal import rehearse, remedy_for
-from quorate.ceremony.ports import Clock, Decision, Entropy, Peer, Verdict
+from quorate.ceremony.ports import Approver, Clock, Decision, Entropy, Peer, Verdict
+from quorate.errors import UsageError
 from quorate.operations.kinds import Kind
+from quorate.rpc.approver import GrpcApprover
 from quorate.rpc.findings import Finding, Level
 
 PATIENCE = 60.0  # seconds for all samples together
@@ -22,40 +32,86 @@ async def examine_approver(
     clock: Clock,
     entropy: Entropy,
     kinds: Sequence[Kind] = tuple(Kind),
+    named: Named = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
-    """One finding for each kind of request. Whether a sample is approved or not is the approver's business."""
+    """One finding for each kind of request, of every approver that the configuration comes to. Whether a sample is
+    approved or not is the approver's business."""
+    book = Book(Memory(), here=me.device)  # of its own: a sample takes nothing of a limit
+    means = Means(sign=sign, device=me.device, clock=clock, book=book, grpc=GrpcApprover.made)
+    leaves = dict(_leaves(options, named))
+    found = await asyncio.gather(
+        *(_examine(label, leaf, means, me, entropy, kinds) for label, leaf in leaves.items())
+    )
+    return tuple(chain.from_iterable(found))
+
+
+def _leaves(
+    options: ApproverOptions, named: Named, label: str = "approver"
+) -> Iterator[tuple[str, ApproverOptions]]:
+    """Every approver that is asked in the end, combinations taken apart, with whom policies ask."""
+    asked = options.of
+    if options.policy is not None:
+        asked = tuple(sorted(read_policy(options.policy.file).asks))
+        yield label, options
+    elif not asked:
+        yield label, options
+    for name in asked:
+        if name not in named:
+            raise UsageError(f"there is no [approvers.{name}]")
+        yield from _leaves(named[name], named, f"approver {name}")
+
+
+async def _examine(
+    label: str, options: ApproverOptions, means: Means, me: Peer, entropy: Entropy, kinds: Sequence[Kind]
+) -> tuple[Finding, ...]:
     if options.type == "manual":
         return tuple(
             Finding(
-                check=f"approver {kind}", level=Level.OK,
+                check=f"{label} {kind}", level=Level.OK,
                 said="a person decides: quorate approve list shows what waits",
             )
             for kind in kinds
         )  # fmt: skip
-    # Reading the system's authorities takes a while.
-    approver = await asyncio.to_thread(build_approver, once(options), sign=sign, device=me.device)
     try:
+        # Reading the system's authorities takes a while.
+        approver = await asyncio.to_thread(_alone, once(options), means)
         async with asyncio.timeout(PATIENCE):
-            said = await rehearse(approver, me, now_ms=clock.now_ms(), entropy=entropy, kinds=kinds)
+            said = await rehearse(approver, me, now_ms=means.clock.now_ms(), entropy=entropy, kinds=kinds)
     except TimeoutError:
         return tuple(
             Finding(
-                check=f"approver {kind}", level=Level.PROBLEM, code="TIMEOUT",
-                said=f"no answer within {PATIENCE:g} s", remedy="lower timeout in [approver.webhook]",
+                check=f"{label} {kind}", level=Level.PROBLEM, code="TIMEOUT",
+                said=f"no answer within {PATIENCE:g} s", remedy="lower the approver's timeout in quorate.toml",
             )
             for kind in kinds
         )  # fmt: skip
-    return tuple(finding(kind, decision) for kind, decision in said)
+    return tuple(finding(kind, decision, label) for kind, decision in said)
+
+
+def _alone(options: ApproverOptions, means: Means) -> Approver:
+    """The approver by itself: whom a policy would ask is examined apart, and not asked about its samples."""
+    if options.policy is None:
+        return build_approver(options, means)[0]
+    policy = read_policy(options.policy.file)
+    others = dict.fromkeys(policy.asks, NoApprover())
+    return PolicyApprover(Fixed(policy), means.book, means.clock, others=others)
 
 
 def once(options: ApproverOptions) -> ApproverOptions:
     """The same approver, asked only once: what is wrong the first time is to be seen."""
-    webhook = options.webhook and options.webhook.model_copy(update={"tries": 1})
-    return options.model_copy(update={"webhook": webhook})
+    return options.model_copy(
+        update={
+            "webhook": options.webhook and options.webhook.model_copy(update={"tries": 1}),
+            "grpc": options.grpc and options.grpc.model_copy(update={"tries": 1}),
+        }
+    )
 
 
-def finding(kind: Kind, decision: Decision) -> Finding:
-    check = f"approver {kind}"
+def finding(kind: Kind, decision: Decision, label: str = "approver") -> Finding:
+    check = f"{label} {kind}"
+    if decision.approver.startswith(POLICY) and not decision.rule.startswith("PO-3"):
+        said = f"the policy says {decision.verdict.name.lower()} to the sample: {decision.rule}"
+        return Finding(check=check, level=Level.OK, said=said)
     if decision.verdict is Verdict.REFUSE:
         rule, _, name = decision.rule.partition(" ")
         return Finding(

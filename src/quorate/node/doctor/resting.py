@@ -62,6 +62,7 @@ async def _ask_approver(
         clock=SystemClock(),
         entropy=SystemEntropy(),
         kinds=kinds,
+        named=settings.approvers,
     )
 
 
