@@ -16,10 +16,11 @@ from quorate.operations.kinds import Kind
 
 texts = st.text(max_size=20)
 maybe = st.none() | texts
+units = st.integers(0, 2**256 - 1)
 assets = st.builds(Asset, chain=texts, contract=texts)
 actions = st.builds(
     Action, message=st.integers(0, 1000), content_type=maybe, chain=maybe, source=maybe, receiver=maybe,
-    asset=st.none() | assets, amount=st.none() | st.integers(0, 2**256 - 1), method=maybe,
+    asset=st.none() | assets, amount=st.none() | units, method=maybe, fee=st.none() | units,
 )  # fmt: skip
 effects = st.builds(
     Effect, kind=st.sampled_from(Kind), vault=texts, proposer=texts, caller=texts,
@@ -42,7 +43,8 @@ def test_what_is_left_out_is_not_known_and_what_is_empty_is_none() -> None:
     [
         {"kind": "theft"}, {"kind": None}, {"vault": 1}, {"colour": "red"}, {"actions": {}}, {"actions": ["x"]},
         {"actions": [{"amount": 1000}]}, {"actions": [{"amount": 1.5}]}, {"actions": [{"amount": "1.5"}]},
-        {"actions": [{"amount": "-1"}]}, {"actions": [{"asset": "USDC"}]}, {"actions": [{"asset": {"chain": 1}}]},
+        {"actions": [{"amount": "-1"}]}, {"actions": [{"fee": 1}]},
+        {"actions": [{"asset": "USDC"}]}, {"actions": [{"asset": {"chain": 1}}]},
         {"actions": [{"asset": {"chain": "c", "name": "n"}}]}, {"actions": [{"receiver": 7}]},
         {"actions": [{"message": -1}]}, {"actions": [{"message": True}]}, {"actions": [{"reciever": "x"}]},
     ],

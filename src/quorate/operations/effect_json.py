@@ -28,6 +28,7 @@ def encode_effect(effect: Effect) -> bytes:
             **{name: value for name in _TEXTS if (value := getattr(action, name)) is not None},
             **({} if action.asset is None else {"asset": _asset_json(action.asset)}),
             **({} if action.amount is None else {"amount": str(action.amount)}),
+            **({} if action.fee is None else {"fee": str(action.fee)}),
         }
         for action in effect.actions
     ]
@@ -67,15 +68,13 @@ def _effect(stated: dict[str, Any], price: Price | None) -> Effect:
 
 
 def _action(stated: dict[str, Any], price: Price | None) -> Action:
-    _only(stated, {"message", "asset", "amount", *_TEXTS}, "an action")
+    _only(stated, {"message", "asset", "amount", "fee", *_TEXTS}, "an action")
     message = stated.get("message", 0)
     if type(message) is not int or message < 0:
         raise TypeError("message is a number from 0")
     asset, amount = _moved(stated, price)
-    return Action(
-        message=message, asset=asset, amount=amount,
-        **{name: _text(stated, name) for name in _TEXTS if stated.get(name) is not None},
-    )  # fmt: skip
+    known: dict[str, Any] = {name: _text(stated, name) for name in _TEXTS if stated.get(name) is not None}
+    return Action(message=message, asset=asset, amount=amount, fee=_units(stated, "fee"), **known)
 
 
 def _moved(stated: Mapping[str, Any], price: Price | None) -> tuple[Asset | None, int | None]:
@@ -85,10 +84,16 @@ def _moved(stated: Mapping[str, Any], price: Price | None) -> tuple[Asset | None
     if isinstance(named, str) and price is not None:
         priced, units = price(named, amount or "0")
         return priced, units if amount is not None else None
-    asset = None if named is None else _asset(_object(named, "an asset"))
-    if amount is not None and _WHOLE.fullmatch(amount) is None:
-        raise ValueError(f"{amount[:100]!r} is no amount in base units")
-    return asset, None if amount is None else int(amount)
+    return None if named is None else _asset(_object(named, "an asset")), _units(stated, "amount")
+
+
+def _units(stated: Mapping[str, Any], name: str) -> int | None:
+    units = stated.get(name)
+    if units is None:
+        return None
+    if not isinstance(units, str) or _WHOLE.fullmatch(units) is None:
+        raise ValueError(f"{name} is text of a whole number of base units")
+    return int(units)
 
 
 def _asset(stated: dict[str, Any]) -> Asset:
