@@ -45,12 +45,12 @@ class Node:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         self._channel = grpc.secure_channel(
             credentials["endpoint"],
-            grpc.ssl_channel_credentials(credentials["ca_pem"].encode()),
+            grpc.ssl_channel_credentials(credentials["ca_pem"].encode(), *own_certificate(credentials)),
             options=[("grpc.ssl_target_name_override", names.get_values_for_type(x509.DNSName)[0])],
         )
+        secret = credentials.get("secret")
         self._metadata = (
-            ("quorate-client", credentials["client_id"]),
-            ("quorate-secret", credentials["secret"]),
+            (("quorate-client", credentials["client_id"]), ("quorate-secret", secret)) if secret else ()
         )
 
     def call(self, service: str, method: str, **fields: Any) -> Any:
@@ -64,6 +64,14 @@ class Node:
             response_deserializer=answer.FromString,
         )
         return ask(request(**fields), metadata=self._metadata, timeout=PATIENCE_MS / 1000 + 10)
+
+
+def own_certificate(credentials: dict[str, str]) -> tuple[bytes | None, bytes | None]:
+    """The key and the certificate of a client that has one instead of a secret."""
+    if "certificate_pem" not in credentials:
+        return None, None
+    key = credentials.get("private_key_pem") or Path(credentials["private_key_file"]).read_text()
+    return key.encode(), credentials["certificate_pem"].encode()
 
 
 def described(proto: Path) -> DescriptorPool:

@@ -29,11 +29,12 @@ from quorate.ceremony.ports import (
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client_certificates import read_certificate
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.registry import Access
-from quorate.rpc.tls import create_identity, server_name_of
+from quorate.rpc.tls import TlsIdentity, create_identity, server_name_of
 from quorate.storage.clients import EVERY, Client, Grant, Login
 
 AMPLE = Pace(1e6, 10**6)
@@ -248,6 +249,13 @@ class FakeBook:
         self.secrets[name] = (secret, client)
         return secret
 
+    def pin(self, name: str, identity: TlsIdentity, *grants: Grant) -> None:
+        """Enrol a client that has this certificate."""
+        client = Client(id=name, grants=grants, created_ms=7)
+        certificate = read_certificate(identity.certificate_pem)
+        self.secrets[name] = ("", client)
+        self.pinned.append(Login(client=client, until_ms=None, certificate=certificate))
+
     def authenticate(self, name: str, secret: str) -> Login | None:
         self.checks += 1
         expected, client = self.secrets.get(name, ("", None))
@@ -281,6 +289,7 @@ class FakeBook:
         return Access(endpoint="node:7200", secret=secret, ca_pem="PEM")
 
     def revoke_client(self, client: str) -> None:
+        self.pinned = [each for each in self.pinned if each.client.id != client]
         if self.secrets.pop(client, None) is None:
             raise UsageError(f"there is no client {client}", code="UNKNOWN_CLIENT")
 
@@ -313,6 +322,7 @@ class Served:
         self.book = FakeBook()
         self.causes: tuple[Cause, ...] = ()
         self.limits = UNLIMITED
+        self.certificates = False
         self.refused: list[str] = []
         self.examiner = FakeExaminer()
         self.tls = create_identity(ALICE)
@@ -329,6 +339,7 @@ class Served:
             registry=self.book,
             causes=lambda: self.causes,
             examiner=self.examiner,
+            certificate_address="127.0.0.1:0" if self.certificates else "",
             limits=self.limits,
             refused=self.refused.append,
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -15,11 +16,21 @@ from quorate.cli.connection import registry
 from quorate.cli.files import require_new
 from quorate.cli.views import rows, time_of
 from quorate.errors import UsageError
+from quorate.rpc.client import Credentials
+from quorate.rpc.client_certificates import create_client_identity
 from quorate.storage.clients import EVERY, Client, Grant
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Name = Annotated[str, typer.Argument(help="The client's id.")]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option("--certificate", help="It proves itself by this certificate (PEM), whose key it keeps."),
+]
+NewCertificate = Annotated[
+    bool,
+    typer.Option("--new-certificate", help="It proves itself by a new certificate; the key is in the file."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,13 +52,16 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option("--vault", help="Roles that name no vault are for this one only. Repeatable."),
         ] = None,
+        certificate: CertificateFile = None,
+        new_certificate: NewCertificate = False,
     ) -> None:
         """Let a program or a person ask this node. The secret is in the file and nowhere else."""
         require_new(out, "credentials are")
         grants = grants_of(role or ["signer"], vault or ())
         async with registry(call) as book:
-            credentials = await book.add_client(name, grants)
-        credentials.save(out)
+            own = proof_of(name, certificate, new=new_certificate)
+            credentials = await book.add_client(name, grants, certificate_pem=own.certificate_pem)
+        completed(credentials, own).save(out)
         call.output.show(
             {
                 "client": name,
@@ -56,7 +70,12 @@ def register(app: typer.Typer) -> None:
                 "credentials": str(out),
             },
             f"[green]✓[/] {escape(name)} may ask {escape(credentials.endpoint)} as"
-            f" {escape(said(grants))}, with {escape(str(out))}",
+            f" {escape(said(grants))}, with {escape(str(out))}"
+            + (
+                f"; its key is expected in {escape(own.private_key_file)} beside it"
+                if own.private_key_file
+                else ""
+            ),
         )
 
     @command(app, "list")
@@ -82,14 +101,19 @@ def register(app: typer.Typer) -> None:
         overlap: Annotated[
             str, typer.Option(help="How long what it has now stays good: 90s, 30m, 1h, 7d.")
         ] = "0",
+        certificate: CertificateFile = None,
+        new_certificate: NewCertificate = False,
     ) -> None:
-        """Give a client a new secret. Its open streams end and have to be opened again."""
+        """Give a client a new secret, or another certificate. Its open streams end and have to be opened again."""
         overlap_ms = round(seconds(overlap) * 1000)
         if not out.exists():
             require_new(out, "credentials are")
         async with registry(call) as book:
-            credentials = await book.rotate_client(name, overlap_ms=overlap_ms)
-        credentials.save(out, replace=True)
+            own = proof_of(name, certificate, new=new_certificate)
+            credentials = await book.rotate_client(
+                name, overlap_ms=overlap_ms, certificate_pem=own.certificate_pem
+            )
+        completed(credentials, own).save(out, replace=True)
         kept = f"; the old ones are good for {escape(overlap)} more" if overlap_ms else ""
         call.output.show(
             {"client": name, "rotated": True, "overlap_ms": overlap_ms, "credentials": str(out)},
@@ -102,6 +126,32 @@ def register(app: typer.Typer) -> None:
         async with registry(call) as book:
             await book.revoke_client(name)
         call.output.show({"client": name, "revoked": True}, f"[green]✓[/] {escape(name)} is served no longer")
+
+
+class Proof(NamedTuple):
+    """A client's own certificate and its key, as far as they are known here; all empty for a secret."""
+
+    certificate_pem: str = ""
+    private_key_pem: str = ""
+    private_key_file: str = ""
+
+
+def proof_of(name: str, file: Path | None, *, new: bool) -> Proof:
+    if file is not None and new:
+        raise UsageError("--certificate brings one and --new-certificate makes one: choose")
+    if new:
+        made = create_client_identity(name)
+        return Proof(made.certificate_pem, made.private_key_pem.decode())
+    if file is None:
+        return Proof()
+    try:
+        return Proof(file.read_text(), private_key_file=f"{name}.key")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+
+
+def completed(credentials: Credentials, own: Proof) -> Credentials:
+    return replace(credentials, private_key_pem=own.private_key_pem, private_key_file=own.private_key_file)
 
 
 def grants_of(roles: Sequence[str], vaults: Sequence[str]) -> tuple[Grant, ...]:

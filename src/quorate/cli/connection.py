@@ -59,9 +59,11 @@ class Registrar(Protocol):
 
     async def clients(self) -> Sequence[Client]: ...
 
-    async def add_client(self, client: str, grants: Sequence[Grant]) -> Credentials: ...
+    async def add_client(
+        self, client: str, grants: Sequence[Grant], *, certificate_pem: str
+    ) -> Credentials: ...
 
-    async def rotate_client(self, client: str, *, overlap_ms: int) -> Credentials: ...
+    async def rotate_client(self, client: str, *, overlap_ms: int, certificate_pem: str) -> Credentials: ...
 
     async def revoke_client(self, client: str) -> None: ...
 
@@ -110,11 +112,13 @@ class RestingNode:
     async def clients(self) -> Sequence[Client]:
         return self._book.clients()
 
-    async def add_client(self, client: str, grants: Sequence[Grant]) -> Credentials:
-        return credentials_of(client, self._book.add_client(client, grants))
+    async def add_client(self, client: str, grants: Sequence[Grant], *, certificate_pem: str) -> Credentials:
+        access = self._book.add_client(client, grants, certificate_pem=certificate_pem)
+        return credentials_of(client, access, certificate_pem)
 
-    async def rotate_client(self, client: str, *, overlap_ms: int) -> Credentials:
-        return credentials_of(client, self._book.rotate_client(client, overlap_ms=overlap_ms))
+    async def rotate_client(self, client: str, *, overlap_ms: int, certificate_pem: str) -> Credentials:
+        access = self._book.rotate_client(client, overlap_ms=overlap_ms, certificate_pem=certificate_pem)
+        return credentials_of(client, access, certificate_pem)
 
     async def revoke_client(self, client: str) -> None:
         self._book.revoke_client(client)

@@ -54,16 +54,31 @@ class CallLimits(Section):
 
 
 class ClientPort(Section):
-    """Where applications reach this node. ``endpoint`` (HOST:PORT, if not bind:port) goes into credentials."""
+    """Where applications reach this node. ``endpoint`` (HOST:PORT, if not bind:port) goes into credentials. Clients
+    that have a certificate come to ``certificate_port``, if it is set, with ``certificate_endpoint`` in theirs."""
 
     bind: str = "127.0.0.1"
     port: int = Field(default=7200, ge=1, le=65535)
     endpoint: str = ""
+    certificate_port: int | None = Field(default=None, ge=1, le=65535)
+    certificate_endpoint: str = ""
     limits: CallLimits = CallLimits()
 
     @property
     def address(self) -> str:
         return self.endpoint or f"{self.bind}:{self.port}"
+
+    @property
+    def certificate_address(self) -> str:
+        """Empty where there is no such port."""
+        if self.certificate_port is None:
+            return ""
+        host = self.endpoint.rpartition(":")[0] or self.bind
+        return self.certificate_endpoint or f"{host}:{self.certificate_port}"
+
+    @property
+    def certificate_listener(self) -> str:
+        return "" if self.certificate_port is None else f"{self.bind}:{self.certificate_port}"
 
 
 class Key(Section):

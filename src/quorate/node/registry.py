@@ -8,6 +8,7 @@ from quorate.ceremony.ports import Peer
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.node.config import Settings
+from quorate.rpc.client_certificates import read_certificate
 from quorate.rpc.registry import Access
 from quorate.storage import Client, SqliteLedger
 from quorate.storage.clients import Certificate, Grant
@@ -64,9 +65,16 @@ class Registry:
     def _certificate(self, pem: str) -> Certificate | None:
         if not pem:
             return None
-        raise UsageError("this node takes no client certificates")
+        if not self._settings.client.certificate_address:
+            raise UsageError(
+                "this node takes no client certificates: set client.certificate_port, and start it again"
+            )
+        return read_certificate(pem)
 
     def _access(self, secret: str) -> Access:
+        client = self._settings.client
         return Access(
-            endpoint=self._settings.client.address, secret=secret, ca_pem=self._ledger.me.certificate_pem
+            endpoint=client.address if secret else client.certificate_address,
+            secret=secret,
+            ca_pem=self._ledger.me.certificate_pem,
         )

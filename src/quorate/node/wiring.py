@@ -121,6 +121,7 @@ def build(
         client_address,
         socket=home / SOCKET_NAME,
         logins=ledger,
+        certificate_address=settings.client.certificate_listener,
         limits=paces_of(settings.client.limits),
         refused=metrics.refused,
         registry=Registry(ledger, settings, changed=mesh.update),

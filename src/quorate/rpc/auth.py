@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from quorate.ceremony.ports import OWNER
@@ -115,10 +116,12 @@ class ClientGate:
     async def identify(self, arrival: Arrival) -> Login:
         source = source_of(arrival.peer)
         if arrival.certificate_pem is not None:
-            login = self._certified.get(pin_of(arrival.certificate_pem))
+            login = self._certified.get(_pin_of(arrival.certificate_pem))
             if login is None or not self._good(login):
                 self._pass_stranger(source)
                 raise _unauthenticated("this certificate is no client's, or the client was revoked")
+            if arrival.metadata.get(CLIENT_KEY, login.client.id) != login.client.id:
+                raise _unauthenticated("this certificate is another client's than the call says")
             return self._counted(login)
         name, secret = arrival.metadata.get(CLIENT_KEY, ""), arrival.metadata.get(SECRET_KEY, "")
         short = 0 < len(name) <= LONGEST and 0 < len(secret) <= LONGEST
@@ -195,6 +198,9 @@ class ClientGate:
         if login is not None:
             self._remember(proof, login)
         return login
+
+
+_pin_of = lru_cache(maxsize=REMEMBERED)(pin_of)
 
 
 def _unauthenticated(message: str) -> UsageError:

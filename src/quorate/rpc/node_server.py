@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from quorate.ceremony.node_api import NodeApi
 from quorate.ceremony.ports import Cause
 from quorate.errors import UsageError
-from quorate.rpc import options
+from quorate.rpc import client_certificates, options
 from quorate.rpc._pb import admin_pb2, node_pb2
 from quorate.rpc.admin import AdminServant
 from quorate.rpc.auth import ClientGate, Gate, LocalGate, Logins
@@ -52,13 +52,17 @@ class NodeServer:
         registry: Registry,
         examiner: Examiner,
         causes: Callable[[], Sequence[Cause]],
+        certificate_address: str = "",
         limits: Limits | None = None,
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``causes``: why the node or a vault is not ready at this moment. ``refused`` hears the reason of every call
-        on the client port that got no further than the door. What health says is set from outside."""
+        """``certificate_address``: where clients that have a certificate come, if there is to be such a port; from
+        ``start`` on ``certificate_port`` is its port. ``causes``: why the node or a vault is not ready at this moment.
+        ``refused`` hears the reason of every call on the client port that got no further than the door. What health
+        says is set from outside."""
         self._tls = tls
-        self._address = address
+        self._address, self._certificate_address = address, certificate_address
+        self.certificate_port = 0
         self._socket = socket
         self._gate = ClientGate(logins, limits)
         self._attendance = Attendance()
@@ -85,10 +89,10 @@ class NodeServer:
         credentials = grpc.ssl_server_credentials(
             [(self._tls.private_key_pem, self._tls.certificate_pem.encode())]
         )
-        try:
-            port = remote.add_secure_port(self._address, credentials)
-        except RuntimeError as error:
-            raise UsageError(f"cannot listen for clients on {self._address}: is it taken?") from error
+        port = _listen(remote, self._address, credentials)
+        if self._certificate_address:
+            mutual = client_certificates.credentials(lambda: self._tls, lambda: self._gate.certificates_pem)
+            self.certificate_port = _listen(remote, self._certificate_address, mutual)
         self._listen_locally(local)
         for server in (remote, local):
             self._servers.append(server)
@@ -156,6 +160,13 @@ class NodeServer:
             path.chmod(0o600)
         except (RuntimeError, OSError) as error:
             raise UsageError(f"cannot listen on {path}: {error}") from error
+
+
+def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    try:
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise UsageError(f"cannot listen for clients on {address}: is it taken?") from error
 
 
 def _answers(path: Path) -> bool:
