@@ -9,13 +9,13 @@ from typing import Any
 
 from benchmarks.harness import Figure, Traffic, figure, measure
 from quorate.curves import group_of
-from quorate.identifiers import Curve
-from quorate.wire.simulator import Outcome
+from quorate.identifiers import Curve, DeviceId
+from quorate.wire.simulator import Outcome, devices
 from tests.protocols.ecdsa_sessions import digests, sign_wholly
 from tests.protocols.pairs import run_setup
-from tests.protocols.vaults import Vault, generate, sign, try_out, vault_of
+from tests.protocols.vaults import Vault, generate, hand_over, roster_of, sign, try_out, vault_of
 
-HEAVY, LIGHT = ([499, 307, 194], 501), ([1, 1, 1], 2)
+HEAVY, LIGHT, SEVEN = ([499, 307, 194], 501), ([1, 1, 1], 2), ([1] * 7, 4)
 BATCHES = (64, 100)  # for ECDSA, what three rounds hold, and more
 TWEAK = 2**200 + 1
 NAMES = {Curve.ED25519: "ed25519", Curve.SECP256K1: "ecdsa"}
@@ -25,7 +25,11 @@ def figures() -> Iterator[Figure]:
     yield from _keygen([2], 2, runs=10)
     yield from _keygen([1, 1], 2, runs=10)
     yield from _keygen(*LIGHT, runs=10)
+    yield from _keygen(*SEVEN, runs=3)
     yield from _keygen(*HEAVY, runs=3)
+    for (weights, threshold), runs in ((LIGHT, 10), (SEVEN, 3), (HEAVY, 3)):
+        yield _reshare("refresh", weights, threshold, joining=0, runs=runs)
+        yield _reshare("reshare, one joins and one leaves", weights, threshold, joining=1, runs=runs)
     for weights, threshold in (LIGHT, HEAVY):
         vault = vault_of(weights, threshold)
         yield from _first_use(vault, weights, threshold)
@@ -51,6 +55,24 @@ def _keygen(weights: Sequence[int], threshold: int, *, runs: int) -> Iterator[Fi
         return _traffic(generate(weights, threshold, seed=next(seeds), lockstep=True, ideally=False)[0])
 
     yield measure("protocol/keygen", _parameters(weights, threshold), run, runs)
+
+
+def _reshare(name: str, weights: Sequence[int], threshold: int, *, joining: int, runs: int) -> Figure:
+    """By as few dealers as may, to a roster of as many, in which the first ``joining`` have given way to new ones."""
+    vault, seeds = vault_of(weights, threshold), count(1)
+    sharing, dealers = vault.record.sharing, list[DeviceId]()
+    for device in vault.devices:
+        if sharing.weight_of(dealers) < sharing.handover_weight:
+            dealers.append(device)
+    roster = devices(len(weights) + joining)[joining:]
+    target = roster_of(dict(zip(roster, weights, strict=True)), threshold)
+
+    def run() -> Traffic:
+        outcome, _ = hand_over(vault, target, dealers, seed=next(seeds), lockstep=True, ideally=False)
+        return _traffic(outcome)
+
+    parameters = {**_parameters(weights, threshold), "dealers": len(dealers)}
+    return measure(f"protocol/{name}", parameters, run, runs)
 
 
 def _first_use(vault: Vault, weights: Sequence[int], threshold: int) -> Iterator[Figure]:

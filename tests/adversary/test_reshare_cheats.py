@@ -15,10 +15,10 @@ from quorate.errors import Aborted, ProtocolAbort
 from quorate.identifiers import Curve, DeviceId, Epoch, SessionId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.certificate import CURVES, endorsement
-from quorate.protocols.dealing import Polynomial, hand_out, open_polynomials
+from quorate.protocols.dealing import Polynomial, Table, hand_out, open_polynomials
 from quorate.protocols.pairing import Paired, pair_up
 from quorate.protocols.quorum import Sharing
-from quorate.protocols.reshare import Accused, Handover, Objection, reshare, table_of
+from quorate.protocols.reshare import Accused, Handover, Objection, reshare
 from quorate.wire.codec import encode
 from quorate.wire.courier import SessionCourier
 from quorate.wire.net import Net, gather
@@ -100,8 +100,9 @@ async def rounds(
     rng = randomness("cheat")
 
     async def curve(net: Net) -> None:
-        images = known.images(net.group.curve)
-        table = dataclasses.replace(table_of(known, images), target=target or known.target)
+        dealers = tuple(known.images(net.group.curve))
+        keys, sharing = known.identity_keys, target or known.target
+        table = Table(identity_keys=keys, dealers=dealers, target=sharing)
         ours = constant(known.shares[net.group.curve].secret) if known.shares else None
         opened = await open_polynomials(net, table, rng, ours)
         await hand_out(net, opened, rng)

@@ -20,8 +20,8 @@ from quorate.protocols.eddsa import hashes, nonces
 from quorate.protocols.trial import trial_message
 from quorate.wire.envelope import unpack
 from quorate.wire.mailbox import view_of
-from quorate.wire.simulator import identity_key, randomness
-from tests.protocols.vaults import Vault, generate, sign, vault_of
+from quorate.wire.simulator import devices, identity_key, randomness
+from tests.protocols.vaults import Vault, generate, hand_over, roster_of, sign, vault_of
 
 SESSION = SessionId(b"\x5e" * 32)
 CONTEXT = b"FROST-ED25519-SHA512-v1"
@@ -64,6 +64,77 @@ def test_key_generation_hashes_what_the_specification_says() -> None:
     (certificate,) = set(outcome.results.values())
     assert certificate.record.transcript == digest(Domain.TRANSCRIPT, SESSION, transcript)
     assert [key.chain_code for key in certificate.record.keys] == codes
+
+
+def test_a_reshare_hashes_what_the_specification_says() -> None:
+    """Who does not deal commits to random bytes alone, and stands in the transcript without a proof."""
+    said: dict[tuple[DeviceId, str], Any] = {}
+
+    def listen(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        said[sender, slot] = message
+        return message
+
+    old = vault_of([2, 1, 1], 3)
+    one, other, _, joiner = devices(4)
+    dealers = [one, other]
+    target = roster_of({other: 1, joiner: 1}, 2)
+    outcome, shelves = hand_over(old, target, dealers, tamper=listen, session=SESSION)
+    assert not outcome.failures
+    transcript = []
+    for curve in (Curve.SECP256K1, Curve.ED25519):
+        sid = digest(Domain.SESSION, SESSION, curve.value)
+        openings = {device: said[device, f"/{curve}/Opening"] for device in shelves}
+        rid = digest(Domain.KEYGEN_RID, sid, [opening.rid for opening in openings.values()])
+        rows = []
+        for device, opening in openings.items():
+            fields: list[Any] = [opening.rid]
+            z = said[device, f"/{curve}/Proof"].response
+            if device in dealers:
+                shown = opening.polynomial
+                points = [bytes(point) for point in shown.commitment]
+                fields += [points, bytes(shown.move)]
+                stated = (identity_key(device), points[0], bytes(shown.move))
+                e = group_of(curve).reduce(digest(Domain.SCHNORR, sid, rid, *stated, size=64))
+                assert z * group_of(curve).generator == shown.move + e * shown.commitment[0]
+            v = digest(Domain.KEYGEN_COMMIT, (sid, identity_key(device)), fields, opening.blinder)
+            assert said[device, f"/{curve}/Commit"].digest == v
+            rows.append([device, v, fields, opening.blinder, bytes(z) if device in dealers else b""])
+        transcript.append([curve.value, rows])
+    (certificate,) = set(outcome.results.values())
+    record = certificate.record
+    assert record.transcript == digest(Domain.TRANSCRIPT, SESSION, transcript)
+    assert record.hash == digest(
+        Domain.EPOCH_RECORD,
+        [record.vault, 1, 1, old.record.hash],
+        [[device, identity_key(device)] for device in dealers],
+        [[p.device, p.identity_key, p.weight, p.reduced] for p in record.roster],
+        [record.threshold, record.terms],
+        [[key.curve.value, key.commitment, key.chain_code] for key in record.keys],
+        record.setups,
+        record.transcript,
+    )
+
+
+@pytest.mark.parametrize(
+    ("echoed", "after"),
+    [
+        *[
+            (f"/{curve}/{kind}", f"/{curve}/{after}")
+            for curve in Curve
+            for kind, after in [("Commit", "Opening"), ("Opening", "Proof"), ("Opening", "Shares")]
+        ],
+        ("/Objection", "/Endorsement"),
+    ],
+)
+def test_a_round_of_a_reshare_is_signed_on_the_view_of_the_echoed_one_before(echoed: str, after: str) -> None:
+    old = vault_of([2, 1, 1], 3)
+    parties = devices(4)
+    sent = hand_over(old, roster_of({parties[1]: 1, parties[3]: 1}, 2), parties[:2])[0].sent
+    views = {unpack(each.frame).envelope.view for each in sent if each.slot == after}
+    letters = {each.sender: unpack(each.frame).signed_header for each in sent if each.slot == echoed}
+    session = next(iter(letters.values())).header.session
+    order = sorted(letters)
+    assert views == {view_of(SessionId(session), echoed, [letters[device] for device in order])}
 
 
 @pytest.mark.parametrize(

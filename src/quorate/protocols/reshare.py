@@ -68,15 +68,20 @@ class Handover:
         dealing = (seat for seat in self.previous.sharing.seats if seat.device in self.dealers)
         return dict(sorted((seat.device, seat.identity_key) for seat in chain(dealing, self.target.seats)))
 
-    def images(self, curve: Curve) -> Mapping[DeviceId, Point]:
-        """P_{i,S}, which everybody knows of every dealer."""
+    def images(self, curve: Curve) -> dict[DeviceId, Point]:
+        """P_{i,S}, which everybody knows of every dealer. They add up to the public key.
+
+        A dealer whose share is zero whatever the key (rule KG-5.3) has nothing to deal, and is left out.
+        """
         if self.shares is not None:
-            return self.shares[curve].images
-        try:
-            commitment = self.previous.commitment(curve)
-        except EncodingError as error:
-            raise UsageError(f"the epoch to be handed over: {error}", code="BAD_CERTIFICATE") from None
-        return images_of(commitment, self.previous.sharing, self.dealers)
+            images = self.shares[curve].images
+        else:
+            try:
+                commitment = self.previous.commitment(curve)
+            except EncodingError as error:
+                raise UsageError(f"the epoch to be handed over: {error}", code="BAD_CERTIFICATE") from None
+            images = images_of(commitment, self.previous.sharing, self.dealers)
+        return {device: image for device, image in images.items() if not image.is_identity}
 
 
 class Accused(Message):
@@ -110,9 +115,12 @@ async def reshare(
     previous, target, keys = handover.previous, handover.target, handover.identity_keys
     if tuple(net.parties) != tuple(keys):
         raise Bug("the parties of a reshare are its dealers and its new roster")
+    if (handover.shares is None) == (net.me in handover.dealers):
+        raise Bug("a dealer of a reshare has shares, and nobody else")
+    images = {curve: handover.images(curve) for curve in CURVES}
     vault, epoch = VaultId(previous.vault), Epoch(previous.epoch + 1)
     runs, pairing = await gather(
-        gather(*(pass_on(net.over(group_of(curve)), handover, rng) for curve in CURVES)),
+        gather(*(pass_on(net.over(group_of(curve)), handover, images[curve], rng) for curve in CURVES)),
         pair_up(net, target, rng, vault=vault, epoch=epoch, attempt=attempt),
     )
     dealings = dict(zip(CURVES, runs, strict=True))
@@ -141,30 +149,19 @@ async def reshare(
     return await certify(net, record, shares, pairing.ours, book, sign)
 
 
-async def pass_on(net: Net, handover: Handover, rng: Randomness) -> Dealing:
-    """Rounds 1 to 3 in the net's group: the dealers deal, each its additive share of the key.
-
-    A dealer whose share is zero whatever the key (rule KG-5.3) has nothing to deal, and is like one that only receives.
-    """
-    curve = net.group.curve
-    images = handover.images(curve)
-    table = table_of(handover, images)
+async def pass_on(net: Net, handover: Handover, images: Mapping[DeviceId, Point], rng: Randomness) -> Dealing:
+    """Rounds 1 to 3 in the net's group: the dealers deal, each its additive share of the key."""
+    table = Table(identity_keys=handover.identity_keys, dealers=tuple(images), target=handover.target)
     constant: SecretScalar | None = None
-    if handover.shares is not None and net.me in table.dealers:
-        quorum = handover.shares[curve]
+    if handover.shares is not None and net.me in images:
+        quorum = handover.shares[net.group.curve]
         constant = quorum.secret
         # The same randomness twice, after a machine was set back, would give the share away.
-        rng = hedged(rng, "reshare", net.sid, curve.value, quorum.hedge.reveal())
+        rng = hedged(rng, "reshare", net.sid, quorum.curve.value, quorum.hedge.reveal())
     opened = await open_polynomials(net, table, rng, constant)
-    for device in table.dealers:
-        dealt = opened.polynomials[device].commitment[0]
-        require(dealt == images[device], "RS-1.1 constant", device)
+    for device, image in images.items():
+        require(opened.polynomials[device].commitment[0] == image, "RS-1.1 constant", device)
     return await hand_out(net, opened, rng)
-
-
-def table_of(handover: Handover, images: Mapping[DeviceId, Point]) -> Table:
-    dealers = tuple(device for device, image in images.items() if not image.is_identity)
-    return Table(identity_keys=handover.identity_keys, dealers=dealers, target=handover.target)
 
 
 async def settle(net: Net, target: Sharing, dealings: Mapping[Curve, Dealing]) -> None:
