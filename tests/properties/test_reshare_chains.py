@@ -47,15 +47,29 @@ def some_dealers(vault: Vault, order: list[DeviceId]) -> list[DeviceId]:
     return chosen
 
 
-@given(
+CHAINS = given(
     weights=st.lists(st.integers(1, 5), min_size=1, max_size=7),
     chain=st.lists(rosters(), min_size=1, max_size=3),
     data=st.data(),
 )
+
+
+@CHAINS
 @EXAMPLES
 def test_whatever_the_rosters_the_keys_stay_and_only_quorums_of_the_last_have_them(
     weights: list[int], chain: list[Sharing], data: st.DataObject
 ) -> None:
+    run_chain(weights, chain, data)
+
+
+@pytest.mark.slow
+@CHAINS
+@settings(EXAMPLES, max_examples=200)
+def test_many_more_chains_of_rosters(weights: list[int], chain: list[Sharing], data: st.DataObject) -> None:
+    run_chain(weights, chain, data)
+
+
+def run_chain(weights: list[int], chain: list[Sharing], data: st.DataObject) -> None:
     threshold = data.draw(st.integers(1, sum(weights)), label="threshold")
     vaults = [vault_of(weights, threshold)]
     for place, target in enumerate(chain):

@@ -131,6 +131,7 @@ def dealt(record: list[Any], members: list[int]) -> list[Any]:
         (lambda r: r[SETUPS].__setitem__(0, bytes(31)), "length >= 32"),
         (lambda r: r.__setitem__(TRANSCRIPT, b""), "length >= 32"),
         (lambda r: r.append(b""), "length"),
+        (lambda r: r.pop(DEALERS), "length"),  # as it was before there were dealers
     ],
 )
 def test_a_record_that_contradicts_itself_is_not_decoded(
