@@ -23,7 +23,7 @@ from quorate.wire.net import Net
 from quorate.wire.simulator import DROP, Simulator, devices, identity_key, randomness, signer
 from tests.oracle import curve as oracle
 from tests.oracle import shamir
-from tests.protocols.ecdsa_sessions import assert_verifies, sign_wholly
+from tests.protocols.ecdsa_sessions import assert_verifies, ecdsa_sign, sign_wholly, signing
 from tests.protocols.vaults import (
     Shelf,
     Vault,
@@ -306,6 +306,16 @@ def test_signers_of_different_epochs_make_no_signature(stale: DeviceId) -> None:
     outcome = Simulator(protocols).run()
     assert set(outcome.failures) == {A, B}
     assert not sign(mixed, (A, B), [b"message"]).failures
+
+
+@pytest.mark.parametrize("stale", [A, B])
+def test_signers_of_different_epochs_make_no_ecdsa_signature(stale: DeviceId) -> None:
+    new = handed_over(OLD, OLD.record.sharing)
+    old = OLD.quorum(stale, (A, B), Curve.SECP256K1)
+    outcome = ecdsa_sign(new, (A, B), [bytes(32)], instead={stale: lambda _: signing(old, [bytes(32)])})
+    assert set(outcome.failures) == {A, B}
+    assert not any(getattr(failure, "culprits", None) for failure in outcome.failures.values())
+    assert not ecdsa_sign(new, (A, B), [bytes(32)]).failures
 
 
 @pytest.mark.parametrize("curve", Curve)
