@@ -11,9 +11,9 @@ from quorate.errors import Aborted
 from quorate.wire.codec import encode
 from quorate.wire.simulator import Outcome, Tamper, devices, randomness
 from tests.adversary.blame import THRESHOLD, WEIGHTS, honest
-from tests.protocols.vaults import generate, sign, try_out, vault_of
+from tests.protocols.vaults import generate, hand_over, roster_of, sign, try_out, vault_of
 
-VICTIM, CHEAT, OTHER = devices(3)
+VICTIM, CHEAT, OTHER, JOINER = devices(4)
 
 
 def garble(body: bytes, seed: str) -> bytes:
@@ -29,6 +29,8 @@ def garble(body: bytes, seed: str) -> bytes:
 
 
 def garbling(slot: str, seed: int, *, all_of_them: bool) -> Tamper:
+    """The same garbage for everybody, or for the victim only."""
+
     def tamper(sender: Any, recipient: Any, where: str, message: Any) -> Any:
         aimed = sender == CHEAT and where == slot and (all_of_them or recipient == VICTIM)
         return garble(encode(message, private=True), f"{slot} {seed}") if aimed else message
@@ -43,6 +45,37 @@ def assert_only_the_cheat_may_be_named(outcome: Outcome[Any]) -> None:
             assert isinstance(failure, Aborted), (device, failure)
             assert failure.culprits <= {CHEAT}, (device, failure)
     assert len(honest(outcome, CHEAT)) == 2
+
+
+OLD = vault_of(WEIGHTS, THRESHOLD)
+NEW = roster_of({VICTIM: 1, CHEAT: 1, JOINER: 2}, 3)
+RESHARED = [
+    *(
+        f"/{curve}/{kind}"
+        for curve in ("secp256k1", "ed25519")
+        for kind in ("Commit", "Opening", "Proof", "Shares")
+    ),
+    "/set-ups/Paired",
+    "/Objection",
+    "/Endorsement",
+]
+
+
+@pytest.mark.parametrize("all_of_them", [True, False], ids=["to-all", "to-one"])
+@pytest.mark.parametrize("slot", RESHARED)
+def test_garbage_in_a_reshare_names_nobody_without_the_cheat(slot: str, all_of_them: bool) -> None:
+    """An objection names two of whom one lies: so the cheat is one of them."""
+    for seed in range(8):
+        tamper = garbling(slot, seed, all_of_them=all_of_them)
+        outcome, _ = hand_over(OLD, NEW, [VICTIM, CHEAT, OTHER], tamper=tamper)
+        assert len(honest(outcome, CHEAT)) == 3
+        for device in honest(outcome, CHEAT):
+            failure = outcome.failures.get(device)
+            if failure is not None:
+                assert isinstance(failure, Aborted), (device, failure)
+                named = failure.culprits
+                assert CHEAT in named or not named, (device, failure)
+                assert len(named) <= (2 if "RS-2.2" in str(failure) else 1), (device, failure)
 
 
 RUNS: dict[str, Callable[[Tamper], Outcome[Any]]] = {
