@@ -22,6 +22,7 @@ SOURCES = (
     "trees",
     "extension",
     "multiplication",
+    "lane",
 )
 
 header = Path("native/include/quorate.h").read_text()

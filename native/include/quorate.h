@@ -91,6 +91,13 @@ void quorate_exchange_public(uint8_t *public_key, const uint8_t *secret);
 /* What both ends compute; fails for a public key of small order. */
 int quorate_exchange(uint8_t *out, const uint8_t *secret, const uint8_t *public_key);
 
+/* --- seeds --- */
+
+/* size bytes, of BLAKE2b under the seed (16 to 64 bytes) in counter mode: primitives/drbg.py, whose encoding of all but
+ * the block's number the prefix is. */
+void quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
+                         size_t prefix_size);
+
 /* --- oblivious transfer and the vector OLE, over secp256k1 --- */
 
 /* Sizes, contents and order of everything are described in src/quorate/native/ot.py and fixed by tests/oracle/ot.py.
@@ -104,7 +111,7 @@ int quorate_ot_base_answer(uint8_t *message, uint8_t *keys, const uint8_t *conte
                            const uint8_t *logarithms);
 int quorate_ot_base_finish(uint8_t *keys, const uint8_t *context, const uint8_t *choices, const uint8_t *logarithms,
                            const uint8_t *answered);
-/* R, S: 64 trees of 16 leaves. */
+/* R, S: 128 trees of 4 leaves. */
 int quorate_ot_expand(uint8_t *leaves, uint8_t *message, const uint8_t *context, const uint8_t *keys);
 int quorate_ot_puncture(uint8_t *punctured, int *accepted, const uint8_t *context, const uint8_t *choices,
                         const uint8_t *keys, const uint8_t *message);
@@ -125,5 +132,20 @@ int quorate_ot_finish(uint8_t *shares, int *accepted, const uint8_t *context, co
                       size_t batch);
 /* Do without the instructions a CPU may lack, for tests; whether it did so before. */
 int quorate_ot_use_portable(int only);
+
+/* --- ECDSA, over secp256k1 --- */
+
+/* What native/lane.py describes; contents are those of protocols/ecdsa/lane.py, for count messages. */
+
+/* Whether the two curve equations of a peer's products hold (nonces, key), each in one sum with the weights, which are
+ * public as all points are. Fails for no messages, or without memory. */
+int quorate_lane_check(int *agree, const uint8_t *weights, const uint8_t *choices, const uint8_t *shares,
+                       const quorate_point *nonces, const quorate_point *image, const quorate_point *nonce_shares,
+                       const quorate_point *key_shares, size_t count);
+/* u and w of each message, which are public: from each peer count differences, and two times 2 * count halves of
+ * products. */
+void quorate_lane_publish(uint8_t *out, const uint8_t *inputs, const uint8_t *masks, const uint8_t *differences,
+                          const uint8_t *halves, const uint8_t *messages, const uint8_t *coordinates, size_t peers,
+                          size_t count);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "group.h"
 
-enum { HEADER = 9, STATE = 384 };
+enum { HEADER = 9, STATE = 384, BLOCK = 64 };
 
 static struct {
     int (*hash)(uint8_t *out, size_t size, const uint8_t *in, unsigned long long length, const uint8_t *key, size_t);
@@ -58,6 +58,30 @@ void quorate_digest(uint8_t *out, size_t size, const char *tag, const field *fie
     }
     sodium.final(state, out, size);
     quorate_wipe(state, sizeof state);
+}
+
+void quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
+                         size_t prefix_size)
+{
+    _Alignas(64) uint8_t state[STATE];
+    uint8_t block[BLOCK], number[HEADER + 8];
+    for (size_t b = 0; b * BLOCK < size; b++) {
+        size_t rest = size - b * BLOCK, length = 0;
+        while (length < 8 && b >> (8 * length)) {
+            length++;
+        }
+        size_t end = put_header(number, 'i', length);
+        for (size_t i = length; i-- > 0;) {
+            number[end++] = (uint8_t)(b >> (8 * i));
+        }
+        sodium.init(state, seed, seed_size, BLOCK);
+        sodium.update(state, prefix, prefix_size);
+        sodium.update(state, number, end);
+        sodium.final(state, block, BLOCK);
+        memcpy(out + b * BLOCK, block, rest < BLOCK ? rest : BLOCK);
+    }
+    quorate_wipe(state, sizeof state);
+    quorate_wipe(block, sizeof block);
 }
 
 void quorate_pattern_of(pattern *out, const char *tag, const uint8_t context[32], size_t size)

@@ -15,7 +15,7 @@ ROOT = Path(quorate.__file__).parent
 REVEALERS = {
     "curves/scalar.py": "what reveal and publish are made of",
     "node/wiring.py": "gRPC takes the TLS key as bytes",
-    "primitives/drbg.py": "hashlib takes the seed as bytes",
+    "primitives/drbg.py": "hashlib: fresh randomness is folded with what it is for",
     "protocols/ecdsa/lane.py": "hashlib: the hedge goes into the seed of nonces",
     "protocols/ecdsa/terms.py": "hashlib: a share of zero is a hash of the seed",
     "protocols/eddsa/hashes.py": "hashlib: a nonce is a hash of secrets",

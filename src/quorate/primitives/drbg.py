@@ -5,53 +5,48 @@ Keyed BLAKE2b in counter mode: output block b of request number r is BLAKE2b(key
 
 from __future__ import annotations
 
-import hashlib
-
 from quorate.curves import Randomness
 from quorate.errors import Bug
+from quorate.native import seeds
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import Field, digest, encode
+from quorate.primitives.transcript import Field, beginning, digest, encode
 
-SEED_SIZES = range(16, 65)
+BLOCK = 64
+_PREFIXES = {purpose: beginning((Domain.DRBG, purpose), 4) for purpose in ("secret", "public", "fork")}
 
 
 class Drbg:
-    """``curves.Randomness`` from a seed of 16 to 64 bytes. The same seed and the same requests give the same bytes."""
+    """``curves.Randomness`` from a seed of 16 to 64 bytes, which it takes over. The same seed and the same requests
+    give the same bytes."""
 
     def __init__(self, seed: SecretBytes) -> None:
-        if len(seed) not in SEED_SIZES:
-            raise ValueError(f"a seed has {SEED_SIZES.start} to {SEED_SIZES.stop - 1} bytes, not {len(seed)}")
-        self._keyed = hashlib.blake2b(key=seed.reveal())  # which CPython wipes when it goes
+        if len(seed) not in seeds.SIZES:
+            raise ValueError(f"a seed has {seeds.SIZES.start} to {seeds.SIZES.stop - 1} bytes, not {len(seed)}")
+        self._seed = seed
         self._requests = 0
         self._forks: set[str] = set()
 
     def secret(self, size: int) -> SecretBytes:
-        return SecretBytes.of(self._next("secret", size))
+        return seeds.expand(self._seed, self._next("secret"), size)
 
     def public(self, size: int) -> bytes:
-        return self._next("public", size)
+        return seeds.expand_publicly(self._seed, self._next("public"), size)
 
     def below(self, bound: int) -> int:
         """A number in 0..bound-1, for choices that are not secret; its bias is below bound / 2^64."""
-        return int.from_bytes(self._next("public", 16), "big") % bound
+        return int.from_bytes(self.public(16), "big") % bound
 
     def fork(self, label: str) -> Drbg:
         """An independent generator. A label forks once: the same again would repeat its nonces."""
         if label in self._forks:
             raise Bug(f"a second fork {label!r} would repeat the first one's output")
         self._forks.add(label)
-        return Drbg(SecretBytes.of(self._block("fork", label, 0)))
+        return Drbg(seeds.expand(self._seed, _PREFIXES["fork"] + encode(label), BLOCK))
 
-    def _next(self, purpose: str, size: int) -> bytes:
+    def _next(self, purpose: str) -> bytes:
         self._requests += 1
-        blocks = [self._block(purpose, self._requests, number) for number in range(-(-size // 64))]
-        return b"".join(blocks)[:size]
-
-    def _block(self, purpose: str, request: int | str, number: int) -> bytes:
-        block = self._keyed.copy()
-        block.update(encode((Domain.DRBG, purpose, request, number)))
-        return block.digest()
+        return _PREFIXES[purpose] + encode(self._requests)
 
     def __repr__(self) -> str:
         return "<Drbg>"

@@ -26,6 +26,11 @@ def encode(field: Field) -> bytes:
     return _content((field,))
 
 
+def beginning(fields: Sequence[Field], count: int) -> bytes:
+    """How the encoding of a list of ``count`` fields begins that begins with these."""
+    return _head(b"l", count) + _content(fields)
+
+
 def digest(domain: Domain, *fields: Field, size: int = 32) -> bytes:
     """``size`` bytes (1..64) that depend on the domain and on every field."""
     return hashlib.blake2b(_list((domain, *fields)), digest_size=size).digest()

@@ -15,6 +15,7 @@ from msgspec import Meta
 from quorate.curves import SECP256K1, Point, Randomness, Scalar, SecretScalar, SecretVector
 from quorate.errors import EncodingError, ProtocolAbort, require
 from quorate.identifiers import DeviceId
+from quorate.native import lane as native
 from quorate.native.memory import SecretBytes
 from quorate.primitives.commitment import BLINDER_SIZE, commit, opens
 from quorate.primitives.domains import Domain
@@ -28,7 +29,7 @@ from quorate.wire.codec import Bytes32, Message
 MAX_LANES = 8  # a peer one round ahead of us sends that many products early
 
 Points = Annotated[tuple[Point, ...], Meta(min_length=1, max_length=MAX_BATCH)]
-ZERO, ONE = SECP256K1.scalar_of(0), SECP256K1.scalar_of(1)
+ONE = SECP256K1.scalar_of(1)
 
 
 class Factor(Message):
@@ -172,15 +173,17 @@ def check(lane: Lane, peer: DeviceId, commitment: bytes, heard: Product, rng: Ra
     chooser = lane.choosers[peer]
     shares = chooser.finish(heard.m2)
     weights = _weights(lane, peer, rng)
-    ours = SECP256K1.sum(
-        [
-            weight * chi * nonce
-            for weight, chi, nonce in zip(weights, chooser.choice, heard.nonces, strict=True)
-        ]
+    nonces_agree, keys_agree = native.check(
+        b"".join(map(bytes, weights)),
+        chooser.choice.memory,
+        shares.memory,
+        nonces=[point.data for point in heard.nonces],
+        image=heard.image.data,
+        nonce_shares=[point.data for point in heard.nonce_shares],
+        key_shares=[point.data for point in heard.key_shares],
     )
-    require(ours == _shown(weights, shares, 0, heard.nonce_shares), "EC-2.4 nonce product", peer, cheat=True)
-    ours = chooser.choice.inner(weights) * heard.image
-    require(ours == _shown(weights, shares, 1, heard.key_shares), "EC-2.5 key product", peer, cheat=True)
+    require(nonces_agree, "EC-2.4 nonce product", peer, cheat=True)
+    require(keys_agree, "EC-2.5 key product", peer, cheat=True)
     return Heard(nonces=heard.nonces, image=heard.image, masks=masks, shares=shares)
 
 
@@ -204,16 +207,16 @@ def conclude(
     heard: Mapping[DeviceId, Heard],
 ) -> list[tuple[Scalar, Scalar]]:
     """(u_i, w_i) per message: what everybody may know."""
-    mask = sum((each.masks for each in heard.values()), start=lane.masks)
-    doubled = SecretVector.of([scalar for scalar in mask for _ in range(2)])
-    halves = [side[peer].shares for side in (answered, heard) for peer in heard]
-    products = sum(halves, start=lane.inputs * doubled)
-    published = []
-    for item, (message, nonce) in enumerate(zip(lane.digests, joint, strict=True)):
-        u, v = products[2 * item], products[2 * item + 1]
-        w = SECP256K1.reduce(message) * lane.masks[item] + coordinate(nonce) * v
-        published.append((u.publish(), w.publish()))
-    return published
+    published = native.publish(
+        lane.inputs.memory,
+        lane.masks.memory,
+        [each.masks.memory for each in heard.values()],
+        [side[peer].shares.memory for side in (answered, heard) for peer in heard],
+        b"".join(lane.digests),
+        b"".join(bytes(coordinate(nonce)) for nonce in joint),
+    )
+    scalars = [SECP256K1.scalar(published[at : at + native.SCALAR]) for at in range(0, len(published), native.SCALAR)]
+    return list(zip(scalars[::2], scalars[1::2], strict=True))
 
 
 def _masks(sent: SecretBytes, count: int, peer: DeviceId) -> SecretVector:
@@ -232,12 +235,6 @@ def _weights(lane: Lane, peer: DeviceId, rng: Randomness) -> list[Scalar]:
         return [ONE]
     fresh = hedged(rng, "ecdsa checks", lane.terms.hash, lane.part, peer, lane.terms.quorum.hedge.reveal())
     return [ONE, *(SECP256K1.reduce(fresh.public(48)) for _ in range(further))]
-
-
-def _shown(weights: Sequence[Scalar], halves: SecretVector, which: int, points: Sequence[Point]) -> Point:
-    """Σ ρ_k·(d_k·G + Γ_k), for d^u (``which`` = 0) or d^v (1)."""
-    apart = [weight if place == which else ZERO for weight in weights for place in (0, 1)]
-    return halves.inner(apart) * SECP256K1.generator + SECP256K1.combination(weights, points)
 
 
 def _context(terms: Terms, part: int, setup: PairSetup, sender: DeviceId, receiver: DeviceId) -> Context:
