@@ -39,6 +39,8 @@ int quorate_memory_is_locked(void);
 /* Whether each of count times any 32 bytes is a canonical scalar. */
 int quorate_scalars_are_canonical(quorate_curve curve, const uint8_t *scalars, size_t count);
 int quorate_scalar_is_zero(const uint8_t *scalar);
+/* Whether any of count scalars is. */
+int quorate_scalars_have_zero(const uint8_t *scalars, size_t count);
 /* count numbers of size bytes each (at most 64), in the group's byte order, modulo its order. */
 int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numbers, size_t size, size_t count);
 /* Element by element over count scalars. */
@@ -94,9 +96,9 @@ int quorate_exchange(uint8_t *out, const uint8_t *secret, const uint8_t *public_
 /* --- seeds --- */
 
 /* size bytes, of BLAKE2b under the seed (16 to 64 bytes) in counter mode: primitives/drbg.py, whose encoding of all but
- * the block's number the prefix is. */
-void quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
-                         size_t prefix_size);
+ * the block's number the prefix is. Fails for a seed of another size. */
+int quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
+                        size_t prefix_size);
 
 /* --- oblivious transfer and the vector OLE, over secp256k1 --- */
 

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "group.h"
+#include "quorate.h"
 
-enum { HEADER = 9, STATE = 384, BLOCK = 64 };
+enum { HEADER = 9, STATE = 384, BLOCK = 64, SEED_LEAST = 16, SEED_MOST = 64 };
 
 static struct {
     int (*hash)(uint8_t *out, size_t size, const uint8_t *in, unsigned long long length, const uint8_t *key, size_t);
@@ -60,9 +61,12 @@ void quorate_digest(uint8_t *out, size_t size, const char *tag, const field *fie
     quorate_wipe(state, sizeof state);
 }
 
-void quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
-                         size_t prefix_size)
+int quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t seed_size, const uint8_t *prefix,
+                        size_t prefix_size)
 {
+    if (seed_size < SEED_LEAST || seed_size > SEED_MOST) {
+        return 0;
+    }
     _Alignas(64) uint8_t state[STATE];
     uint8_t block[BLOCK], number[HEADER + 8];
     for (size_t b = 0; b * BLOCK < size; b++) {
@@ -82,6 +86,7 @@ void quorate_expand_seed(uint8_t *out, size_t size, const uint8_t *seed, size_t 
     }
     quorate_wipe(state, sizeof state);
     quorate_wipe(block, sizeof block);
+    return 1;
 }
 
 void quorate_pattern_of(pattern *out, const char *tag, const uint8_t context[32], size_t size)

@@ -41,6 +41,15 @@ int quorate_scalar_is_zero(const uint8_t *scalar)
     return quorate_equal(scalar, zero, SIZE);
 }
 
+int quorate_scalars_have_zero(const uint8_t *scalars, size_t count)
+{
+    int any = 0;
+    for (size_t i = 0; i < count; i++) {
+        any |= quorate_scalar_is_zero(scalars + i * SIZE);
+    }
+    return any;
+}
+
 int quorate_scalar_reduce(quorate_curve curve, uint8_t *out, const uint8_t *numbers, size_t size, size_t count)
 {
     if (size > WIDE) {

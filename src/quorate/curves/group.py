@@ -99,7 +99,7 @@ class Group:
         while True:
             with rng.secret(64 * count) as wide:
                 vector = SecretVector(self, scalars.reduce(self.curve, wide, 64))
-            if not any(scalar.is_zero() for scalar in vector):
+            if not scalars.have_zero(vector.memory):
                 return vector
 
     # --- many points in one call

@@ -24,9 +24,10 @@ CURVE_IDS = {Curve.SECP256K1: int(lib.QUORATE_SECP256K1), Curve.ED25519: int(lib
 
 def count(scalars: Operand) -> int:
     """How many scalars these bytes are."""
-    if len(scalars) % SIZE:
-        raise Bug(f"{len(scalars)} bytes are not a number of scalars")
-    return len(scalars) // SIZE
+    size = len(scalars)
+    if size % SIZE:
+        raise Bug(f"{size} bytes are not a number of scalars")
+    return size // SIZE
 
 
 def address(operand: Operand) -> Any:
@@ -43,6 +44,11 @@ def is_zero(scalar: Operand) -> bool:
     return bool(lib.quorate_scalar_is_zero(address(scalar)))
 
 
+def have_zero(scalars: Operand) -> bool:
+    """Whether any of them is."""
+    return bool(lib.quorate_scalars_have_zero(address(scalars), count(scalars)))
+
+
 def reduce(curve: Curve, numbers: Operand, size: int) -> SecretBytes:
     """Each ``size`` bytes (1 to 64) of ``numbers``, a number in the group's byte order, modulo the order."""
     if not 0 < size <= 64 or len(numbers) % size:
@@ -55,22 +61,25 @@ def reduce(curve: Curve, numbers: Operand, size: int) -> SecretBytes:
 
 def add(curve: Curve, a: Operand, b: Operand) -> SecretBytes:
     """Element by element."""
-    out = SecretBytes(len(a))
-    lib.quorate_scalar_add(CURVE_IDS[curve], out.pointer, address(a), address(b), _equal_counts(a, b))
+    many = _equal_counts(a, b)
+    out = SecretBytes(SIZE * many)
+    lib.quorate_scalar_add(CURVE_IDS[curve], out.pointer, address(a), address(b), many)
     return out
 
 
 def subtract(curve: Curve, a: Operand, b: Operand) -> SecretBytes:
     """Element by element."""
-    out = SecretBytes(len(a))
-    lib.quorate_scalar_subtract(CURVE_IDS[curve], out.pointer, address(a), address(b), _equal_counts(a, b))
+    many = _equal_counts(a, b)
+    out = SecretBytes(SIZE * many)
+    lib.quorate_scalar_subtract(CURVE_IDS[curve], out.pointer, address(a), address(b), many)
     return out
 
 
 def multiply(curve: Curve, a: Operand, b: Operand) -> SecretBytes:
     """Element by element."""
-    out = SecretBytes(len(a))
-    lib.quorate_scalar_multiply(CURVE_IDS[curve], out.pointer, address(a), address(b), _equal_counts(a, b))
+    many = _equal_counts(a, b)
+    out = SecretBytes(SIZE * many)
+    lib.quorate_scalar_multiply(CURVE_IDS[curve], out.pointer, address(a), address(b), many)
     return out
 
 

@@ -13,18 +13,17 @@ SIZES = range(16, 65)
 def expand(seed: SecretBytes, prefix: bytes, size: int) -> SecretBytes:
     """``size`` bytes, block b of 64 being the hash under the seed of ``prefix`` and the transcript's encoding of b."""
     out = SecretBytes(size)
-    lib.quorate_expand_seed(out.pointer, size, _address(seed), len(seed), prefix, len(prefix))
+    _done(lib.quorate_expand_seed(out.pointer, size, seed.pointer, len(seed), prefix, len(prefix)))
     return out
 
 
 def expand_publicly(seed: SecretBytes, prefix: bytes, size: int) -> bytes:
     """As ``expand``, for bytes that need not stay secret."""
     out = ffi.new("uint8_t[]", size)
-    lib.quorate_expand_seed(out, size, _address(seed), len(seed), prefix, len(prefix))
+    _done(lib.quorate_expand_seed(out, size, seed.pointer, len(seed), prefix, len(prefix)))
     return bytes(ffi.buffer(out))
 
 
-def _address(seed: SecretBytes) -> object:
-    if len(seed) not in SIZES:
-        raise Bug(f"a seed of {len(seed)} bytes")
-    return seed.pointer
+def _done(result: int) -> None:
+    if not result:
+        raise Bug(f"a seed has {SIZES.start} to {SIZES.stop - 1} bytes")

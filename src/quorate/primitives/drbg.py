@@ -5,15 +5,16 @@ Keyed BLAKE2b in counter mode: output block b of request number r is BLAKE2b(key
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from quorate.curves import Randomness
 from quorate.errors import Bug
 from quorate.native import seeds
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import Field, beginning, digest, encode
+from quorate.primitives.transcript import Field, beginning, digest
 
 BLOCK = 64
-_PREFIXES = {purpose: beginning((Domain.DRBG, purpose), 4) for purpose in ("secret", "public", "fork")}
 
 
 class Drbg:
@@ -42,17 +43,23 @@ class Drbg:
         if label in self._forks:
             raise Bug(f"a second fork {label!r} would repeat the first one's output")
         self._forks.add(label)
-        return Drbg(seeds.expand(self._seed, _PREFIXES["fork"] + encode(label), BLOCK))
+        return Drbg(seeds.expand(self._seed, _prefix("fork", label), BLOCK))
 
     def _next(self, purpose: str) -> bytes:
         self._requests += 1
-        return _PREFIXES[purpose] + encode(self._requests)
+        return _prefix(purpose, self._requests)
 
     def __repr__(self) -> str:
         return "<Drbg>"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a generator is neither copied nor stored: it would repeat itself")
+
+
+@lru_cache(maxsize=256)
+def _prefix(purpose: str, request: int | str) -> bytes:
+    """All that is hashed for one request but the numbers of its blocks."""
+    return beginning((Domain.DRBG, purpose, request), 4)
 
 
 def hedged(rng: Randomness, *context: Field) -> Drbg:

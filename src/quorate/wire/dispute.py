@@ -85,11 +85,13 @@ class Inquiry:
         place = (signed.header.slot, signed.header.sender)
         if place[1] == self.me:
             return None
-        held = [self.box.letters[place].signed] if place in self.box.letters else []
-        known = (
-            each for each in (*held, *self.witnessed.get(place, ())) if conflict(each.header, signed.header)
-        )
-        return next(((each, signed) for each in known), None)
+        letter = self.box.letters.get(place)
+        if letter is not None and conflict(letter.signed.header, signed.header):
+            return letter.signed, signed
+        for each in self.witnessed.get(place, ()):
+            if conflict(each.header, signed.header):
+                return each, signed
+        return None
 
     def account(self, slot: str, split: Split | None) -> Dispute:
         """What we hold of the round echoed in ``slot``, and where its views ``split`` before us."""

@@ -227,14 +227,15 @@ class Machine(Generic[T]):
 
     def write(self, draft: Draft, body: bytes) -> Letter:
         """Seal ``body`` if it is private, and sign it with all that places it."""
-        if draft.sealed:
+        sealed = draft.sealed
+        if sealed:
             body = self._courier.seal(draft.recipient, draft.slot, body)
-        limit = MAX_SEALED if draft.sealed else MAX_BODY
+        limit = MAX_SEALED if sealed else MAX_BODY
         if len(body) > limit:
             raise UsageError(f"a message of {len(body)} bytes for {draft.slot}; at most {limit} travel")
         envelope = Envelope(
             session=self.sid, sender=self.me, recipient=draft.recipient, slot=draft.slot, view=draft.view,
-            sealed=draft.sealed, body=body,
+            sealed=sealed, body=body,
         )  # fmt: skip
         return self.sign(envelope)
 

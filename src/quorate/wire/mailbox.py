@@ -105,12 +105,14 @@ class Mailbox:
 
     async def receive(self, slot: str, senders: tuple[DeviceId, ...]) -> dict[DeviceId, Letter]:
         """The letters of all ``senders`` in ``slot``, once the last of them is here."""
-        while missing := frozenset(p for p in senders if (slot, p) not in self.letters):
-            self.awaited[slot] = self.awaited.get(slot, frozenset()) | missing
+        letters = self.letters
+        missing = senders
+        while missing := tuple([p for p in missing if (slot, p) not in letters]):
+            self.awaited[slot] = self.awaited.get(slot, frozenset()).union(missing)
             await park()
         for sender in senders:
             self.early[sender].pop(slot, None)
-        return {p: self.letters[slot, p] for p in senders}
+        return {p: letters[slot, p] for p in senders}
 
     def shed(self, path: str) -> None:
         """Drop the bodies of what was said at ``path`` and below it; who signed which hash stays known."""

@@ -50,7 +50,7 @@ class Net:
 
     @property
     def others(self) -> tuple[DeviceId, ...]:
-        return tuple(p for p in self.parties if p != self.me)
+        return tuple([p for p in self.parties if p != self.me])
 
     @property
     def group(self) -> Group:

@@ -132,9 +132,7 @@ def open_lane(
         blinder=fresh.public(BLINDER_SIZE),
         setups=setups,
         choosers={
-            peer: Chooser.start(
-                setup, _context(terms, part, setup, peer, quorum.me), fresh.fork(peer), len(digests)
-            )
+            peer: Chooser.start(setup, _context(terms, part, setup, peer, quorum.me), fresh, len(digests))
             for peer, setup in setups.items()
         },
     )

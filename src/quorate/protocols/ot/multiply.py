@@ -38,6 +38,8 @@ class Context:
     sender: DeviceId
     receiver: DeviceId
     part: int
+    direction: tuple[bytes, bytes] = field(init=False)
+    """The identity keys of sender and receiver."""
     hash: bytes = field(init=False)
     """32 bytes of all this, the first field of every hash that is made for this multiplication."""
 
@@ -45,16 +47,13 @@ class Context:
         devices = [signer.device for signer in self.signers]
         if devices != sorted(set(devices)) or self.sender == self.receiver:
             raise Bug("the signers of a multiplication are in order, and two of them multiply")
+        keys = {signer.device: signer.identity_key for signer in self.signers}
+        direction = keys[self.sender], keys[self.receiver]
         signers: Field = [[signer.identity_key, signer.weight] for signer in self.signers]
         place: Field = [VERSION, self.vault, self.epoch, self.setup]
-        hashed = digest(Domain.OT_CONTEXT, place, self.sid, signers, *self.direction, self.part)
+        hashed = digest(Domain.OT_CONTEXT, place, self.sid, signers, *direction, self.part)
+        object.__setattr__(self, "direction", direction)
         object.__setattr__(self, "hash", hashed)
-
-    @property
-    def direction(self) -> tuple[bytes, bytes]:
-        """The identity keys of sender and receiver."""
-        keys = {signer.device: signer.identity_key for signer in self.signers}
-        return keys[self.sender], keys[self.receiver]
 
     @property
     def gadgets(self) -> bytes:
