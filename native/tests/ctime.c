@@ -99,6 +99,34 @@ static void check_keys(void)
     declassified(shared, sizeof shared);
 }
 
+static void check_lanes(void)
+{
+    uint8_t weights[MESSAGES * 32], choices[MESSAGES * 32], shares[2 * MESSAGES * 32], out[2 * MESSAGES * 32];
+    uint8_t halves[4 * MESSAGES * 32];
+    quorate_point nonces[MESSAGES], image, nonce_shares[MESSAGES], key_shares[MESSAGES];
+    int agree[2];
+    fill_scalars(QUORATE_SECP256K1, weights, MESSAGES);
+    multiply_lane(choices, shares, nonces, &image, nonce_shares, key_shares);
+    memcpy(halves, shares, sizeof shares);
+    memcpy(halves + sizeof shares, shares, sizeof shares);
+    QUORATE_CLASSIFY(choices, sizeof choices);
+    QUORATE_CLASSIFY(shares, sizeof shares);
+    QUORATE_CLASSIFY(halves, sizeof halves);
+    CHECK(quorate_lane_check(agree, weights, choices, shares, nonces, &image, nonce_shares, key_shares, MESSAGES));
+    CHECK(agree[0] && agree[1]);
+    quorate_lane_publish(out, shares, choices, choices, halves, weights, weights, 1, MESSAGES);
+    CHECK(quorate_equal(out, out, sizeof out));
+}
+
+static void check_seeds(void)
+{
+    uint8_t seed[32], out[100];
+    fill(seed, sizeof seed);
+    QUORATE_CLASSIFY(seed, sizeof seed);
+    CHECK(quorate_expand_seed(out, sizeof out, seed, sizeof seed, (const uint8_t *)"prefix", 6));
+    declassified(out, sizeof out);
+}
+
 static void check_memory(void)
 {
     uint8_t *secret = quorate_secret_new(100);
@@ -127,6 +155,8 @@ int main(int count, char **arguments)
     }
     check_memory();
     check_keys();
+    check_seeds();
+    check_lanes();
     for (size_t i = 0; i < 2; i++) {
         check_scalars(curves[i]);
         check_points(curves[i]);

@@ -322,6 +322,45 @@ static void test_libraries_that_will_not_do_are_refused(const char *secp256k1, c
     CHECK(problem != NULL && strstr(problem, "/nowhere/libsodium.so") != NULL);
 }
 
+static void test_lanes(void)
+{
+    uint8_t weights[MESSAGES * 32], choices[MESSAGES * 32], shares[2 * MESSAGES * 32], out[2 * MESSAGES * 32];
+    quorate_point nonces[MESSAGES], image, nonce_shares[MESSAGES], key_shares[MESSAGES];
+    int agree[2];
+    fill_scalars(QUORATE_SECP256K1, weights, MESSAGES);
+    multiply_lane(choices, shares, nonces, &image, nonce_shares, key_shares);
+    CHECK(quorate_lane_check(agree, weights, choices, shares, nonces, &image, nonce_shares, key_shares, MESSAGES));
+    CHECK(agree[0] && agree[1]);
+    CHECK(quorate_lane_check(agree, weights, choices, shares, nonces, &nonces[0], nonce_shares, key_shares, MESSAGES));
+    CHECK(agree[0] && !agree[1]);
+    CHECK(quorate_lane_check(agree, weights, choices, shares, nonces, &image, key_shares, key_shares, MESSAGES));
+    CHECK(!agree[0] && agree[1]);
+    CHECK(!quorate_lane_check(agree, weights, choices, shares, nonces, &image, nonce_shares, key_shares, 0));
+
+    /* Alone: u = r φ, and w = m φ where the coordinate is zero. */
+    uint8_t zeros[MESSAGES * 32] = {0}, mask[32], product[32];
+    memcpy(mask, choices, sizeof mask);
+    quorate_lane_publish(out, shares, choices, NULL, NULL, weights, zeros, 0, MESSAGES);
+    quorate_scalar_multiply(QUORATE_SECP256K1, product, shares, mask, 1);
+    CHECK(same(out, product));
+    quorate_scalar_multiply(QUORATE_SECP256K1, product, weights, mask, 1);
+    CHECK(same(out + 32, product));
+}
+
+static void test_seeds(void)
+{
+    uint8_t seed[65], prefix[100], whole[200], part[200];
+    fill(seed, sizeof seed);
+    fill(prefix, sizeof prefix);
+    CHECK(quorate_expand_seed(whole, sizeof whole, seed, 16, prefix, sizeof prefix));
+    for (size_t size = 0; size <= sizeof part; size++) {
+        CHECK(quorate_expand_seed(part, size, seed, 16, prefix, sizeof prefix) && memcmp(part, whole, size) == 0);
+    }
+    CHECK(quorate_expand_seed(part, sizeof part, seed, 64, prefix, 0) && memcmp(part, whole, sizeof part) != 0);
+    CHECK(!quorate_expand_seed(part, sizeof part, seed, 15, prefix, sizeof prefix));
+    CHECK(!quorate_expand_seed(part, sizeof part, seed, 65, prefix, sizeof prefix));
+}
+
 int main(int count, char **arguments)
 {
     CHECK(count == 4);
@@ -331,6 +370,8 @@ int main(int count, char **arguments)
     test_threads_never_share_a_slot();
     test_known_values();
     test_keys();
+    test_seeds();
+    test_lanes();
     for (size_t i = 0; i < 2; i++) {
         test_the_edges(curves[i]);
         test_the_laws(curves[i]);

@@ -71,4 +71,26 @@ static inline void load_libraries(const char *secp256k1, const char *sodium)
     }
 }
 
+/* A lane of two messages with one peer: d + c = choice * input, and the other's c times the generator. */
+enum { MESSAGES = 2 };
+
+static inline void multiply_lane(uint8_t *choices, uint8_t *shares, quorate_point *nonces, quorate_point *image,
+                          quorate_point *nonce_shares, quorate_point *key_shares)
+{
+    uint8_t secrets[MESSAGES * 32], key[32], halves[32], products[32];
+    fill_scalars(QUORATE_SECP256K1, secrets, MESSAGES);
+    fill_scalars(QUORATE_SECP256K1, key, 1);
+    fill_scalars(QUORATE_SECP256K1, choices, MESSAGES);
+    fill_scalars(QUORATE_SECP256K1, shares, 2 * MESSAGES);
+    CHECK(quorate_point_base(QUORATE_SECP256K1, nonces, secrets, MESSAGES));
+    CHECK(quorate_point_base(QUORATE_SECP256K1, image, key, 1));
+    for (size_t k = 0; k < MESSAGES; k++) {
+        for (size_t i = 0; i < 2; i++) {
+            quorate_scalar_multiply(QUORATE_SECP256K1, products, choices + 32 * k, i ? key : secrets + 32 * k, 1);
+            quorate_scalar_subtract(QUORATE_SECP256K1, halves, products, shares + 32 * (2 * k + i), 1);
+            CHECK(quorate_point_base(QUORATE_SECP256K1, (i ? key_shares : nonce_shares) + k, halves, 1));
+        }
+    }
+}
+
 #endif

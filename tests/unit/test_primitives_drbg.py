@@ -61,14 +61,25 @@ def test_numbers_below_a_bound_cover_it() -> None:
     assert all(50 < count < 150 for count in drawn.values())
 
 
-def test_the_construction_is_keyed_blake2b_over_a_transcript() -> None:
-    """Written out by hand, so that replays of recorded seeds stay valid."""
+def written(purpose: bytes, request: bytes, block: int) -> bytes:
+    """What is hashed, by hand, so that replays of recorded seeds stay valid."""
     fields = b"l" + (4).to_bytes(8, "big")
-    for text in (b"quorate/v1/drbg", b"public"):
+    for text in (b"quorate/v1/drbg", purpose):
         fields += b"s" + len(text).to_bytes(8, "big") + text
-    fields += b"i" + (1).to_bytes(8, "big") + b"\x01"  # the first request
-    fields += b"i" + (0).to_bytes(8, "big")  # its first block
-    assert seeded().public(64) == hashlib.blake2b(fields, key=bytes([7]) * 32).digest()
+    size = (block.bit_length() + 7) // 8
+    return fields + request + b"i" + size.to_bytes(8, "big") + block.to_bytes(size, "big")
+
+
+def test_the_construction_is_keyed_blake2b_over_a_transcript() -> None:
+    key, first = bytes([7]) * 32, b"i" + (1).to_bytes(8, "big") + b"\x01"
+    for purpose in (b"public", b"secret"):
+        blocks = b"".join(hashlib.blake2b(written(purpose, first, n), key=key).digest() for n in range(300))
+        for size in (0, 1, 63, 64, 65, 64 * 300 - 1, 64 * 300):
+            drawn = seeded().public(size) if purpose == b"public" else seeded().secret(size).reveal()
+            assert drawn == blocks[:size]
+    label = b"s" + (6).to_bytes(8, "big") + b"nonces"
+    forked = hashlib.blake2b(written(b"fork", label, 0), key=key).digest()
+    assert seeded().fork("nonces").public(64) == Drbg(SecretBytes.of(forked)).public(64)
 
 
 @pytest.mark.parametrize("size", [0, 15, 65])

@@ -14,6 +14,7 @@ Sources: Masny and Rindal, 2019/706 (base OT); Roy, SoftSpokenOT, 2022/192; Doer
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from quorate.errors import Bug
@@ -156,7 +157,8 @@ def respond(
         (salts[1], SALT),
         (inputs, 2 * SCALAR * batch),
     )
-    if not all(scalars.are_canonical(Curve.SECP256K1, numbers) for numbers in (gadgets, inputs, checks)):
+    fine = scalars.are_canonical(Curve.SECP256K1, inputs) and scalars.are_canonical(Curve.SECP256K1, checks)
+    if not fine or not _are_scalars(gadgets):
         raise Bug("a multiplication needs scalars")
     out, shares = ffi.new("uint8_t[]", answer_size(batch)), SecretBytes(2 * SCALAR * batch)
     _done(
@@ -194,7 +196,7 @@ def finish(
         (salt, SALT),
         (m2, answer_size(batch)),
     )
-    if not scalars.are_canonical(Curve.SECP256K1, gadgets):
+    if not _are_scalars(gadgets):
         raise Bug("a multiplication needs scalars")
     shares, accepted = SecretBytes(2 * SCALAR * batch), ffi.new("int *")
     _done(
@@ -208,6 +210,12 @@ def finish(
 def use_portable_code(only: bool) -> bool:
     """Do without the instructions a CPU may lack, for the whole process: for tests. Whether it did so before."""
     return bool(lib.quorate_ot_use_portable(only))
+
+
+@lru_cache(maxsize=128)
+def _are_scalars(gadgets: bytes) -> bool:
+    """Looked at once for as long as a set-up's gadgets are kept."""
+    return scalars.are_canonical(Curve.SECP256K1, gadgets)
 
 
 def _batch(part: SecretBytes, size: int) -> int:

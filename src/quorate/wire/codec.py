@@ -34,7 +34,7 @@ M = TypeVar("M", bound=msgspec.Struct)
 
 def encode(message: msgspec.Struct, *, private: bool = False) -> bytes:
     """The one encoding of ``message``. ``private``: it is about to be sealed, so it may hold ``SecretBytes``."""
-    return msgspec.msgpack.encode(message, enc_hook=_reveal if private else _leave)
+    return (_PRIVATE if private else _PUBLIC).encode(message)
 
 
 def decode(kind: type[M], data: bytes, group: Group | None = None, *, private: bool = False) -> M:
@@ -80,3 +80,6 @@ def _leave(value: Any) -> bytes:
 
 def _reveal(value: Any) -> bytes:
     return value.reveal() if isinstance(value, SecretBytes) else _leave(value)
+
+
+_PRIVATE, _PUBLIC = msgspec.msgpack.Encoder(enc_hook=_reveal), msgspec.msgpack.Encoder(enc_hook=_leave)

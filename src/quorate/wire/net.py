@@ -66,9 +66,7 @@ class Net:
 
     def at(self, label: str) -> Net:
         """The same parties on a path below this one."""
-        if not LABEL.fullmatch(label):
-            raise Bug(f"{label!r} cannot be part of a path")
-        return self._below(f"{self.path}/{label}", self.parties, self.curve_group)
+        return self._below(self._branch(label), self.parties, self.curve_group)
 
     def over(self, group: Group) -> Net:
         """Below this path, with points and scalars decoded in ``group``."""
@@ -76,11 +74,16 @@ class Net:
 
     def pair(self, peer: DeviceId, label: str) -> Pair:
         """The two-party net with ``peer``; both ends name it alike."""
-        if peer not in self.others:
+        if peer == self.me or peer not in self.parties:
             raise Bug(f"{peer} is not another party of this session")
-        low, high = sorted((self.me, peer))
-        path = f"{self.at(label).path}[{low},{high}]"
+        low, high = (self.me, peer) if self.me < peer else (peer, self.me)
+        path = f"{self._branch(label)}[{low},{high}]"
         return Pair(net=self._below(path, (low, high), self.curve_group), peer=peer)
+
+    def _branch(self, label: str) -> str:
+        if not LABEL.fullmatch(label):
+            raise Bug(f"{label!r} cannot be part of a path")
+        return f"{self.path}/{label}"
 
     def _below(self, path: str, parties: tuple[DeviceId, ...], group: Group | None) -> Net:
         return Net(
