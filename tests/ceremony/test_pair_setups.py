@@ -375,6 +375,33 @@ async def test_an_end_that_is_not_on_disk_yet_is_an_end(
     assert states(alice, bob, vault) == [DEAD]
 
 
+async def test_a_session_unseals_a_set_up_once_and_looks_each_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = await only_alice_and_bob(world)
+    alice, bob = world["alice"], world["bob"]
+    pairs, held = alice.ceremonies._context.pairs, alice.ceremonies._context.vaults.get(vault)
+    asked: list[str] = []
+
+    def note(name: str) -> None:
+        ask = getattr(alice.ledger, name)
+
+        def noting(*place: object) -> object:
+            asked.append(name)
+            return ask(*place)
+
+        monkeypatch.setattr(alice.ledger, name, noting)
+
+    note("setup")
+    note("live_setup")
+    read = pairs.reader(held, pairs.ids(held, [bob.device]))
+    assert read(bob.device) is read(bob.device)
+    assert asked == ["setup", "live_setup"]
+    alice.ledger.kill_setup(read(bob.device).id)
+    with pytest.raises(NoSetup):
+        read(bob.device)
+
+
 @breaks("CE-6.2", "CE-6.1")
 @pytest.mark.parametrize("when", ["after a look", "after the journal", "after m1 came"])
 @pytest.mark.parametrize("how", ["dead", "replaced"])

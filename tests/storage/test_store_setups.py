@@ -106,10 +106,11 @@ def test_a_set_up_lives_as_long_as_its_sharing(ledger: SqliteLedger) -> None:
     ledger.mark_signed(VAULT, ZERO, 1)
     refused(ledger)
     ledger.activate(VAULT, ZERO, 1, b"certificate")
-    assert ledger.setup(VAULT, ZERO, 1, BOB).id == setup().id
+    assert ledger.setup(VAULT, ZERO, 1, BOB).id == ledger.live_setup(VAULT, ZERO, 1, BOB) == setup().id
     live(ledger, 1)
     refused(ledger)
     assert ledger.setup(VAULT, Epoch(1), 1, BOB).id == setup(epoch=1).id
+    assert ledger.live_setup(VAULT, Epoch(1), 1, BOB) == setup(epoch=1).id
 
 
 @breaks("ST-6.2")
@@ -121,6 +122,7 @@ def test_no_set_up_but_a_live_one_is_handed_out(ledger: SqliteLedger) -> None:
     refused(ledger)
     assert ledger.enliven_setup(VAULT, ZERO, BOB, setup(1).id)
     assert ledger.setup(VAULT, ZERO, 1, BOB).secret == setup(1).secret
+    assert ledger.live_setup(VAULT, ZERO, 1, BOB) == setup(1).id
 
 
 @pytest.mark.parametrize(
@@ -142,8 +144,9 @@ def test_a_set_up_that_is_not_held_is_asked_for_in_vain(
 
 
 def refused(ledger: SqliteLedger) -> None:
-    with pytest.raises(NoSetup):
-        ledger.setup(VAULT, ZERO, 1, BOB)
+    for ask in (ledger.setup, ledger.live_setup):
+        with pytest.raises(NoSetup):
+            ask(VAULT, ZERO, 1, BOB)
 
 
 @breaks("ST-6.2")

@@ -59,14 +59,20 @@ class Pairs:
         return frozenset(vault.sharing.devices) - {me} - set(self._live(vault))
 
     def reader(self, vault: Vault, ids: Mapping[DeviceId, bytes]) -> Setups:
-        """For one session: each call unseals the live set-up with a peer if it still is the one of ``ids``, which was
-        journalled; ``NoSetup`` if not (rule CE-6.2)."""
+        """For one session: each call looks whether the live set-up with a peer still is the one of ``ids``, which was
+        journalled; ``NoSetup`` if not (rule CE-6.2). The first unseals it, too."""
+        place = vault.id, vault.epoch, vault.row.attempt
+        unsealed: dict[DeviceId, PairSetup] = {}
 
         def read(peer: DeviceId) -> PairSetup:
-            held = self._ledger.setup(vault.id, vault.epoch, vault.row.attempt, peer)
-            if held.id != ids[peer] or held.id in self._ended:
+            known = unsealed.get(peer)
+            held = None if known else self._ledger.setup(*place, peer)
+            live = held.id if held else self._ledger.live_setup(*place, peer)
+            if live != ids[peer] or live in self._ended:
                 raise NoSetup(f"CE-6.2 same: the pair set-up with {peer} has ended since the session began")
-            return PairSetup.unseal(held.secret)
+            if held:
+                unsealed[peer] = PairSetup.unseal(held.secret)
+            return unsealed[peer]
 
         return read
 

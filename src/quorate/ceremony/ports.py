@@ -409,6 +409,10 @@ class Ledger(Protocol):
         naming the row if it does not open under its own place."""
         ...
 
+    def live_setup(self, vault: VaultId, epoch: Epoch, attempt: int, peer: DeviceId) -> bytes:
+        """The id of what ``setup`` would unseal now; ``NoSetup`` likewise."""
+        ...
+
     def store_setup(
         self,
         vault: VaultId,

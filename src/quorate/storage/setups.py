@@ -34,11 +34,24 @@ class SetupShelf:
     def setup(self, vault: VaultId, epoch: Epoch, attempt: int, peer: DeviceId) -> SealedSetup:
         """ST-6.2 live: the one with this peer."""
         key = SharingKey(vault, epoch, attempt)
+        row = self._find_live(key, peer, "peer, generation, id, setups.state, sealed, record_hash")
+        held, (sealed, record_hash) = _setup(key, row[:4]), row[4:]
+        if not isinstance(sealed, bytes) or not isinstance(record_hash, bytes):
+            raise Corrupt(f"setups: {key}, peer {peer}: the row does not read")
+        place = self._setup_place(key, peer, held.generation, held.id, record_hash)
+        secret = self._sealer.open(place, sealed)
+        return SealedSetup(id=held.id, peer=peer, generation=held.generation, secret=secret)
 
-        def query(connection: sqlite3.Connection) -> tuple[object, ...] | None:
+    def live_setup(self, vault: VaultId, epoch: Epoch, attempt: int, peer: DeviceId) -> bytes:
+        """ST-6.2 live: the id of the one with this peer, which is not unsealed for it."""
+        key = SharingKey(vault, epoch, attempt)
+        row = self._find_live(key, peer, "peer, generation, id, setups.state")
+        return _setup(key, row).id
+
+    def _find_live(self, key: SharingKey, peer: DeviceId, columns: str) -> Sequence[object]:
+        def query(connection: sqlite3.Connection) -> Sequence[object] | None:
             row: tuple[object, ...] | None = connection.execute(
-                "SELECT peer, generation, id, setups.state, sealed, record_hash"  # noqa: S608
-                f" FROM epochs JOIN setups USING (vault, epoch, attempt) {HERE}"
+                f"SELECT {columns} FROM epochs JOIN setups USING (vault, epoch, attempt) {HERE}"  # noqa: S608
                 " AND peer = ? AND setups.state = 'LIVE' AND epochs.state = 'ACTIVE'",
                 (*key, peer),
             ).fetchone()
@@ -46,13 +59,8 @@ class SetupShelf:
 
         row = self._database.read(query)
         if row is None:
-            raise NoSetup(f"ST-6.2 live: {_none_with(vault, peer)}")
-        held, (sealed, record_hash) = _setup(key, row[:4]), row[4:]
-        if not isinstance(sealed, bytes) or not isinstance(record_hash, bytes):
-            raise Corrupt(f"setups: {key}, peer {peer}: the row does not read")
-        place = self._setup_place(key, peer, held.generation, held.id, record_hash)
-        secret = self._sealer.open(place, sealed)
-        return SealedSetup(id=held.id, peer=peer, generation=held.generation, secret=secret)
+            raise NoSetup(f"ST-6.2 live: {_none_with(key.vault, peer)}")
+        return row
 
     def store_setup(
         self,
