@@ -30,7 +30,11 @@ def many(count: int) -> st.SearchStrategy[list[Scalar]]:
 
 
 def products(
-    weights: list[Scalar], choices: list[Scalar], shares: list[Scalar], points: list[list[Point]], image: Point
+    weights: list[Scalar],
+    choices: list[Scalar],
+    shares: list[Scalar],
+    points: list[list[Point]],
+    image: Point,
 ) -> tuple[bool, bool]:
     nonces, nonce_shares, key_shares = ([point.data for point in some] for some in points)
     return lane.check(
@@ -46,7 +50,9 @@ def products(
 
 @few
 @given(st.data(), st.integers(1, 4))
-def test_the_check_holds_for_products_and_fails_for_either_that_is_not(data: st.DataObject, count: int) -> None:
+def test_the_check_holds_for_products_and_fails_for_either_that_is_not(
+    data: st.DataObject, count: int
+) -> None:
     weights, choices, r, x = (data.draw(many(n)) for n in (count, count, count, 1))
     d = data.draw(many(2 * count))
     nonces, image = [each * G for each in r], x[0] * G
@@ -110,6 +116,8 @@ def test_another_number_of_anything_is_our_mistake() -> None:
     with pytest.raises(Bug):
         products([], [], [], [[], [], []], G)
     with pytest.raises(Bug):
-        lane.publish(secret([one, one]), secret([one]), [secret([one])], [secret([one, one])], bytes(32), bytes(32))
+        lane.publish(
+            secret([one, one]), secret([one]), [secret([one])], [secret([one, one])], bytes(32), bytes(32)
+        )
     with pytest.raises(Bug):
         lane.publish(secret([one, one]), secret([one]), [], [], bytes(64), bytes(32))

@@ -66,7 +66,15 @@ def publish(
     out = ffi.new("uint8_t[]", 2 * count * SCALAR)
     with concatenate(differences) as added, concatenate(halves) as summed:
         lib.quorate_lane_publish(
-            out, inputs.pointer, masks.pointer, added.pointer, summed.pointer, messages, coordinates, peers, count
+            out,
+            inputs.pointer,
+            masks.pointer,
+            added.pointer,
+            summed.pointer,
+            messages,
+            coordinates,
+            peers,
+            count,
         )
     return bytes(ffi.buffer(out))
 

@@ -23,7 +23,9 @@ class Drbg:
 
     def __init__(self, seed: SecretBytes) -> None:
         if len(seed) not in seeds.SIZES:
-            raise ValueError(f"a seed has {seeds.SIZES.start} to {seeds.SIZES.stop - 1} bytes, not {len(seed)}")
+            raise ValueError(
+                f"a seed has {seeds.SIZES.start} to {seeds.SIZES.stop - 1} bytes, not {len(seed)}"
+            )
         self._seed = seed
         self._requests = 0
         self._forks: set[str] = set()

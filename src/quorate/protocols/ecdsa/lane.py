@@ -213,7 +213,9 @@ def conclude(
         b"".join(lane.digests),
         b"".join(bytes(coordinate(nonce)) for nonce in joint),
     )
-    scalars = [SECP256K1.scalar(published[at : at + native.SCALAR]) for at in range(0, len(published), native.SCALAR)]
+    scalars = [
+        SECP256K1.scalar(published[at : at + native.SCALAR]) for at in range(0, len(published), native.SCALAR)
+    ]
     return list(zip(scalars[::2], scalars[1::2], strict=True))
 
 
