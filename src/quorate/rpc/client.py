@@ -439,6 +439,10 @@ class NodeClient:
                 )
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return RemoteError(failures.TIMEOUT, f"{self._where} did not answer within {allow:g} s")
+            case grpc.StatusCode.CANCELLED:  # not by us: that would not come here
+                return RemoteError(failures.UNREACHABLE, f"{self._where} ended the call; is it stopping?")
+            case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" not in details:
+                return RemoteError(failures.BUSY, f"{self._where} has too much to do: {details}")
             case grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return RemoteError(failures.TOO_LARGE, f"over a size limit of {self._where}: {details}")
             case code:
