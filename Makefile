@@ -10,14 +10,14 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-header --no-annotate --no-emit-index-url pyproject.toml
 EXTENSION := pyproject.toml setup.py native/build.py $(wildcard native/include/*.h native/src/*.c native/src/*.h)
 
-.PHONY: help demo test lint native bench crash mutate proto reference lock clean
+.PHONY: help demo test lint native bench bench-peers bench-record crash mutate proto reference lock clean
 
 help:
 	@echo "make demo     three nodes and an approval server on this machine: create a vault, sign, refuse"
 	@echo "make test     the tests"
 	@echo "make lint     style, types, layers, generated code"
 	@echo "make native   C: warnings as errors, tests, sanitizers, constant time (valgrind)"
-	@echo "make bench    figures, one JSON line each"
+	@echo "make bench    figures, one JSON line each; make bench-peers: beside other libraries (Go, Rust)"
 	@echo "make crash    the slow tests: kill -9 at every commit and every message"
 	@echo "make mutate   delete each protocol check in turn and see a test fail"
 	@echo "make proto    regenerate the gRPC code; make reference: docs/reference; make lock: the lock files"
@@ -43,6 +43,21 @@ native: $(VENV)/installed $(VENV)/development
 
 bench: $(VENV)/installed $(VENV)/development
 	@$(RUN) python -m benchmarks all
+
+# Builds what this machine has the tools for, says what it skips and why, and prints the table.
+bench-peers: $(VENV)/installed $(VENV)/development
+	@mkdir -p build/peers
+	@$(RUN) python -m benchmarks peers > build/peers/figures.jsonl
+	@$(RUN) python -m benchmarks show build/peers/figures.jsonl
+
+# Everything again, on a quiet machine: the figures that are kept, and the tables of benchmarks/README.md.
+bench-record: bench-peers
+	@$(RUN) python -m benchmarks all > build/peers/ours.jsonl
+	@$(RUN) python -m benchmarks memory >> build/peers/ours.jsonl
+	@mkdir -p benchmarks/results
+	@cp build/peers/figures.jsonl benchmarks/results/peers.jsonl
+	@cp build/peers/ours.jsonl benchmarks/results/ours.jsonl
+	@$(RUN) python -m benchmarks table
 
 crash: $(VENV)/installed $(VENV)/development
 	$(RUN) python -m pytest -m slow

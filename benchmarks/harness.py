@@ -30,13 +30,14 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Times are milliseconds of one run; ``p95`` is what 95 of 100 runs stay within; ``cpu`` is the mean CPU time of
-    one, all threads."""
+    """Times are milliseconds of one run; ``p95`` and ``p99`` are what 95 and 99 of 100 runs stay within; ``cpu`` is
+    the mean CPU time of one, all threads."""
 
     name: str
     parameters: Parameters
     median: float
     p95: float
+    p99: float
     min: float
     max: float
     runs: int
@@ -51,10 +52,21 @@ class Figure:
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A figure that this machine cannot give."""
+
+    name: str
+    reason: str
+
+    def line(self) -> str:
+        return json.dumps({"name": self.name, "skipped": self.reason})
+
+
 class Tier(Protocol):
     """What a module of this package offers: its figures, each ready as soon as it is measured."""
 
-    def figures(self) -> Iterator[Figure]: ...
+    def figures(self) -> Iterator[Figure | Skipped]: ...
 
 
 def measure(
@@ -93,7 +105,8 @@ def figure(
         name=name,
         parameters=parameters,
         median=rounded(statistics.median(milliseconds)),
-        p95=rounded(sorted(milliseconds)[-(-len(milliseconds) * 95 // 100) - 1]),
+        p95=rounded(within(milliseconds, 95)),
+        p99=rounded(within(milliseconds, 99)),
         min=rounded(min(milliseconds)),
         max=rounded(max(milliseconds)),
         runs=len(milliseconds),
@@ -104,6 +117,11 @@ def figure(
         commit=commit(),
         machine=machine(),
     )
+
+
+def within(values: list[float], percent: int) -> float:
+    """What that many of a hundred values stay within."""
+    return sorted(values)[-(-len(values) * percent // 100) - 1]
 
 
 def rounded(value: float) -> float:

@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -85,12 +86,18 @@ def cpu_of(pid: int) -> float:
 
 
 def figures() -> Iterator[Figure]:
+    with running() as bench:
+        yield from figures_of(bench)
+
+
+@contextmanager
+def running() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as root, asyncio.Runner() as runner:
         cluster = Cluster(Path(root), dict.fromkeys(NAMES, APPROVER))
         runner.run(cluster.__aenter__())
         try:
             runner.run(cluster.linked())
-            yield from figures_of(Bench(cluster, runner))
+            yield Bench(cluster, runner)
         finally:
             runner.run(cluster.__aexit__(*sys.exc_info()))
 

@@ -50,11 +50,8 @@ def figures() -> Iterator[Figure]:
 
 def _keygen(weights: Sequence[int], threshold: int, *, runs: int) -> Iterator[Figure]:
     seeds = count(1)
-
-    def run() -> Traffic:
-        return _traffic(generate(weights, threshold, seed=next(seeds), lockstep=True, ideally=False)[0])
-
-    yield measure("protocol/keygen", _parameters(weights, threshold), run, runs)
+    parameters = _parameters(weights, threshold)
+    yield measure("protocol/keygen", parameters, lambda: keygen(weights, threshold, next(seeds)), runs)
 
 
 def _reshare(name: str, weights: Sequence[int], threshold: int, *, joining: int, runs: int) -> Figure:
@@ -97,9 +94,15 @@ def _pair() -> Figure:
     )
 
 
-def _session(
+def keygen(weights: Sequence[int], threshold: int, seed: int) -> Traffic:
+    """A key generation on both curves, with the set-ups of all pairs and the certificate; the trial comes after."""
+    return _traffic(generate(weights, threshold, seed=seed, lockstep=True, ideally=False)[0])
+
+
+def session(
     curve: Curve, vault: Vault, signers: int, seed: int, *, messages: int = 1, tweaked: bool = False
 ) -> Traffic:
+    """A signing session of the first ``signers`` devices."""
     chosen, tweak = vault.devices[:signers], group_of(curve).scalar_of(TWEAK) if tweaked else None
     if curve is Curve.ED25519:
         said = [b"message %d" % n for n in range(messages)]
@@ -120,7 +123,7 @@ def _sign(
     vault, seeds = vault_of(weights, threshold), count(1)
 
     def run() -> Traffic:
-        return _session(curve, vault, signers, next(seeds), messages=messages, tweaked=tweaked)
+        return session(curve, vault, signers, next(seeds), messages=messages, tweaked=tweaked)
 
     more = {"signers": signers, "messages": messages, "tweaked": tweaked}
     return measure(f"protocol/{NAMES[curve]} sign", {**_parameters(weights, threshold), **more}, run, runs)
@@ -134,7 +137,7 @@ def _by_weight(curve: Curve) -> Figure:
         times = []
         for vault in vaults:
             before = time.perf_counter()
-            traffic = _session(curve, vault, 2, seed)
+            traffic = session(curve, vault, 2, seed)
             times.append(time.perf_counter() - before)
         ratios.append(times[0] / times[1])
     parameters = {"over": _parameters(*LIGHT), **_parameters(*HEAVY), "signers": 2, "unit": "ratio"}
