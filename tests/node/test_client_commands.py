@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from quorate.cli.main import run
 from quorate.errors import UsageError
 from quorate.node import founding
 from quorate.node.config import load
+from quorate.node.doctor.machine import examine_ports
 from quorate.node.registry import Registry
 from quorate.rpc.client import Credentials, NodeClient
 from quorate.rpc.client_certificates import create_client_identity
@@ -153,6 +155,16 @@ def test_what_cannot_be_done_is_said_before_anything_is(home: Path, quorate: Quo
     assert "certificate_port" in error["message"]
     assert not out.exists()
     assert quorate("client", "list") == []
+
+
+def test_doctor_looks_at_the_port_for_certificates_too(home: Path) -> None:
+    settings = load(home)
+    assert settings.client.certificate_port is not None
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", settings.client.certificate_port))
+        taken.listen()
+        found = {each.check: each.code for each in examine_ports(settings)}
+    assert found["port client certificates"] == "PORT_IN_USE"
 
 
 def test_roles_are_on_the_vaults_named_with_them_or_on_all_that_are_named() -> None:

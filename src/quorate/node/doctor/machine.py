@@ -68,11 +68,14 @@ def examine_key(unlock: Callable[[], None]) -> Finding:
 
 def examine_ports(settings: Settings) -> list[Finding]:
     """Of a node that does not run: can it listen on each of its ports?"""
-    return [
+    found = [
         _examine_port(name, section.bind, section.port)
         for name, section in _sections(settings)
         if isinstance(getattr(section, "port", None), int) and isinstance(getattr(section, "bind", None), str)
     ]
+    if (certificates := settings.client.certificate_port) is not None:
+        found.append(_examine_port("client certificates", settings.client.bind, certificates))
+    return found
 
 
 def refused(check: str, error: QuorateError) -> Finding:
