@@ -495,13 +495,15 @@ class VoteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureView:
-    """``signature`` is 64 bytes: R ‖ z, or for ECDSA r ‖ s with the recovery id (SEC 1, section 4.1.6) beside it."""
+    """``signature`` is 64 bytes: R ‖ z, or for ECDSA r ‖ s with the recovery id (SEC 1, section 4.1.6) beside it.
+    ``transaction``: what was signed was one, and this is how it is sent to its chain."""
 
     algorithm: str
     message: bytes
     signature: bytes
     public_key: bytes
     recovery_id: int | None = None
+    transaction: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from msgspec import Meta
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
-from quorate.wire.codec import Bytes32, Identifier, Message, Millis, encode
+from quorate.wire.codec import Bytes32, Count, Identifier, Message, Millis, encode
 
 MAX_MESSAGE = 1 << 20
 MAX_REQUEST = 2 << 20  # bytes of all texts of a request: one longest message in hex
@@ -20,6 +20,7 @@ MAX_BATCH = 1000
 MAX_PARTIES = 50
 MAX_REDUCED_WEIGHT = 1000
 
+Claimed = Annotated[str, Meta(max_length=200)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -28,6 +29,15 @@ class Kind(StrEnum):
     SIGN = "sign"
     BATCH_SIGN = "batch-sign"
     PAIR_RESET = "pair-reset"
+    TRANSFER_OUT = "transfer-out"
+    TRANSFER_BETWEEN = "transfer-between"
+    CONTRACT_CALL = "contract-call"
+    MINT = "mint"
+    BURN = "burn"
+    ALLOW_ADDRESS = "allow-address"
+    BLOCK_ADDRESS = "block-address"
+    UNBLOCK_ADDRESS = "unblock-address"
+    DISABLE_ADDRESS = "disable-address"
 
 
 class Algorithm(StrEnum):
@@ -89,6 +99,43 @@ class BatchSign(Message, tag="batch-sign"):
     signing: SigningData
 
 
+TRANSACTIONS = frozenset(
+    {
+        Kind.TRANSFER_OUT, Kind.TRANSFER_BETWEEN, Kind.CONTRACT_CALL, Kind.MINT, Kind.BURN,
+        Kind.ALLOW_ADDRESS, Kind.BLOCK_ADDRESS, Kind.UNBLOCK_ADDRESS, Kind.DISABLE_ADDRESS,
+    }
+)  # fmt: skip
+"""What a transaction may be for."""
+
+
+class Claim(Message):
+    """What the caller says that a transaction does; an empty text says nothing. Every node compares it with what it
+    reads, and shows nobody what is claimed. ``vault`` is whom a transfer between vaults pays."""
+
+    asset: Claimed = ""
+    amount: Claimed = ""
+    address: Claimed = ""
+    vault: Claimed = ""
+
+
+class SignTransaction(Message, tag="sign-transaction"):
+    """A transaction, which the nodes read, hash, sign and put the signature to. ``purpose`` is its kind."""
+
+    vault: Identifier
+    epoch: Count
+    certificate: Bytes32
+    purpose: Kind
+    signing: SigningData
+    claim: Claim
+    memo: Annotated[str, Meta(max_length=1000)]
+
+    def __post_init__(self) -> None:
+        if self.purpose not in TRANSACTIONS:
+            raise ValueError(f"{self.purpose} is not what a transaction is for")
+        if len(self.signing.data) != 1:
+            raise ValueError(f"one transaction at a time, not {len(self.signing.data)}")
+
+
 class PairReset(Message, tag="pair-reset"):
     """Make another set-up between two members of a vault, the one of this generation, and use no earlier one."""
 
@@ -105,7 +152,10 @@ class PairReset(Message, tag="pair-reset"):
             raise ValueError("the two of a pair are two, in order of device id")
 
 
-Request: TypeAlias = CreateVault | Sign | BatchSign | PairReset
+Signature: TypeAlias = Sign | BatchSign | SignTransaction
+"""What ends in signatures by a vault's key."""
+
+Request: TypeAlias = CreateVault | Sign | BatchSign | SignTransaction | PairReset
 
 
 class Operation(Message, dict=True):
@@ -121,6 +171,8 @@ class Operation(Message, dict=True):
 
     @property
     def kind(self) -> Kind:
+        if isinstance(self.request, SignTransaction):
+            return self.request.purpose
         return Kind(str(self.request.__struct_config__.tag))
 
     @cached_property

@@ -14,12 +14,13 @@ from types import MappingProxyType
 
 from quorate.errors import UsageError
 from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, MAX_REQUEST, Algorithm, SigningData
-from quorate.operations.transactions import typed_data
+from quorate.operations.transactions import signing_input, typed_data
 from quorate.protocols.trial import is_internal
 
 TYPED_DATA = "application/x-eip712+json"
 PERSONAL = "text/x-eip191"
-_OF_ETHEREUM = (TYPED_DATA, PERSONAL)  # what they are made for is a digest by Keccak-256
+SIGNING_INPUT = "application/x-wallet-core+hex"
+_OF_ETHEREUM = (TYPED_DATA, PERSONAL, SIGNING_INPUT)  # what they are made for is a digest by Keccak-256
 
 
 def messages(signing: SigningData) -> tuple[bytes, ...]:
@@ -57,6 +58,10 @@ def _personal(text: str) -> bytes:
 
 def _typed_data(text: str) -> bytes:
     return typed_data.read(text).signed_bytes
+
+
+def _signing_input(text: str) -> bytes:
+    return signing_input.read(_hex(text)).unsigned()
 
 
 def algorithm(name: str) -> Algorithm:
@@ -117,5 +122,6 @@ _READERS: Mapping[str, Callable[[str], bytes]] = MappingProxyType(
         "application/octet-stream+base64": _base64,
         TYPED_DATA: _typed_data,
         PERSONAL: _personal,
+        SIGNING_INPUT: _signing_input,
     }
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from quorate.operations import payload
 from quorate.operations.effect import Action, Effect
-from quorate.operations.kinds import Algorithm, BatchSign, CreateVault, Operation, Sign, SigningData
+from quorate.operations.kinds import Algorithm, CreateVault, Operation, Signature, SigningData
 from quorate.operations.transactions import typed_data
 from quorate.operations.transactions.actions import Payer, actions_of_message, actions_of_typed_data
 
@@ -21,7 +21,7 @@ def effect_of(operation: Operation, payer: Payer | None = None) -> Effect:
         vault="" if isinstance(request, CreateVault) else request.vault,
         proposer=operation.proposer,
         caller=operation.client,
-        actions=tuple(_actions(request.signing, payer)) if isinstance(request, Sign | BatchSign) else (),
+        actions=tuple(_actions(request.signing, payer)) if isinstance(request, Signature) else (),
     )
 
 

@@ -13,22 +13,29 @@ from typing import Any, Literal
 
 from quorate.errors import Bug, UsageError
 from quorate.identifiers import Curve, DeviceId, VaultId
+from quorate.operations import payload
+from quorate.operations.effect import Action
 from quorate.operations.kinds import (
+    TRANSACTIONS,
     Algorithm,
     BatchSign,
     CreateVault,
     Kind,
     Operation,
     PairReset,
-    Sign,
+    Signature,
     SigningData,
+    SignTransaction,
     short_id,
 )
+from quorate.operations.transactions.purposes import asset_id
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 
 Json = dict[str, Any]
 Vote = Literal["", "approved", "rejected", "abstain"]
+
+ETHEREUM = "ETH"  # the product's name for how a transaction of any EVM chain is made
 
 _NO_PARTY: Mapping[str, Any] = MappingProxyType({"id": "", "threshold": 0})
 _COSE_VALUES = {Algorithm.EDDSA: "-8", Algorithm.ES256K: "-47", Algorithm.ESKEC256: ""}
@@ -121,20 +128,21 @@ def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> J
     }
 
 
-def sign_json(operation: Operation, vault: VaultFacts) -> Json:
-    """The request to sign one message or a batch with a vault this node is a signer of."""
+def sign_json(operation: Operation, vault: VaultFacts, *, actions: Sequence[Action] = ()) -> Json:
+    """The request to sign one message, a batch or a transaction with a vault this node is a signer of. ``actions``: what
+    this node reads that the transaction does."""
     request = operation.request
-    if not isinstance(request, (Sign, BatchSign)):
+    if not isinstance(request, Signature):
         raise Bug(f"{operation.kind} is not a signature")
     if (vault.id, vault.epoch) != (request.vault, request.epoch):
         raise Bug("the vault described is not the one that is to sign")
-    single = isinstance(request, Sign)
-    return {
-        "__typename": "OperationSign" if single else "OperationBatchSign",
+    name, details = _typenames(operation.kind)
+    body: Json = {
+        "__typename": name,
         "id": operation.id,
         "organisationId": operation.organisation,
         "details": {
-            "__typename": "SignRequestDetails" if single else "OperationBatchSignDetails",
+            "__typename": details,
             "status": "VOTING",
             "expiresAt": timestamp(operation.expires_ms),
             "vault": {
@@ -157,8 +165,50 @@ def sign_json(operation: Operation, vault: VaultFacts) -> Json:
             },
         },
         "voting": {"votes": [_vote(s) for s in vault.signers]},
-        "signingData": _signing_data(request.signing, single=single),
+        "signingData": _signing_data(request.signing, single=not isinstance(request, BatchSign)),
     }
+    if isinstance(request, SignTransaction):
+        body["signingData"] |= {"executionType": ETHEREUM}
+        if request.signing.content_type == payload.SIGNING_INPUT:  # as published: the form says all of it
+            body["signingData"] |= {"contentType": "", "coseAlgorithm": {"type": "", "value": ""}}
+        body["tDetails"] = _transaction(actions, request)
+    return body
+
+
+def _transaction(actions: Sequence[Action], request: SignTransaction) -> Json:
+    """What the transaction does, by the bytes that are signed; texts are empty and amounts null where that is not
+    known."""
+    main = actions[-1]
+    return {
+        "asset": {
+            "id": asset_id(main.asset) if main.asset else "",
+            "details": {"executionType": ETHEREUM},
+        },
+        "chain": main.chain or "",
+        "actions": [
+            {
+                "source": action.source or "",
+                "receiver": action.receiver or "",
+                "asset": asset_id(action.asset) if action.asset else "",
+                "symbol": action.asset.symbol if action.asset else "",
+                "decimals": action.asset.decimals if action.asset else None,
+                "amount": None if action.amount is None else str(action.amount),
+                "method": action.method or "",
+            }
+            for action in actions
+        ],
+        "feeLimit": None if actions[0].fee is None else str(actions[0].fee),
+        "toVault": request.claim.vault,
+        "memo": request.memo,
+    }
+
+
+def _typenames(kind: Kind) -> tuple[str, str]:
+    """Of the operation and of its details."""
+    if kind is Kind.SIGN:
+        return "OperationSign", "SignRequestDetails"
+    name = "Operation" + "".join(word.capitalize() for word in kind.value.split("-"))
+    return (f"{name}_v3" if kind in TRANSACTIONS else name), f"{name}Details"
 
 
 def pair_reset_json(operation: Operation, vault: VaultFacts, present: SetupFacts | None) -> Json:

@@ -8,15 +8,18 @@ what was answered to it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from quorate.curves import group_of
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.operations.addresses import ethereum_account
 from quorate.operations.derivation import xpub
+from quorate.operations.digests import keccak256
 from quorate.operations.effect import Effect
 from quorate.operations.kinds import (
     Algorithm,
     BatchSign,
+    Claim,
     CreateVault,
     Kind,
     Member,
@@ -25,6 +28,7 @@ from quorate.operations.kinds import (
     Request,
     Sign,
     SigningData,
+    SignTransaction,
     short_id,
 )
 from quorate.operations.reading import effect_of
@@ -37,6 +41,10 @@ from quorate.operations.request_json import (
     route,
     sign_json,
 )
+from quorate.operations.tokens import Tokens
+from quorate.operations.transactions import calldata
+from quorate.operations.transactions.actions import Payer
+from quorate.operations.transactions.evm import DynamicFee
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 
@@ -46,6 +54,8 @@ TEXT = "A sample, sent to try the approver. Nothing is signed or made, whatever 
 LIFE_MS = 60_000
 _VAULT = VaultId("sample" * 4)
 _OTHER = DeviceId("sample" * 4)
+_PAYER = ethereum_account(bytes(group_of(Curve.SECP256K1).generator))
+_SEPOLIA = 11155111
 _WEIGHT = 1
 
 
@@ -74,13 +84,14 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
         created_ms=now_ms,
         expires_ms=now_ms + LIFE_MS,
     )
+    effect = effect_of(operation, Payer(account=_PAYER, tokens=Tokens()))
     marked = OperationId(MARK + short_id(digest(Domain.SAMPLE, operation.id))[len(MARK) :])
     if isinstance(operation.request, CreateVault):
         body = create_vault_json(operation, (signer,))
     elif isinstance(operation.request, PairReset):
         body = pair_reset_json(operation, _vault(signer, replace(signer, device=_OTHER, name=NAME)), None)
     else:
-        body = sign_json(operation, _vault(signer))
+        body = sign_json(operation, _vault(signer), actions=effect.actions)
     return Sample(
         kind=kind,
         id=marked,
@@ -88,7 +99,7 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
         route=route(kind),
         body=_with_id(body, operation.id, marked),
         expires_ms=operation.expires_ms,
-        effect=effect_of(operation),
+        effect=effect,
     )
 
 
@@ -109,7 +120,33 @@ def _request(kind: Kind, signer: SignerFacts, identity_key: bytes) -> Request:
                 vault=_VAULT, epoch=0, certificate=bytes(32), pair=(low, high), generation=1, memo=TEXT
             )
         case _:
-            assert_never(kind)
+            return _transaction(kind)
+
+
+def _transaction(kind: Kind) -> SignTransaction:
+    """One that the public test net takes, by a key that has nothing there."""
+    about, call = bytes([0xAB]) * 20, b""
+    match kind:
+        case Kind.MINT:
+            call = calldata.write("mint", to=about, amount=1)
+        case Kind.BURN:
+            call = calldata.write("burn", amount=1)
+        case Kind.CONTRACT_CALL:
+            call = calldata.write("approve", spender=about, amount=1)
+        case Kind.ALLOW_ADDRESS | Kind.BLOCK_ADDRESS | Kind.UNBLOCK_ADDRESS | Kind.DISABLE_ADDRESS:
+            call = keccak256(b"sample(address)")[:4] + about.rjust(32, b"\0")
+    made = DynamicFee(
+        chain_id=_SEPOLIA, nonce=0, max_priority_fee_per_gas=1, max_fee_per_gas=1, gas_limit=100_000, to=about,
+        value=0, data=call,
+    )  # fmt: skip
+    signing = SigningData(
+        data=(made.unsigned().hex(),), content_type="application/octet-stream+hex",
+        algorithm=Algorithm.ESKEC256, derivation_path="",
+    )  # fmt: skip
+    claim = Claim(vault=_VAULT) if kind is Kind.TRANSFER_BETWEEN else Claim()
+    return SignTransaction(
+        vault=_VAULT, epoch=0, certificate=bytes(32), purpose=kind, signing=signing, claim=claim, memo=TEXT
+    )
 
 
 def _signing(*texts: str) -> SigningData:

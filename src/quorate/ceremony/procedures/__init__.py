@@ -9,7 +9,8 @@ from quorate.ceremony.procedures.creation import Creation
 from quorate.ceremony.procedures.procedure import Procedure
 from quorate.ceremony.procedures.repairing import Repairing
 from quorate.ceremony.procedures.signing import Signing
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign
+from quorate.ceremony.procedures.transacting import Transacting
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign, SignTransaction
 
 __all__ = ["Procedure", "procedure_of"]
 
@@ -21,6 +22,8 @@ def procedure_of(context: Context, operation: Operation) -> Procedure:
             return Creation(context, operation, request)
         case Sign() | BatchSign():
             return Signing(context, operation, request)
+        case SignTransaction():
+            return Transacting(context, operation, request)
         case PairReset():
             return Repairing(context, operation, request)
         case _:

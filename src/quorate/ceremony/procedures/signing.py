@@ -23,7 +23,7 @@ from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations import payload, request_json
 from quorate.operations.addresses import ethereum_account
 from quorate.operations.digests import signing_digest
-from quorate.operations.kinds import BatchSign, Operation, Sign
+from quorate.operations.kinds import Operation, Signature
 from quorate.operations.request_json import Json
 from quorate.operations.signatures import split, verifies
 from quorate.operations.transactions.actions import Payer
@@ -50,7 +50,7 @@ class Signatures(Message):
 
 
 class Signing(Procedure):
-    def __init__(self, context: Context, operation: Operation, request: Sign | BatchSign) -> None:
+    def __init__(self, context: Context, operation: Operation, request: Signature) -> None:
         super().__init__(context, operation)
         self.request = request
 
