@@ -82,6 +82,10 @@ REASONS: dict[str, Reason] = {
     "CERTIFICATE_TAKEN": Reason(
         "A certificate's key is another client's already.", "make a key of its own for each client"
     ),
+    "CLAIM_DISAGREES": Reason(
+        "A transaction does something else than the request says.",
+        "look at the transaction: it, not the request, is what would have been signed",
+    ),
     "CLIENT_EXISTS": Reason(
         "A client has this name.",
         "choose another, or `quorate client rotate` for a new secret, or `quorate client revoke` first for other roles",

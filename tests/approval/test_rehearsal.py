@@ -83,6 +83,15 @@ async def test_a_sound_approver_gets_a_sample_of_every_kind_at_the_url_it_belong
         ("/transactions", "OperationSign"),
         ("/transactions", "OperationBatchSign"),
         ("/reshares", "OperationPairReset"),
+        ("/transactions", "OperationTransferOut_v3"),
+        ("/transactions", "OperationTransferBetween_v3"),
+        ("/transactions", "OperationContractCall_v3"),
+        ("/transactions", "OperationMint_v3"),
+        ("/transactions", "OperationBurn_v3"),
+        ("/transactions", "OperationAllowAddress_v3"),
+        ("/transactions", "OperationBlockAddress_v3"),
+        ("/transactions", "OperationUnblockAddress_v3"),
+        ("/transactions", "OperationDisableAddress_v3"),
     }
     for question in backend.questions:
         assert json.loads(question.body)["id"].startswith(MARK)

@@ -10,7 +10,9 @@ import pytest
 
 from quorate.errors import Bug, UsageError
 from quorate.identifiers import DeviceId
-from quorate.operations.kinds import Kind
+from quorate.operations.kinds import TRANSACTIONS, Algorithm, Claim, Kind, SigningData, SignTransaction
+from quorate.operations.payload import SIGNING_INPUT
+from quorate.operations.reading import effect_of
 from quorate.operations.request_json import (
     SetupFacts,
     create_vault_json,
@@ -19,12 +21,16 @@ from quorate.operations.request_json import (
     sign_json,
     timestamp,
 )
+from quorate.operations.tokens import Tokens
+from quorate.operations.transactions.actions import Payer
+from quorate.operations.transactions.signing_input import SigningInput
 from tests.approval.facts import (
     ALICE,
     BOB,
     VAULT,
     batch_sign,
     create_vault,
+    operation,
     pair_reset,
     sample,
     sign,
@@ -213,6 +219,7 @@ def test_creation_goes_to_the_reshare_url_and_signatures_to_the_transaction_url(
         Kind.SIGN: "transaction",
         Kind.BATCH_SIGN: "transaction",
         Kind.PAIR_RESET: "reshare",
+        **dict.fromkeys(TRANSACTIONS, "transaction"),
     }
 
 
@@ -224,3 +231,33 @@ def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
         timestamp(253402300800000)
     with pytest.raises(UsageError, match="year 9999"):
         timestamp(2**53)
+
+
+def test_a_transfer_reads_as_the_published_one_does() -> None:
+    """The same keys, nesting and types; of the transaction, more than is published."""
+    wanted = SigningInput(
+        chain_id=bytes.fromhex("aa36a7"), tx_mode=1, gas_limit=b"\x52\x08", max_fee_per_gas=b"\x1e",
+        to_address="0x" + "bb" * 20,
+    )  # fmt: skip
+    wanted.transaction.transfer.amount = b"\x05"
+    made = wanted.SerializeToString().hex()
+    signing = SigningData(
+        data=(made,), content_type=SIGNING_INPUT, algorithm=Algorithm.ESKEC256, derivation_path=""
+    )
+    asked = operation(
+        SignTransaction(
+            vault=VAULT, epoch=0, certificate=bytes(32), purpose=Kind.TRANSFER_OUT, signing=signing,
+            claim=Claim(), memo="rent",
+        )
+    )  # fmt: skip
+    actions = effect_of(asked, Payer(account=bytes(20), tokens=Tokens())).actions
+    sent, published = sign_json(asked, vault(), actions=actions), sample("transfer_out")
+    more = sent["tDetails"].keys() - published["tDetails"].keys()
+    assert shape({**sent, "tDetails": {k: v for k, v in sent["tDetails"].items() if k not in more}}) == shape(
+        published
+    )
+    assert sent["tDetails"]["asset"]["id"] == published["tDetails"]["asset"]["id"] == "ETH_SEPOLIA"
+    assert more == {"chain", "actions", "feeLimit", "toVault", "memo"}
+    assert (sent["tDetails"]["feeLimit"], sent["tDetails"]["memo"]) == (str(21000 * 30), "rent")
+    [action] = sent["tDetails"]["actions"]
+    assert (action["amount"], action["symbol"], action["decimals"]) == ("5", "ETH", 18)

@@ -149,6 +149,10 @@ class FakeNode:
         await self._note("sign", caller, **arguments)
         return operation(kind="batch-sign" if arguments["batch"] else "sign", state=State.VOTING)
 
+    async def sign_transaction(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("sign_transaction", caller, **arguments)
+        return operation(kind=arguments["purpose"], state=State.VOTING)
+
     async def pair_reset(self, caller: Caller, **arguments: Any) -> OperationView:
         await self._note("pair_reset", caller, **arguments)
         return operation(kind="pair-reset", state=State.VOTING, signatures=())

@@ -33,14 +33,18 @@ from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations import payload
 from quorate.operations.kinds import (
+    Algorithm,
     BatchSign,
+    Claim,
     CreateVault,
+    Kind,
     Member,
     Operation,
     PairReset,
     Request,
     Sign,
     SigningData,
+    SignTransaction,
 )
 from quorate.protocols.quorum import sharing_of
 from quorate.wire.codec import decode, encode
@@ -111,6 +115,36 @@ class ClientDesk:
         )  # fmt: skip
         kind = BatchSign if batch else Sign
         request = kind(vault=held.id, epoch=held.epoch, certificate=held.certificate_hash, signing=signing)
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
+    async def sign_transaction(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        purpose: str,
+        data: str,
+        content_type: str,
+        derivation_path: str,
+        asset: str,
+        amount: str,
+        address: str,
+        to_vault: str,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        vaults = self._context.vaults
+        held = vaults.find(vault)
+        signing = SigningData(
+            data=(data,), content_type=content_type, algorithm=Algorithm.ESKEC256,
+            derivation_path=derivation_path,
+        )  # fmt: skip
+        paid = vaults.find(to_vault).id if to_vault else ""
+        request = SignTransaction(
+            vault=held.id, epoch=held.epoch, certificate=held.certificate_hash, purpose=Kind(purpose), signing=signing,
+            claim=Claim(asset=asset, amount=amount, address=address, vault=paid), memo=memo,
+        )  # fmt: skip
         return await self._undertake(caller, request, idempotency_key, expires_in_ms)
 
     async def pair_reset(

@@ -42,6 +42,27 @@ class NodeApi(Protocol):
         """``vault`` is a name or an id; a name held by two vaults is refused."""
         ...
 
+    async def sign_transaction(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        purpose: str,
+        data: str,
+        content_type: str,
+        derivation_path: str,
+        asset: str,
+        amount: str,
+        address: str,
+        to_vault: str,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """``purpose`` is one of ``kinds.TRANSACTIONS``; ``asset`` to ``to_vault`` are what is claimed, as in
+        ``kinds.Claim``."""
+        ...
+
     async def pair_reset(
         self,
         caller: Caller,

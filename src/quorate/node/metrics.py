@@ -15,7 +15,7 @@ from prometheus_client.core import UnknownMetricFamily
 from prometheus_client.registry import Collector
 
 from quorate.ceremony.ports import State
-from quorate.operations.kinds import Kind
+from quorate.operations.kinds import TRANSACTIONS, Kind
 from quorate.reasons import known
 
 PHASE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
@@ -28,7 +28,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one series less fo
 
 RESULTS = {State.COMPLETED: "succeeded", State.REJECTED: "denied"}  # any other end: failed
 FAMILIES = {
-    "Tx": ("transaction signing", frozenset({Kind.SIGN, Kind.BATCH_SIGN})),
+    "Tx": ("transaction signing", frozenset({Kind.SIGN, Kind.BATCH_SIGN}) | TRANSACTIONS),
     "Keygen": ("key generation", frozenset({Kind.CREATE_VAULT})),
 }
 

@@ -129,8 +129,8 @@ def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> J
 
 
 def sign_json(operation: Operation, vault: VaultFacts, *, actions: Sequence[Action] = ()) -> Json:
-    """The request to sign one message, a batch or a transaction with a vault this node is a signer of. ``actions``: what
-    this node reads that the transaction does."""
+    """The request to sign one message, a batch or a transaction with a vault this node is a signer of. ``actions``:
+    what this node reads that the transaction does."""
     request = operation.request
     if not isinstance(request, Signature):
         raise Bug(f"{operation.kind} is not a signature")

@@ -53,6 +53,7 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.VaultService.PairReset": Rule(_ADMIN, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.SigningService.Sign": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.SigningService.BatchSign": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),
+    "quorate.v1.SigningService.SignTransaction": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.SigningService.GetSignature": Rule(_SIGNER, Reach.VAULTS, Repeat.READS),
     "quorate.v1.OperationService.GetOperation": Rule(_ANYONE, Reach.VAULTS, Repeat.READS),
     "quorate.v1.OperationService.ListOperations": Rule(_ANYONE, Reach.VAULTS, Repeat.READS),

@@ -30,6 +30,7 @@ from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
 from quorate.rpc._pb import admin_pb2, admin_pb2_grpc, node_pb2, node_pb2_grpc
 from quorate.rpc.convert import (
+    PURPOSES,
     VERDICTS,
     access_from_pb,
     asked_from_pb,
@@ -228,6 +229,40 @@ class NodeClient:
         if batch:
             return operation_from_pb(await self._call(self._signing.BatchSign, many))
         return operation_from_pb(await self._call(self._signing.Sign, one))
+
+    async def sign_transaction(
+        self,
+        *,
+        vault: str,
+        purpose: str,
+        data: str,
+        content_type: str = "application/octet-stream+hex",
+        derivation_path: str = "",
+        asset: str = "",
+        amount: str = "",
+        address: str = "",
+        to_vault: str = "",
+        memo: str = "",
+        idempotency_key: str,
+        expires_in_ms: int | None = None,
+    ) -> OperationView:
+        """``purpose``: such as ``transfer-out`` or ``contract-call``. ``asset``, ``amount`` in base units, ``address``
+        and ``to_vault`` are claims: the nodes refuse the transaction if it does something else."""
+        if purpose not in PURPOSES:
+            raise UsageError(f"{purpose} is not one of {', '.join(PURPOSES)}")
+        with _representable():
+            request = node_pb2.SignTransactionRequest(
+                vault=vault,
+                purpose=PURPOSES[purpose],
+                data=data,
+                content_type=content_type,
+                derivation_path=derivation_path,
+                claim=node_pb2.Claim(asset=asset, amount=amount, address=address, vault=to_vault),
+                memo=memo,
+                idempotency_key=idempotency_key,
+                expires_in_ms=expires_in_ms,
+            )
+        return operation_from_pb(await self._call(self._signing.SignTransaction, request))
 
     async def pair_reset(
         self,

@@ -19,6 +19,7 @@ from quorate.ceremony.ports import (
     VoteView,
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
+from quorate.operations.kinds import TRANSACTIONS
 from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.registry import Access
@@ -35,12 +36,15 @@ VAULT_STATES = {
     "active": types_pb2.VAULT_STATE_ACTIVE,
     "ready": types_pb2.VAULT_STATE_READY,
 }
+PURPOSES = {
+    kind.value: types_pb2.OperationKind.Value(f"OPERATION_KIND_{kind.name}") for kind in sorted(TRANSACTIONS)
+}
 KINDS = {
     "create-vault": types_pb2.OPERATION_KIND_CREATE_VAULT,
     "sign": types_pb2.OPERATION_KIND_SIGN,
     "batch-sign": types_pb2.OPERATION_KIND_BATCH_SIGN,
     "pair-reset": types_pb2.OPERATION_KIND_PAIR_RESET,
-}
+} | PURPOSES
 SETUP_STATES = {state: types_pb2.SetupState.Value(f"SETUP_STATE_{state.value}") for state in SetupState}
 STATES = {state: types_pb2.OperationState.Value(f"OPERATION_STATE_{state.value}") for state in State}
 VERDICTS = {
@@ -129,6 +133,7 @@ def signature_to_pb(view: SignatureView) -> types_pb2.Signature:
         signature=view.signature,
         public_key=view.public_key,
         recovery_id=view.recovery_id,
+        transaction=view.transaction,
     )
 
 
@@ -139,6 +144,7 @@ def signature_from_pb(message: types_pb2.Signature) -> SignatureView:
         signature=message.signature,
         public_key=message.public_key,
         recovery_id=message.recovery_id if message.HasField("recovery_id") else None,
+        transaction=message.transaction,
     )
 
 

@@ -11,9 +11,10 @@ from quorate.identifiers import VaultId
 from quorate.rpc import failures
 from quorate.rpc._pb import node_pb2, types_pb2
 from quorate.rpc.access import Permit
-from quorate.rpc.convert import asked_to_pb, operation_to_pb, signature_to_pb, vault_to_pb
+from quorate.rpc.convert import PURPOSES, asked_to_pb, operation_to_pb, signature_to_pb, vault_to_pb
 from quorate.rpc.services import to_the_end
 
+PURPOSE_NAMES = {number: name for name, number in PURPOSES.items()}
 LIST_DEFAULT, LIST_LIMIT = 100, 1000
 LONGEST_WAIT_MS = 60_000
 LONGEST_REASON = 1000
@@ -76,6 +77,29 @@ class SigningServant:
 
     async def batch_sign(self, permit: Permit, request: node_pb2.BatchSignRequest) -> types_pb2.Operation:
         return await self._sign(permit, request, list(request.data), batch=True)
+
+    async def sign_transaction(
+        self, permit: Permit, request: node_pb2.SignTransactionRequest
+    ) -> types_pb2.Operation:
+        purpose = PURPOSE_NAMES.get(request.purpose)
+        if purpose is None:
+            raise UsageError(f"purpose {request.purpose} is not what a transaction is for", code="MALFORMED")
+        work = self._api.sign_transaction(
+            permit.caller(),
+            vault=await permitted_vault(self._api, permit, request.vault),
+            purpose=purpose,
+            data=request.data,
+            content_type=request.content_type,
+            derivation_path=request.derivation_path,
+            asset=request.claim.asset,
+            amount=request.claim.amount,
+            address=request.claim.address,
+            to_vault=request.claim.vault,
+            memo=request.memo,
+            idempotency_key=request.idempotency_key,
+            expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
+        )
+        return operation_to_pb(await to_the_end(work))
 
     async def get_signature(
         self, permit: Permit, request: node_pb2.GetSignatureRequest

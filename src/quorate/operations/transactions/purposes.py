@@ -58,7 +58,8 @@ def _purpose(purpose: Kind, transaction: Transaction, actions: Sequence[Action])
             return main.receiver or ""
         case _:
             data = transaction.data
-            if len(actions) != 1 or not transaction.to or len(data) != 36 or any(data[4:16]):
+            known = not (main.method or "").startswith("0x")  # and then it takes no address alone
+            if known or len(actions) != 1 or len(data) != 36 or any(data[4:16]):
                 raise _not_for(purpose, "does not call a contract with one address and nothing else")
             return checksummed(data[16:])
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from quorate.rpc._pb import types_pb2 as quorate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/node.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"&\n\x04Seat\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\"\xc6\x01\n\x12\x43reateVaultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05seats\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Seat\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12\x19\n\x11\x61llow_sole_signer\x18\x04 \x01(\x08\x12\x0c\n\x04memo\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\" \n\x0fGetVaultRequest\x12\r\n\x05vault\x18\x01 \x01(\t\"\x13\n\x11ListVaultsRequest\"7\n\x12ListVaultsResponse\x12!\n\x06vaults\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Vault\"\x84\x01\n\x10PairResetRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0c\n\x04memo\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb3\x01\n\x0bSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb8\x01\n\x10\x42\x61tchSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"(\n\x13GetSignatureRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"A\n\x14GetSignatureResponse\x12)\n\nsignatures\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Signature\"(\n\x13GetOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"5\n\x15ListOperationsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"Q\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\x12\x0c\n\x04next\x18\x02 \x01(\t\"U\n\x16WatchOperationsRequest\x12\x13\n\toperation\x18\x01 \x01(\tH\x00\x12\x0f\n\x05vault\x18\x02 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x03 \x01(\x08H\x00\x42\x06\n\x04what\"+\n\x16\x43\x61ncelOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\".\n\x19GetApprovalRequestRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"V\n\x0f\x41pprovalRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07request\x18\x03 \x01(\t\x12\x0f\n\x07pending\x18\x04 \x01(\x08\"2\n\x12ListPendingRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"N\n\x13ListPendingResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\x12\x0c\n\x04next\x18\x02 \x01(\t\"h\n\rDecideRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12$\n\x07verdict\x18\x03 \x01(\x0e\x32\x13.quorate.v1.Verdict\x12\x0e\n\x06reason\x18\x04 \x01(\t\"=\n\x14WaitOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r2\x9f\x02\n\x0cVaultService\x12\x44\n\x0b\x43reateVault\x12\x1e.quorate.v1.CreateVaultRequest\x1a\x15.quorate.v1.Operation\x12:\n\x08GetVault\x12\x1b.quorate.v1.GetVaultRequest\x1a\x11.quorate.v1.Vault\x12K\n\nListVaults\x12\x1d.quorate.v1.ListVaultsRequest\x1a\x1e.quorate.v1.ListVaultsResponse\x12@\n\tPairReset\x12\x1c.quorate.v1.PairResetRequest\x1a\x15.quorate.v1.Operation2\xdd\x01\n\x0eSigningService\x12\x36\n\x04Sign\x12\x17.quorate.v1.SignRequest\x1a\x15.quorate.v1.Operation\x12@\n\tBatchSign\x12\x1c.quorate.v1.BatchSignRequest\x1a\x15.quorate.v1.Operation\x12Q\n\x0cGetSignature\x12\x1f.quorate.v1.GetSignatureRequest\x1a .quorate.v1.GetSignatureResponse2\xf5\x03\n\x10OperationService\x12\x46\n\x0cGetOperation\x12\x1f.quorate.v1.GetOperationRequest\x1a\x15.quorate.v1.Operation\x12W\n\x0eListOperations\x12!.quorate.v1.ListOperationsRequest\x1a\".quorate.v1.ListOperationsResponse\x12H\n\rWaitOperation\x12 .quorate.v1.WaitOperationRequest\x1a\x15.quorate.v1.Operation\x12N\n\x0fWatchOperations\x12\".quorate.v1.WatchOperationsRequest\x1a\x15.quorate.v1.Operation0\x01\x12L\n\x0f\x43\x61ncelOperation\x12\".quorate.v1.CancelOperationRequest\x1a\x15.quorate.v1.Operation\x12X\n\x12GetApprovalRequest\x12%.quorate.v1.GetApprovalRequestRequest\x1a\x1b.quorate.v1.ApprovalRequest2\x9d\x01\n\x0f\x41pprovalService\x12N\n\x0bListPending\x12\x1e.quorate.v1.ListPendingRequest\x1a\x1f.quorate.v1.ListPendingResponse\x12:\n\x06\x44\x65\x63ide\x12\x19.quorate.v1.DecideRequest\x1a\x15.quorate.v1.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/node.proto\x12\nquorate.v1\x1a\x16quorate/v1/types.proto\"&\n\x04Seat\x12\x0e\n\x06signer\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\"\xc6\x01\n\x12\x43reateVaultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x05seats\x18\x02 \x03(\x0b\x32\x10.quorate.v1.Seat\x12\x11\n\tthreshold\x18\x03 \x01(\r\x12\x19\n\x11\x61llow_sole_signer\x18\x04 \x01(\x08\x12\x0c\n\x04memo\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\" \n\x0fGetVaultRequest\x12\r\n\x05vault\x18\x01 \x01(\t\"\x13\n\x11ListVaultsRequest\"7\n\x12ListVaultsResponse\x12!\n\x06vaults\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Vault\"\x84\x01\n\x10PairResetRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0c\n\x04memo\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb3\x01\n\x0bSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\xb8\x01\n\x10\x42\x61tchSignRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x03(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"\x87\x02\n\x16SignTransactionRequest\x12\r\n\x05vault\x18\x01 \x01(\t\x12*\n\x07purpose\x18\x02 \x01(\x0e\x32\x19.quorate.v1.OperationKind\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x65rivation_path\x18\x05 \x01(\t\x12 \n\x05\x63laim\x18\x06 \x01(\x0b\x32\x11.quorate.v1.Claim\x12\x0c\n\x04memo\x18\x07 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x08 \x01(\t\x12\x1a\n\rexpires_in_ms\x18\t \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_expires_in_ms\"F\n\x05\x43laim\x12\r\n\x05\x61sset\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05vault\x18\x04 \x01(\t\"(\n\x13GetSignatureRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"A\n\x14GetSignatureResponse\x12)\n\nsignatures\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Signature\"(\n\x13GetOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"5\n\x15ListOperationsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"Q\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\x12\x0c\n\x04next\x18\x02 \x01(\t\"U\n\x16WatchOperationsRequest\x12\x13\n\toperation\x18\x01 \x01(\tH\x00\x12\x0f\n\x05vault\x18\x02 \x01(\tH\x00\x12\r\n\x03\x61ll\x18\x03 \x01(\x08H\x00\x42\x06\n\x04what\"+\n\x16\x43\x61ncelOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\".\n\x19GetApprovalRequestRequest\x12\x11\n\toperation\x18\x01 \x01(\t\"V\n\x0f\x41pprovalRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07request\x18\x03 \x01(\t\x12\x0f\n\x07pending\x18\x04 \x01(\x08\"2\n\x12ListPendingRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"N\n\x13ListPendingResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.quorate.v1.Operation\x12\x0c\n\x04next\x18\x02 \x01(\t\"h\n\rDecideRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12$\n\x07verdict\x18\x03 \x01(\x0e\x32\x13.quorate.v1.Verdict\x12\x0e\n\x06reason\x18\x04 \x01(\t\"=\n\x14WaitOperationRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r2\x9f\x02\n\x0cVaultService\x12\x44\n\x0b\x43reateVault\x12\x1e.quorate.v1.CreateVaultRequest\x1a\x15.quorate.v1.Operation\x12:\n\x08GetVault\x12\x1b.quorate.v1.GetVaultRequest\x1a\x11.quorate.v1.Vault\x12K\n\nListVaults\x12\x1d.quorate.v1.ListVaultsRequest\x1a\x1e.quorate.v1.ListVaultsResponse\x12@\n\tPairReset\x12\x1c.quorate.v1.PairResetRequest\x1a\x15.quorate.v1.Operation2\xab\x02\n\x0eSigningService\x12\x36\n\x04Sign\x12\x17.quorate.v1.SignRequest\x1a\x15.quorate.v1.Operation\x12@\n\tBatchSign\x12\x1c.quorate.v1.BatchSignRequest\x1a\x15.quorate.v1.Operation\x12L\n\x0fSignTransaction\x12\".quorate.v1.SignTransactionRequest\x1a\x15.quorate.v1.Operation\x12Q\n\x0cGetSignature\x12\x1f.quorate.v1.GetSignatureRequest\x1a .quorate.v1.GetSignatureResponse2\xf5\x03\n\x10OperationService\x12\x46\n\x0cGetOperation\x12\x1f.quorate.v1.GetOperationRequest\x1a\x15.quorate.v1.Operation\x12W\n\x0eListOperations\x12!.quorate.v1.ListOperationsRequest\x1a\".quorate.v1.ListOperationsResponse\x12H\n\rWaitOperation\x12 .quorate.v1.WaitOperationRequest\x1a\x15.quorate.v1.Operation\x12N\n\x0fWatchOperations\x12\".quorate.v1.WatchOperationsRequest\x1a\x15.quorate.v1.Operation0\x01\x12L\n\x0f\x43\x61ncelOperation\x12\".quorate.v1.CancelOperationRequest\x1a\x15.quorate.v1.Operation\x12X\n\x12GetApprovalRequest\x12%.quorate.v1.GetApprovalRequestRequest\x1a\x1b.quorate.v1.ApprovalRequest2\x9d\x01\n\x0f\x41pprovalService\x12N\n\x0bListPending\x12\x1e.quorate.v1.ListPendingRequest\x1a\x1f.quorate.v1.ListPendingResponse\x12:\n\x06\x44\x65\x63ide\x12\x19.quorate.v1.DecideRequest\x1a\x15.quorate.v1.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,38 +48,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNREQUEST']._serialized_end=729
   _globals['_BATCHSIGNREQUEST']._serialized_start=732
   _globals['_BATCHSIGNREQUEST']._serialized_end=916
-  _globals['_GETSIGNATUREREQUEST']._serialized_start=918
-  _globals['_GETSIGNATUREREQUEST']._serialized_end=958
-  _globals['_GETSIGNATURERESPONSE']._serialized_start=960
-  _globals['_GETSIGNATURERESPONSE']._serialized_end=1025
-  _globals['_GETOPERATIONREQUEST']._serialized_start=1027
-  _globals['_GETOPERATIONREQUEST']._serialized_end=1067
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1069
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1122
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1124
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1205
-  _globals['_WATCHOPERATIONSREQUEST']._serialized_start=1207
-  _globals['_WATCHOPERATIONSREQUEST']._serialized_end=1292
-  _globals['_CANCELOPERATIONREQUEST']._serialized_start=1294
-  _globals['_CANCELOPERATIONREQUEST']._serialized_end=1337
-  _globals['_GETAPPROVALREQUESTREQUEST']._serialized_start=1339
-  _globals['_GETAPPROVALREQUESTREQUEST']._serialized_end=1385
-  _globals['_APPROVALREQUEST']._serialized_start=1387
-  _globals['_APPROVALREQUEST']._serialized_end=1473
-  _globals['_LISTPENDINGREQUEST']._serialized_start=1475
-  _globals['_LISTPENDINGREQUEST']._serialized_end=1525
-  _globals['_LISTPENDINGRESPONSE']._serialized_start=1527
-  _globals['_LISTPENDINGRESPONSE']._serialized_end=1605
-  _globals['_DECIDEREQUEST']._serialized_start=1607
-  _globals['_DECIDEREQUEST']._serialized_end=1711
-  _globals['_WAITOPERATIONREQUEST']._serialized_start=1713
-  _globals['_WAITOPERATIONREQUEST']._serialized_end=1774
-  _globals['_VAULTSERVICE']._serialized_start=1777
-  _globals['_VAULTSERVICE']._serialized_end=2064
-  _globals['_SIGNINGSERVICE']._serialized_start=2067
-  _globals['_SIGNINGSERVICE']._serialized_end=2288
-  _globals['_OPERATIONSERVICE']._serialized_start=2291
-  _globals['_OPERATIONSERVICE']._serialized_end=2792
-  _globals['_APPROVALSERVICE']._serialized_start=2795
-  _globals['_APPROVALSERVICE']._serialized_end=2952
+  _globals['_SIGNTRANSACTIONREQUEST']._serialized_start=919
+  _globals['_SIGNTRANSACTIONREQUEST']._serialized_end=1182
+  _globals['_CLAIM']._serialized_start=1184
+  _globals['_CLAIM']._serialized_end=1254
+  _globals['_GETSIGNATUREREQUEST']._serialized_start=1256
+  _globals['_GETSIGNATUREREQUEST']._serialized_end=1296
+  _globals['_GETSIGNATURERESPONSE']._serialized_start=1298
+  _globals['_GETSIGNATURERESPONSE']._serialized_end=1363
+  _globals['_GETOPERATIONREQUEST']._serialized_start=1365
+  _globals['_GETOPERATIONREQUEST']._serialized_end=1405
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1407
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1460
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1462
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1543
+  _globals['_WATCHOPERATIONSREQUEST']._serialized_start=1545
+  _globals['_WATCHOPERATIONSREQUEST']._serialized_end=1630
+  _globals['_CANCELOPERATIONREQUEST']._serialized_start=1632
+  _globals['_CANCELOPERATIONREQUEST']._serialized_end=1675
+  _globals['_GETAPPROVALREQUESTREQUEST']._serialized_start=1677
+  _globals['_GETAPPROVALREQUESTREQUEST']._serialized_end=1723
+  _globals['_APPROVALREQUEST']._serialized_start=1725
+  _globals['_APPROVALREQUEST']._serialized_end=1811
+  _globals['_LISTPENDINGREQUEST']._serialized_start=1813
+  _globals['_LISTPENDINGREQUEST']._serialized_end=1863
+  _globals['_LISTPENDINGRESPONSE']._serialized_start=1865
+  _globals['_LISTPENDINGRESPONSE']._serialized_end=1943
+  _globals['_DECIDEREQUEST']._serialized_start=1945
+  _globals['_DECIDEREQUEST']._serialized_end=2049
+  _globals['_WAITOPERATIONREQUEST']._serialized_start=2051
+  _globals['_WAITOPERATIONREQUEST']._serialized_end=2112
+  _globals['_VAULTSERVICE']._serialized_start=2115
+  _globals['_VAULTSERVICE']._serialized_end=2402
+  _globals['_SIGNINGSERVICE']._serialized_start=2405
+  _globals['_SIGNINGSERVICE']._serialized_end=2704
+  _globals['_OPERATIONSERVICE']._serialized_start=2707
+  _globals['_OPERATIONSERVICE']._serialized_end=3208
+  _globals['_APPROVALSERVICE']._serialized_start=3211
+  _globals['_APPROVALSERVICE']._serialized_end=3368
 # @@protoc_insertion_point(module_scope)

@@ -281,6 +281,94 @@ class BatchSignRequest(_message.Message):
 Global___BatchSignRequest: _TypeAlias = BatchSignRequest  # noqa: Y015
 
 @_typing.final
+class SignTransactionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    DERIVATION_PATH_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MS_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """name or id; a name held by two vaults is refused"""
+    purpose: _types_pb2.OperationKind.ValueType
+    """what the transaction is for, one of TRANSFER_OUT to DISABLE_ADDRESS"""
+    data: _builtins.str
+    """hex: the unsigned transaction, or a signing input"""
+    content_type: _builtins.str
+    """application/octet-stream+hex, or application/x-wallet-core+hex for a signing input"""
+    derivation_path: _builtins.str
+    """empty for the vault's own key"""
+    memo: _builtins.str
+    """shown to approvers, at most 1000 characters"""
+    idempotency_key: _builtins.str
+    """1 .. 200 characters; the same key and request are the same operation"""
+    expires_in_ms: _builtins.int
+    """from now; the node's default if unset"""
+    @_builtins.property
+    def claim(self) -> Global___Claim: ...
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        purpose: _types_pb2.OperationKind.ValueType = ...,
+        data: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        derivation_path: _builtins.str = ...,
+        claim: Global___Claim | None = ...,
+        memo: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expires_in_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "claim", b"claim", "expires_in_ms", b"expires_in_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "claim", b"claim", "content_type", b"content_type", "data", b"data", "derivation_path", b"derivation_path", "expires_in_ms", b"expires_in_ms", "idempotency_key", b"idempotency_key", "memo", b"memo", "purpose", b"purpose", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_in_ms: _TypeAlias = _typing.Literal["expires_in_ms"]  # noqa: Y015
+    _WhichOneofArgType__expires_in_ms: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_in_ms) -> _WhichOneofReturnType__expires_in_ms | None: ...
+
+Global___SignTransactionRequest: _TypeAlias = SignTransactionRequest  # noqa: Y015
+
+@_typing.final
+class Claim(_message.Message):
+    """What the caller says that the transaction does: refused if its bytes say otherwise. What is empty says nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    VAULT_FIELD_NUMBER: _builtins.int
+    asset: _builtins.str
+    """as in CAIP-19, or the product's name of a chain's coin, such as ETH_SEPOLIA"""
+    amount: _builtins.str
+    """in base units, decimal"""
+    address: _builtins.str
+    """who is paid, called, allowed, blocked ..."""
+    vault: _builtins.str
+    """TRANSFER_BETWEEN: name or id of the vault that is paid"""
+    def __init__(
+        self,
+        *,
+        asset: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        address: _builtins.str = ...,
+        vault: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount", "asset", b"asset", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
+
+@_typing.final
 class GetSignatureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

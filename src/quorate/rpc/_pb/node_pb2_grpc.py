@@ -248,6 +248,11 @@ class SigningServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.BatchSignRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
                 _registered_method=True)
+        self.SignTransaction = channel.unary_unary(
+                '/quorate.v1.SigningService/SignTransaction',
+                request_serializer=quorate_dot_v1_dot_node__pb2.SignTransactionRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
         self.GetSignature = channel.unary_unary(
                 '/quorate.v1.SigningService/GetSignature',
                 request_serializer=quorate_dot_v1_dot_node__pb2.GetSignatureRequest.SerializeToString,
@@ -272,6 +277,13 @@ class SigningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignTransaction(self, request, context):
+        """Propose a transaction of an EVM chain, which every signer reads, hashes and compares with what is claimed of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSignature(self, request, context):
         """The signatures of a completed operation; FAILED_PRECONDITION with reason NOT_COMPLETED before that.
         """
@@ -290,6 +302,11 @@ def add_SigningServiceServicer_to_server(servicer, server):
             'BatchSign': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchSign,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.BatchSignRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'SignTransaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignTransaction,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.SignTransactionRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
             ),
             'GetSignature': grpc.unary_unary_rpc_method_handler(
@@ -351,6 +368,33 @@ class SigningService:
             target,
             '/quorate.v1.SigningService/BatchSign',
             quorate_dot_v1_dot_node__pb2.BatchSignRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignTransaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.SigningService/SignTransaction',
+            quorate_dot_v1_dot_node__pb2.SignTransactionRequest.SerializeToString,
             quorate_dot_v1_dot_types__pb2.Operation.FromString,
             options,
             channel_credentials,

@@ -95,6 +95,8 @@ class SigningServiceStub:
     """Propose one signature. Answers with the operation, which is then voted on."""
     BatchSign: _grpc.UnaryUnaryMultiCallable[_node_pb2.BatchSignRequest, _types_pb2.Operation]
     """Propose signatures of many messages, approved and signed together or not at all."""
+    SignTransaction: _grpc.UnaryUnaryMultiCallable[_node_pb2.SignTransactionRequest, _types_pb2.Operation]
+    """Propose a transaction of an EVM chain, which every signer reads, hashes and compares with what is claimed of it."""
     GetSignature: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetSignatureRequest, _node_pb2.GetSignatureResponse]
     """The signatures of a completed operation; FAILED_PRECONDITION with reason NOT_COMPLETED before that."""
 
@@ -105,6 +107,8 @@ class SigningServiceAsyncStub(SigningServiceStub):
     """Propose one signature. Answers with the operation, which is then voted on."""
     BatchSign: _aio.UnaryUnaryMultiCallable[_node_pb2.BatchSignRequest, _types_pb2.Operation]  # type: ignore[assignment]
     """Propose signatures of many messages, approved and signed together or not at all."""
+    SignTransaction: _aio.UnaryUnaryMultiCallable[_node_pb2.SignTransactionRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """Propose a transaction of an EVM chain, which every signer reads, hashes and compares with what is claimed of it."""
     GetSignature: _aio.UnaryUnaryMultiCallable[_node_pb2.GetSignatureRequest, _node_pb2.GetSignatureResponse]  # type: ignore[assignment]
     """The signatures of a completed operation; FAILED_PRECONDITION with reason NOT_COMPLETED before that."""
 
@@ -124,6 +128,14 @@ class SigningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
         """Propose signatures of many messages, approved and signed together or not at all."""
+
+    @_abc_1.abstractmethod
+    def SignTransaction(
+        self,
+        request: _node_pb2.SignTransactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """Propose a transaction of an EVM chain, which every signer reads, hashes and compares with what is claimed of it."""
 
     @_abc_1.abstractmethod
     def GetSignature(

@@ -72,6 +72,17 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_SIGN: _OperationKind.ValueType  # 2
     OPERATION_KIND_BATCH_SIGN: _OperationKind.ValueType  # 3
     OPERATION_KIND_PAIR_RESET: _OperationKind.ValueType  # 4
+    OPERATION_KIND_TRANSFER_OUT: _OperationKind.ValueType  # 10
+    """Transactions, by what they are for."""
+    OPERATION_KIND_TRANSFER_BETWEEN: _OperationKind.ValueType  # 11
+    """to another vault"""
+    OPERATION_KIND_CONTRACT_CALL: _OperationKind.ValueType  # 12
+    OPERATION_KIND_MINT: _OperationKind.ValueType  # 13
+    OPERATION_KIND_BURN: _OperationKind.ValueType  # 14
+    OPERATION_KIND_ALLOW_ADDRESS: _OperationKind.ValueType  # 15
+    OPERATION_KIND_BLOCK_ADDRESS: _OperationKind.ValueType  # 16
+    OPERATION_KIND_UNBLOCK_ADDRESS: _OperationKind.ValueType  # 17
+    OPERATION_KIND_DISABLE_ADDRESS: _OperationKind.ValueType  # 18
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper): ...
 
@@ -80,6 +91,17 @@ OPERATION_KIND_CREATE_VAULT: OperationKind.ValueType  # 1
 OPERATION_KIND_SIGN: OperationKind.ValueType  # 2
 OPERATION_KIND_BATCH_SIGN: OperationKind.ValueType  # 3
 OPERATION_KIND_PAIR_RESET: OperationKind.ValueType  # 4
+OPERATION_KIND_TRANSFER_OUT: OperationKind.ValueType  # 10
+"""Transactions, by what they are for."""
+OPERATION_KIND_TRANSFER_BETWEEN: OperationKind.ValueType  # 11
+"""to another vault"""
+OPERATION_KIND_CONTRACT_CALL: OperationKind.ValueType  # 12
+OPERATION_KIND_MINT: OperationKind.ValueType  # 13
+OPERATION_KIND_BURN: OperationKind.ValueType  # 14
+OPERATION_KIND_ALLOW_ADDRESS: OperationKind.ValueType  # 15
+OPERATION_KIND_BLOCK_ADDRESS: OperationKind.ValueType  # 16
+OPERATION_KIND_UNBLOCK_ADDRESS: OperationKind.ValueType  # 17
+OPERATION_KIND_DISABLE_ADDRESS: OperationKind.ValueType  # 18
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -348,6 +370,7 @@ class Signature(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     RECOVERY_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
     algorithm: _builtins.str
     """as it was asked for: EDDSA, ES256K or ESKEC256"""
     message: _builtins.bytes
@@ -358,6 +381,8 @@ class Signature(_message.Message):
     """the key it verifies under; EDDSA: 32 bytes; ECDSA: 33, compressed"""
     recovery_id: _builtins.int
     """ECDSA only, 0 to 3: parity of y of the nonce point, plus 2 if its x was the order or more (SEC 1, 4.1.6)."""
+    transaction: _builtins.bytes
+    """SignTransaction only: the signed transaction, as it is sent to the chain"""
     def __init__(
         self,
         *,
@@ -366,10 +391,11 @@ class Signature(_message.Message):
         signature: _builtins.bytes = ...,
         public_key: _builtins.bytes = ...,
         recovery_id: _builtins.int | None = ...,
+        transaction: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id", "recovery_id", b"recovery_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id", "algorithm", b"algorithm", "message", b"message", "public_key", b"public_key", "recovery_id", b"recovery_id", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id", "algorithm", b"algorithm", "message", b"message", "public_key", b"public_key", "recovery_id", b"recovery_id", "signature", b"signature", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__recovery_id: _TypeAlias = _typing.Literal["recovery_id"]  # noqa: Y015
     _WhichOneofArgType__recovery_id: _TypeAlias = _typing.Literal["_recovery_id", b"_recovery_id"]  # noqa: Y015
