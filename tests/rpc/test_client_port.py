@@ -169,6 +169,23 @@ async def test_a_pair_reset_crosses_whole(served: Served) -> None:
     assert served.called("pair_reset") == [(Caller(client="local", role="owner"), asked)]
 
 
+async def test_a_transaction_crosses_whole(served: Served) -> None:
+    claim = {"asset": "ETH", "amount": "5", "address": "0xbb", "to_vault": "cold"}
+    async with served.local() as node:
+        view = await node.sign_transaction(
+            vault="ops", purpose="transfer-between", data="02c0", content_type="hex", derivation_path="m/1",
+            memo="rent", idempotency_key="key", expires_in_ms=5, **claim,
+        )  # fmt: skip
+        with pytest.raises(UsageError, match="sell is not one of allow-address, "):
+            await node.sign_transaction(vault="ops", purpose="sell", data="", idempotency_key="key")
+    assert view == operation(kind="transfer-between", state=State.VOTING)
+    asked = {
+        "vault": "ops", "purpose": "transfer-between", "data": "02c0", "content_type": "hex",
+        "derivation_path": "m/1", "memo": "rent", "idempotency_key": "key", "expires_in_ms": 5,
+    }  # fmt: skip
+    assert served.called("sign_transaction") == [(Caller(client="local", role="owner"), asked | claim)]
+
+
 # --- failures -------------------------------------------------------------------------------------------------
 
 

@@ -81,12 +81,13 @@ class SigningServant:
     async def sign_transaction(
         self, permit: Permit, request: node_pb2.SignTransactionRequest
     ) -> types_pb2.Operation:
+        vault = await permitted_vault(self._api, permit, request.vault)
         purpose = PURPOSE_NAMES.get(request.purpose)
         if purpose is None:
             raise UsageError(f"purpose {request.purpose} is not what a transaction is for", code="MALFORMED")
         work = self._api.sign_transaction(
             permit.caller(),
-            vault=await permitted_vault(self._api, permit, request.vault),
+            vault=vault,
             purpose=purpose,
             data=request.data,
             content_type=request.content_type,
