@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
+import pytest
 import structlog
 
 from quorate.node.metrics import Metrics
@@ -46,6 +47,25 @@ async def test_what_holds_the_loop_up_is_counted_and_named_without_its_values() 
                     await asyncio.sleep(0.01)
     told = [line["held_by"] for line in logged if line["event"] == "event loop stalled"]
     assert any("test_pulse.dawdle" in held_by for held_by in told), told
+
+
+def compute() -> None:
+    ends = time.thread_time() + LONG
+    while time.thread_time() < ends:
+        sum(range(1000))
+
+
+@pytest.mark.parametrize(("hold", "computes"), [(compute, True), (dawdle, False)])
+async def test_a_stall_says_what_of_it_the_loop_computed(hold: Callable[[], None], computes: bool) -> None:
+    metrics = Metrics()
+    with structlog.testing.capture_logs() as logged:
+        async with beating(metrics):
+            hold()
+            async with asyncio.timeout(PATIENCE):
+                while not stalls(metrics):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+    told = [line["computed"] for line in logged if line["event"] == "event loop stalled"]
+    assert any(computed >= LONG for computed in told) == computes, told
 
 
 async def test_a_loop_that_waits_is_no_stall_however_long() -> None:

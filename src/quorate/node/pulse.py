@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +26,31 @@ WAITING = frozenset({"threading", "queue", "selectors", "thread", "socketserver"
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toll:
+    """What a thread has spent so far, in seconds: ``computed`` on a CPU, ``starved`` in line for one because the
+    machine was busy (0 where the system does not tell)."""
+
+    computed: float
+    starved: float
+
+
+class Tolls:
+    """Of the thread that opens it."""
+
+    def __init__(self) -> None:
+        path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._file = os.open(path, os.O_RDONLY) if path.exists() else -1
+
+    def read(self) -> Toll:
+        starved = int(os.pread(self._file, 80, 0).split()[1]) / 1e9 if self._file >= 0 else 0.0
+        return Toll(computed=time.thread_time(), starved=starved)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+
 class Pulse:
     """A timer on the event loop that is looked at from a thread beside it."""
 
@@ -30,6 +58,7 @@ class Pulse:
         self._clock, self._metrics = clock, metrics
         self._beat_at = clock.monotonic()
         self._culprit: tuple[float, str] = (0.0, "")  # the beat that was late, and what ran then
+        self._toll = Toll(computed=0.0, starved=0.0)
         self._over = threading.Event()
 
     @property
@@ -44,15 +73,20 @@ class Pulse:
         loop_thread = threading.get_ident()
         watch = threading.Thread(target=self._watch, args=(loop_thread,), name="pulse", daemon=True)
         watch.start()
+        tolls = Tolls()
+        self._toll = tolls.read()
         try:
             while True:
                 await asyncio.sleep(BEAT)
-                self._beat()
+                self._beat(tolls.read())
         finally:
             self._over.set()
+            tolls.close()
 
-    def _beat(self) -> None:
+    def _beat(self, toll: Toll) -> None:
         now, last = self._clock.monotonic(), self._beat_at
+        computed, starved = toll.computed - self._toll.computed, toll.starved - self._toll.starved
+        self._toll = toll
         late = max(now - last - BEAT, 0.0)
         self._beat_at = now
         self._metrics.lag.observe(late)
@@ -60,7 +94,10 @@ class Pulse:
             self._metrics.stalls.inc()
             beat, held_by = self._culprit
             seen = held_by if beat == last else ""
-            log.warning("event loop stalled", seconds=round(late, 3), held_by=seen or "not seen")
+            log.warning(
+                "event loop stalled", seconds=round(late, 3), computed=round(computed, 3),
+                starved=round(starved, 3), held_by=seen or "not seen",
+            )  # fmt: skip
 
     def _watch(self, loop_thread: int) -> None:
         """Look once at what runs whenever a beat is overdue."""
