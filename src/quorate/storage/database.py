@@ -1,4 +1,4 @@
-"""One SQLite file: a single writer with group commit, one reader, one owner.
+"""One SQLite file: a single writer with group commit, readers that wait for nobody, one owner.
 
 Whoever calls ``write`` blocks until the commit that holds its change is on disk. Changes that arrive while a commit is
 under way share the next one, so a busy node pays one fsync for many. Each change has its own savepoint: one that fails
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from quorate.errors import Bug, Corrupt, StoreError
 from quorate.storage.ownership import owned, prepare_directory, prepare_file
+from quorate.storage.readers import Readers
 from quorate.storage.recent import Recent
 
 APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
@@ -52,7 +53,7 @@ class Database:
         self.path = path
         self._on_commit = on_commit or (lambda _: None)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._gate, self._writing, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
+        self._gate, self._writing = threading.Lock(), threading.Lock()
         self._closed = False
         self._broken = False
         prepare_directory(path.parent)
@@ -62,9 +63,7 @@ class Database:
             self._writes = undo.enter_context(contextlib.closing(self._connect()))
             with self._explained("open"):
                 self._check_file()
-            self._reads = undo.enter_context(contextlib.closing(self._connect()))
-            with self._explained("open"):
-                self._reads.execute("PRAGMA query_only = ON")
+            self._readers = undo.enter_context(contextlib.closing(Readers(self._connect)))
             self._resources = undo.pop_all()
         self._recent = Recent()
         self._writer = threading.Thread(target=self._serve, name="store-writer", daemon=True)
@@ -100,15 +99,15 @@ class Database:
 
     def read(self, query: Change[T]) -> T:
         """Run ``query`` against one consistent snapshot of what is committed."""
-        with self._reading, self._explained("read"):
-            if self._closed:
-                raise StoreError(f"{self.path}: the store is closed")
-            self._reads.execute("BEGIN")
+        if self._closed:
+            raise StoreError(f"{self.path}: the store is closed")
+        with self._explained("read"), self._readers.one() as connection:
+            connection.execute("BEGIN")
             try:
-                return query(self._reads)
+                return query(connection)
             finally:
-                if self._reads.in_transaction:
-                    self._reads.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def version(self) -> int:
         """The schema version; 0 for a file that has none yet."""
@@ -138,8 +137,7 @@ class Database:
             self._closed = True
             self._queue.put(None)
         self._writer.join()
-        with self._reading:
-            self._resources.close()
+        self._resources.close()
 
     # --- the writer's side
 
