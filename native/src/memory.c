@@ -189,8 +189,9 @@ int quorate_memory_is_locked(void)
 void quorate_keep_heap(void)
 {
 #if defined(__GLIBC__)
-    enum { KEPT = 16 << 20, AT_ONCE = 1 << 20 };
+    enum { KEPT = 16 << 20, AT_ONCE = 1 << 20, ARENAS = 2 };
     (void)mallopt(M_TRIM_THRESHOLD, KEPT);
     (void)mallopt(M_TOP_PAD, AT_ONCE);
+    (void)mallopt(M_ARENA_MAX, ARENAS); // each keeps what its threads once needed
 #endif
 }

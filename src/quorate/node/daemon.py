@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,13 @@ class Ready:
     peers: int
 
 
+def settle_heap() -> None:
+    """Set what start-up has made, which stays to the end, apart from what the collector of cycles goes through: that
+    holds every thread up, and with all of it takes longer than the event loop may stand still."""
+    gc.collect()
+    gc.freeze()
+
+
 async def run(
     home: Path,
     *,
@@ -59,6 +67,7 @@ async def run(
             loop.add_signal_handler(number, stop.set)
         try:
             await node.start()
+            settle_heap()
             if settings.approver.type == "none":
                 log.warning("no approver is configured: this node refuses every operation")
             ready(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-ROOM = 4096  # subjects
+ROOM = 512  # subjects: a dozen kilobytes each
 
 
 class Recent:
