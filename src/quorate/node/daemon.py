@@ -40,7 +40,7 @@ class Ready:
 
 
 def settle_heap() -> None:
-    """Set what start-up has made, which stays to the end, apart from what the collector of cycles goes through: that
+    """Set what imports have made, which stays to the end, apart from what the collector of cycles goes through: that
     holds every thread up, and with all of it takes longer than the event loop may stand still."""
     gc.collect()
     gc.freeze()
@@ -66,8 +66,8 @@ async def run(
         for number in SIGNALS:
             loop.add_signal_handler(number, stop.set)
         try:
-            await node.start()
             settle_heap()
+            await node.start()
             if settings.approver.type == "none":
                 log.warning("no approver is configured: this node refuses every operation")
             ready(
