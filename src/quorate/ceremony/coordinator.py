@@ -134,9 +134,10 @@ class Coordinator:
             raise UsageError(f"CE-2.2 franchise: {voter} has no vote in this operation", code="NOT_IN_ROSTER")
         if self._row(operation).state in FINAL:
             return
-        await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
+        # before its vote, by which it can be chosen: its join would else have to be called for
         if operation.id in self._drivers and self._is_join(ballot.join, operation, 1, voter):
             self._record(operation).joins[voter] = (context.clock.monotonic(), ballot.join)
+        await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
         context.board.announce(operation.id)
 
     # --- one operation, from votes to outcome -------------------------------------------------------------------
@@ -243,9 +244,13 @@ class Coordinator:
         context, procedure = self._context, procedure_of(self._context, operation)
         ends = context.clock.monotonic() + context.limits.carry_out
         last: QuorateError = Stalled((), "the first attempt")
-        pause = 0.1
+        pause, level = 0.1, False
         while self._row(operation).state not in FINAL:
-            await self._catchup.ask_about(operation)
+            if level:  # we have just seen the attempt before through, and what it made is here
+                await context.aside(procedure.settle)
+            else:
+                await self._catchup.ask_about(operation)
+            level = False
             row = self._row(operation)
             if row.state in FINAL:
                 return
@@ -272,6 +277,7 @@ class Coordinator:
                 continue
             try:
                 await self._attempt(procedure, row.attempt + 1, cast)
+                level = self._context.me in cast.parties
             except (Aborted, Denied, PeerError, UsageError) as failure:
                 last = failure
                 self._learn(operation, cast.parties, failure)
