@@ -472,6 +472,8 @@ class NodeClient:
                 return RemoteError(
                     failures.UNREACHABLE, f"no node answers at {self._where}; is it running? ({details})"
                 )
+            case grpc.StatusCode.CANCELLED:  # not by us: that raises another error
+                return RemoteError(failures.UNREACHABLE, f"{self._where} broke the call off; is it stopping?")
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return RemoteError(failures.TIMEOUT, f"{self._where} did not answer within {allow:g} s")
             case grpc.StatusCode.CANCELLED:  # not by us: that would not come here
