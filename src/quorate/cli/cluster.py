@@ -159,7 +159,8 @@ class Cluster:
     def __getitem__(self, name: str) -> Member:
         return self.members[name]
 
-    async def __aenter__(self) -> Cluster:
+    def found(self) -> None:
+        """Every node in a home of its own, with the others' cards; none is started."""
         ports = iter(free_ports(3 * len(self._settings)))
         for name, settings in self._settings.items():
             chosen = (next(ports), next(ports), next(ports))
@@ -172,6 +173,9 @@ class Cluster:
             with founding.at_rest(member.home) as registry:
                 for card in cards:
                     registry.add_peer(card)
+
+    async def __aenter__(self) -> Cluster:
+        self.found()
         try:
             await self.start()
         except BaseException:
