@@ -30,6 +30,7 @@ class Bench:
     def __init__(self, cluster: Cluster, runner: asyncio.Runner) -> None:
         self.cluster, self.run = cluster, runner.run
         self.node = cluster[NAMES[0]].node
+        self.signed = 0
 
     def cpu_seconds(self) -> float:
         """CPU time of the three daemons and of this process, the client."""
@@ -59,6 +60,7 @@ class Bench:
         )
         view = await self.completed(view)
         assert len(view.signatures) == messages
+        self.signed += messages
 
     async def sign_side_by_side(self, vault: str, algorithm: str, in_flight: int, total: int) -> None:
         waiting = iter(range(total))
@@ -112,6 +114,7 @@ def figures_of(bench: Bench) -> Iterator[Figure]:
             f"node/{name}", parameters, lambda: bench.run(work()), runs, cpu_seconds=bench.cpu_seconds
         )
 
+    yield memory(bench)
     yield timed("create vault", 10, lambda: bench.create(equal, 2), weights=[1, 1, 1], threshold=2)
     vault = bench.run(bench.create(equal, 2))
     heavy = bench.run(bench.create(dict(zip(NAMES, (499, 307, 194), strict=True)), 501))
@@ -122,6 +125,16 @@ def figures_of(bench: Bench) -> Iterator[Figure]:
         yield timed("batch sign", 10, partial(sign, vault, messages=100), **of, messages=100)
         for in_flight, total in ((1, 50), (8, 160), (32, 320)):
             yield throughput(bench, vault, name, in_flight=in_flight, total=total)
+    yield memory(bench)
+
+
+def memory(bench: Bench) -> Figure:
+    """MiB, not milliseconds, that each of the three daemons holds after the signatures made so far."""
+    pids = [member.running.pid for member in bench.cluster.members.values() if member.running]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    held = [each * os.sysconf("SC_PAGE_SIZE") / (1 << 20) for each in pages]
+    parameters = {"signatures": bench.signed, "unit": "MiB of one daemon"}
+    return figure("node/memory", parameters, held, cpu=0, traffic=Traffic())
 
 
 def throughput(bench: Bench, vault: str, algorithm: str, *, in_flight: int, total: int) -> Figure:
