@@ -30,9 +30,9 @@ class Machine:
     folder: Path
     programs: Path
 
-    def does(self, block: str) -> str:
-        """Run a block of deploy/README.md at a terminal; yes to every fingerprint. What it said."""
-        return self.run(commands(block, README))
+    def does(self, block: str, operation: str = "") -> str:
+        """Run a block of deploy/README.md at a terminal, about an operation; yes to every fingerprint. What it said."""
+        return self.run(commands(block, README).replace("OPERATION", operation))
 
     def run(self, script: str) -> str:
         ours, theirs = pty.openpty()
