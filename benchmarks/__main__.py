@@ -1,4 +1,4 @@
-"""python -m benchmarks native | protocol | node | memory | peers | all | table | show FILE..."""
+"""python -m benchmarks native | protocol | policy | node | memory | peers | all | table | show FILE..."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import table
 from benchmarks.harness import Tier
 from quorate.native.memory import keep_heap
 
-TIERS = ("native", "protocol", "node")
+TIERS = ("native", "protocol", "policy", "node")
 
 
 def main() -> None:

@@ -38,13 +38,14 @@ from tests.rules import breaks
 
 APPROVE, REJECT, ABSTAIN, REFUSE = Verdict.APPROVE, Verdict.REJECT, Verdict.ABSTAIN, Verdict.REFUSE
 EACH = '[{ asset = "USDC", each = "1000" }]'
+FEE = '[{ asset = "ETH", fee = "0.01" }]'
 DAILY = '[{ asset = "USDC", total = "5000", within = "24h" }]'
 HOURLY = '[{ count = 3, within = "1h" }]'
 BOOK = '{ receivers = ["book:suppliers"] }'
 OFFICE = '[{ days = ["mon-fri"], from = "09:00", to = "17:00", zone = "Europe/Berlin" }]'
 NIGHT = '[{ days = ["fri"], from = "22:00", to = "06:00" }]'
 ANY = '"the rule" holds'
-NOBODY = "no rule is about"
+NOBODY = "no rule allows"
 MIDNIGHT_FRIDAY = NOON + 2 * 24 * HOUR + 12 * HOUR  # from Friday, 2026-01-02, to Saturday
 
 CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
@@ -69,7 +70,7 @@ CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
     ("an asset it is about", rule(when='{ assets = ["USDC"] }'), does(usdc(1)), 0, APPROVE, ANY),
     ("an asset it is not about", rule(when='{ assets = ["USDC"] }'), does(ether(1)), 0, REFUSE, NOBODY),
     ("an asset nobody can tell", rule(when='{ assets = ["USDC"] }'), does(OPAQUE), 0, REJECT, "the asset of this message is not known"),
-    ("nothing that could be an asset", rule(when='{ assets = ["USDC"] }'), MAKES_A_VAULT, 0, REFUSE, "no rule is about create-vault"),
+    ("nothing that could be an asset", rule(when='{ assets = ["USDC"] }'), MAKES_A_VAULT, 0, REFUSE, "no rule allows create-vault"),
     ("what is known to be outside stays outside", rule(when='{ kinds = ["batch-sign"], assets = ["USDC"] }'), does(OPAQUE), 0, REFUSE, NOBODY),
     ("a chain it is not about", rule(when='{ chains = ["eip155:10"] }'), does(usdc(1)), 0, REFUSE, NOBODY),
     ("a content type it is about", rule(when='{ content_types = ["text/plain"] }'), does(OPAQUE), 0, APPROVE, ANY),
@@ -107,6 +108,16 @@ CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
     ("a message too many", rule(limits=HOURLY), does(usdc(1)), 3, REJECT, "1 message after 3 messages within 1h, over the limit of 3 messages"),
     ("a batch is as many messages as it has", rule(limits=HOURLY), does(*(replace(OPAQUE, message=n) for n in range(4))), 0, REJECT, "4 messages after 0 messages"),
     ("a vault to make counts as one", rule(limits=HOURLY), MAKES_A_VAULT, 3, REJECT, "1 message after 3"),
+    ("a fee", rule(limits=FEE), does(usdc(1, fee=10**15)), 0, APPROVE, ANY),
+    ("a fee that is too high", rule(limits=FEE), does(usdc(1, fee=10**16 + 1)), 0, REJECT, "0.010000000000000001 ETH in fees in one operation, over the limit of 0.01 ETH in fees"),
+    ("a fee nobody can tell", rule(limits=FEE), does(OPAQUE), 0, REJECT, "the fee of this message is not known"),
+    ("a fee on another chain", rule(limits=FEE), does(usdc(1, chain="eip155:10", fee=10**18)), 0, APPROVE, ANY),
+    ("fees of a batch", rule(limits=FEE), does(usdc(1, fee=6 * 10**15), usdc(1, fee=6 * 10**15, message=1)), 0, REJECT, "0.012 ETH in fees"),
+    ("no fee at all", rule(limits=FEE), MAKES_A_VAULT, 0, REFUSE, NOBODY),
+    # rules that only restrict
+    ("a restriction that holds allows nothing", rule(restricts="true"), does(usdc(1)), 0, REFUSE, "no rule allows this message"),
+    ("a restriction beside what allows", rule("a", restricts="true", limits=HOURLY) + rule("b", limits=EACH), does(usdc(1)), 0, APPROVE, 'rule "a" holds; rule "b" holds'),
+    ("a restriction that is violated", rule("a", restricts="true", limits=HOURLY) + rule("b", limits=EACH), does(usdc(1)), 3, REJECT, 'rule "a": 1 message after 3'),
     # violations
     ("abstain", rule(limits=EACH, violation='"abstain"'), does(usdc(1001)), 0, ABSTAIN, "over the limit"),
     ("ask", rule(limits=EACH, violation='{ ask = "people" }'), does(usdc(1001)), 0, REFUSE, "over the limit"),
@@ -115,7 +126,7 @@ CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
     ("one that is not about it does not matter", rule("a") + rule("b", limits=EACH), does(ether(1)), 0, APPROVE, 'rule "a" holds'),
     ("reject is stricter than abstain", rule("a", require=BOOK, violation='"abstain"') + rule("b", limits=EACH), does(usdc(1001, STRANGER)), 0, REJECT, 'rule "b"'),
     ("abstain is stricter than ask", rule("a", require=BOOK, violation='"abstain"') + rule("b", limits=EACH, violation='{ ask = "people" }'), does(usdc(1001, STRANGER)), 0, ABSTAIN, 'rule "a"'),
-    ("no rule about one of two messages", rule(limits=EACH), does(usdc(1), ether(1, message=1)), 0, REFUSE, "no rule is about message 2"),
+    ("no rule about one of two messages", rule(limits=EACH), does(usdc(1), ether(1, message=1)), 0, REFUSE, "no rule allows message 2"),
     ("which is stricter than an abstention", rule(limits=EACH, violation='"abstain"'), does(usdc(1001), ether(1, message=1)), 0, REFUSE, NOBODY),
     ("and less strict than a reject", rule(limits=EACH), does(usdc(1001), ether(1, message=1)), 0, REJECT, "over the limit"),
 ]  # fmt: skip
@@ -142,7 +153,7 @@ def test_a_policy_says_what_it_should_and_why(
 def test_the_default_decides_where_no_rule_is_about_it(default: str, verdict: Verdict) -> None:
     said = judged(policy(rule(limits=EACH), default=default), does(ether(1)))
     assert (said.verdict, said.rule) == (verdict, "PO-2.2 default")
-    assert said.explanation == f"no rule is about this message: the default is to {default}"
+    assert said.explanation == f"no rule allows this message: the default is to {default}"
 
 
 @breaks("PO-2.2")

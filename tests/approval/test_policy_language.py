@@ -15,7 +15,6 @@ from quorate.approval.policy.language import parse_policy, read_policy
 from quorate.approval.policy.positions import lines_of
 from quorate.approval.policy.rules import Fact
 from quorate.errors import UsageError
-from quorate.operations.effect import Asset
 from tests.approval.policies import ACME, HEAD, USDC, ZENITH, policy, rule
 from tests.rules import breaks
 
@@ -52,6 +51,7 @@ def told(text: str) -> list[str]:
         (rule(scope="{ vaults = [] }"), 3, "vaults is an empty list"),
         (rule(scope='{ users = ["app"] }'), 3, "'app' is no user: a client id and where it asks"),
         (rule(scope='{ vaults = ["ops"] }'), 3, "'ops' is no vault id"),
+        (rule(restricts='"yes"'), 4, "restricts is true or false"),
         (rule(violation='"ask"'), 4, "violation is"),
         (rule(violation='{ ask = "" }'), 4, "violation is"),
         (rule(violation='{ ask = "a", tell = "b" }'), 4, "violation is"),
@@ -86,13 +86,14 @@ def told(text: str) -> list[str]:
             "is no time zone",
         ),
         (rule(require='{ times = [{ days = ["monday"], from = "09:00", to = "17:00" }] }'), 4, "is no day"),
-        (rule(limits="[{ }]"), 4, "a limit has each, total or count, one of the three"),
-        (rule(limits='[{ asset = "USDC", each = "1", total = "2" }]'), 4, "one of the three"),
+        (rule(limits="[{ }]"), 4, "a limit has each, fee, total or count, one of the four"),
+        (rule(limits='[{ asset = "USDC", each = "1", total = "2" }]'), 4, "one of the four"),
         (rule(limits='[{ asset = "USDC", total = "1" }]'), 4, "total and count take one"),
-        (rule(limits='[{ asset = "USDC", each = "1", within = "24h" }]'), 4, "takes no within"),
-        (rule(limits='[{ each = "1" }]'), 4, "each and total are amounts of an asset"),
+        (rule(limits='[{ asset = "USDC", each = "1", within = "24h" }]'), 4, "take no within"),
+        (rule(limits='[{ each = "1" }]'), 4, "each, fee and total are amounts of an asset"),
         (rule(limits='[{ asset = "USDC", count = 1, within = "1h" }]'), 4, "count is of messages"),
         (rule(limits='[{ count = 0, within = "1h" }]'), 4, "count takes a whole number from 1"),
+        (rule(limits='[{ asset = "USDC", fee = "1" }]'), 4, "a fee is taken in the chain's own coin"),
         (rule(limits='[{ asset = "USDC", each = 1000.5 }]'), 4, "each takes text in quotes"),
         (rule(limits='[{ asset = "USDC", each = 1000 }]'), 4, "each takes text in quotes"),
         (rule(limits='[{ asset = "USDC", each = "1e3" }]'), 4, "'1e3' is no amount"),
@@ -170,7 +171,7 @@ def test_names_stand_for_what_the_file_says_they_do() -> None:
     )
     [only] = read.rules
     assert only.require.allowed[Fact.RECEIVER] == {ACME, ZENITH, "bc1qexampleaccount"}
-    assert only.require.allowed[Fact.ASSET] == {Asset(chain="eip155:1")}
+    assert only.require.allowed[Fact.ASSET] == {("eip155:1", "")}
     assert {str(user) for user in only.users} == {"a@b@any", f"app@{'d' * 24}"}
     assert read.tokens["USDC"].asset == USDC
     assert read.digest == hashlib.sha256(read.text.encode()).digest()

@@ -71,11 +71,14 @@ class Tally:
         return _Besides(self, operation)
 
     def used(self, counter: Counter, now_ms: int, besides: OperationId | None = None) -> int:
-        held, since = self._held.get(counter, {}), now_ms - self._windows[counter]
+        held = self._held.get(counter)
+        if not held:
+            return 0
+        since = now_ms - self._windows[counter]
         while held and held[oldest := next(iter(held))][0] <= since:
             self._take(counter, oldest)
-        own = held.get(besides, (0, 0))[1] if besides is not None else 0
-        return self._totals.get(counter, 0) - own
+        own = held.get(besides) if besides is not None else None
+        return self._totals[counter] - (own[1] if own is not None else 0)
 
     def _take(self, counter: Counter, operation: OperationId) -> None:
         _, amount = self._held[counter].pop(operation)

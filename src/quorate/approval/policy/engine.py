@@ -5,14 +5,16 @@ docs/spec/approval.md, Policies. Pure: what was spent before comes through ``Usa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from quorate.approval.policy.amounts import show_amount
-from quorate.approval.policy.rules import Conditions, Fact, Limit, Policy, Rule
+from quorate.approval.policy.rules import FACTS, Conditions, Fact, Limit, Policy, Rule
 from quorate.ceremony.ports import Verdict
-from quorate.operations.effect import Action, Asset, Effect
+from quorate.operations.effect import Action, Effect
+
+MOST_TOLD = 20  # rules in an explanation; all are in the findings
 
 Counter = tuple[str, int]
 """A limit over a window: the name of its rule, and which of the rule's limits it is."""
@@ -24,8 +26,7 @@ class Usage(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """What one rule says of the operation. ``flaws`` is empty if it holds. ``waived``: somebody who was asked said yes
     in spite of them."""
 
@@ -59,10 +60,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """An action of the operation; or, where it has none, the operation itself."""
+    """An action of the operation; or, where it has none, the operation itself. ``values`` are in the order of
+    ``FACTS``."""
 
     effect: Effect
     action: Action | None
+    values: tuple[object | None, ...]
     now_ms: int
 
     def __str__(self) -> str:
@@ -83,14 +86,16 @@ def judge(
     """The verdict on ``effect`` at the time ``now_ms``. ``waived``: the rules whose violation somebody was asked about
     and approved."""
     parts = _parts(effect, now_ms)
+    sums = _Sums(parts)
     covered: set[int] = set()
     findings = []
     for rule in policy.rules_for(effect, here):
         about = [(number, part, missing) for number, part in enumerate(parts)
                  if (missing := _missing(rule, part)) is not None]  # fmt: skip
         if about:
-            covered.update(number for number, _, _ in about)
-            flaws = tuple(_flaws(rule, about, usage, now_ms))
+            if not rule.restricts:
+                covered.update(number for number, _, _ in about)
+            flaws = _flaws(rule, about, sums, usage)
             findings.append(Finding(rule=rule, flaws=flaws, waived=bool(flaws) and rule.name in waived))
     uncovered = [part for number, part in enumerate(parts) if number not in covered]
     return _verdict(policy, tuple(findings), uncovered)
@@ -99,12 +104,13 @@ def judge(
 def charges(policy: Policy, effect: Effect, *, at_ms: int, here: str) -> Mapping[Counter, int]:
     """What an operation approved at ``at_ms`` takes of each limit over a window."""
     parts = _parts(effect, at_ms)
+    sums = _Sums(parts)
     taken = {}
     for rule in policy.rules_for(effect, here):
         if any(limit.window_ms for limit in rule.limits):
-            about = [part for part in parts if _missing(rule, part) is not None]
+            about = tuple(number for number, part in enumerate(parts) if _missing(rule, part) is not None)
             for number, limit in enumerate(rule.limits):
-                if about and limit.window_ms and (amount := _amount(limit, about)):
+                if limit.window_ms and (amount := sums.of(limit, about)[0]):
                     taken[rule.name, number] = amount
     return taken
 
@@ -120,13 +126,13 @@ def _verdict(policy: Policy, findings: tuple[Finding, ...], uncovered: Sequence[
     def broke(verdict: Verdict, violated: Sequence[Finding], ask: tuple[str, ...] = ()) -> Judgement:
         return Judgement(
             verdict=verdict, rule=f"PO-2.1 rules: {violated[0].rule.name}", findings=findings, ask=ask,
-            explanation="; ".join(map(str, violated)),
+            explanation=_told(violated),
         )  # fmt: skip
 
     def fell_through(verdict: Verdict) -> Judgement:
         return Judgement(
             verdict=verdict, rule="PO-2.2 default", findings=findings,
-            explanation=f"no rule is about {uncovered[0]}: the default is to {policy.default}",
+            explanation=f"no rule allows {uncovered[0]}: the default is to {policy.default}",
         )  # fmt: skip
 
     if by_violation["reject"]:
@@ -147,13 +153,38 @@ def _verdict(policy: Policy, findings: tuple[Finding, ...], uncovered: Sequence[
         verdict=Verdict.APPROVE,
         rule="PO-2.1 rules",
         findings=findings,
-        explanation="; ".join(map(str, findings)),
+        explanation=_told(findings),
     )
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    """What the first few say: an explanation is journalled, and read by people."""
+    more = f"; and {len(findings) - MOST_TOLD} more" if len(findings) > MOST_TOLD else ""
+    return "; ".join(map(str, findings[:MOST_TOLD])) + more
 
 
 def _parts(effect: Effect, now_ms: int) -> tuple[_Part, ...]:
     actions: tuple[Action | None, ...] = effect.actions or (None,)
-    return tuple(_Part(effect=effect, action=action, now_ms=now_ms) for action in actions)
+    return tuple(
+        _Part(effect=effect, action=action, values=_values(effect, action), now_ms=now_ms)
+        for action in actions
+    )
+
+
+_NOTHING = object()  # no action, so no such thing; equal to no value that a condition names
+
+
+def _values(effect: Effect, action: Action | None) -> tuple[object | None, ...]:
+    """What is known of a part, in the order of ``FACTS`` and in the types of ``Conditions``; None is not known."""
+    known: dict[Fact, object | None] = {Fact.VAULT: effect.vault, Fact.KIND: effect.kind.value}
+    if action is not None:
+        asset = action.asset
+        known |= {
+            Fact.CHAIN: action.chain, Fact.ASSET: None if asset is None else (asset.chain, asset.contract),
+            Fact.SOURCE: action.source, Fact.RECEIVER: action.receiver, Fact.METHOD: action.method,
+            Fact.CONTENT_TYPE: action.content_type,
+        }  # fmt: skip
+    return tuple(known.get(fact, _NOTHING) for fact in FACTS)
 
 
 # --- whether a rule is about a part -----------------------------------------------------------------------------------
@@ -164,43 +195,27 @@ def _missing(rule: Rule, part: _Part) -> tuple[Fact, ...] | None:
     known is never taken to be outside."""
     if rule.when.hours and not any(hours.hold(part.now_ms) for hours in rule.when.hours):
         return None
-    missing = []
-    for fact, wanted in rule.when.allowed.items():
-        value = _value(part, fact)
+    missing: tuple[Fact, ...] = ()
+    values = part.values
+    for place, wanted in rule.when.checks:
+        value = values[place]
         if value is None:
-            missing.append(fact)
+            missing += (FACTS[place],)
         elif value not in wanted:
             return None
     if part.action is None:
         # What moves nothing has no receiver to be right or wrong: a rule that asks for one is not about it.
-        return None if rule.limited or not rule.require.allowed.keys() <= _OF_OPERATION else tuple(missing)
+        return None if rule.asks_of_actions else missing
     if rule.limited:
-        if part.action.asset is None:
-            missing.append(Fact.ASSET)
-        elif part.action.asset not in rule.limited:
+        asset = values[_ASSET]
+        if asset is None:
+            missing += (Fact.ASSET,)
+        elif asset not in rule.limited:
             return None
-    return tuple(missing)
+    return missing
 
 
-_OF_OPERATION = frozenset({Fact.VAULT, Fact.KIND})
-_NOTHING = object()  # no action, so no such thing; equal to no value that a condition names
-_OF_ACTION: Mapping[Fact, Callable[[Action], object | None]] = {
-    Fact.CHAIN: lambda action: action.chain,
-    Fact.ASSET: lambda action: action.asset,
-    Fact.SOURCE: lambda action: action.source,
-    Fact.RECEIVER: lambda action: action.receiver,
-    Fact.METHOD: lambda action: action.method,
-    Fact.CONTENT_TYPE: lambda action: action.content_type,
-}
-
-
-def _value(part: _Part, fact: Fact) -> object | None:
-    """None: not known."""
-    if fact is Fact.VAULT:
-        return part.effect.vault
-    if fact is Fact.KIND:
-        return part.effect.kind
-    return _NOTHING if part.action is None else _OF_ACTION[fact](part.action)
+_ASSET = FACTS.index(Fact.ASSET)
 
 
 # --- whether it holds -------------------------------------------------------------------------------------------------
@@ -212,68 +227,94 @@ _NOUNS: Mapping[Fact, str] = {
 
 
 def _flaws(
-    rule: Rule, about: Sequence[tuple[int, _Part, tuple[Fact, ...]]], usage: Usage, now_ms: int
-) -> Iterator[str]:
+    rule: Rule, about: Sequence[tuple[int, _Part, tuple[Fact, ...]]], sums: _Sums, usage: Usage
+) -> tuple[str, ...]:
+    flaws: tuple[str, ...] = ()
     for _, part, missing in about:
         for fact in missing:
-            yield f"the {_NOUNS[fact]} of {part} is not known, and the rule asks for it"
-        yield from _unmet(rule.require, part)
-    parts = [part for _, part, missing in about if not missing]
-    for number, limit in enumerate(rule.limits):
-        yield from _over(limit, parts, (rule.name, number), usage, now_ms)
+            flaws += (_unknown(_NOUNS[fact], part),)
+        flaws += _unmet(rule.require, part)
+    if rule.limits:
+        whole = tuple(number for number, _, missing in about if not missing)
+        for number, limit in enumerate(rule.limits):
+            flaws += _over(limit, whole, sums, usage, (rule.name, number))
+    return flaws
 
 
-def _unmet(require: Conditions, part: _Part) -> Iterator[str]:
-    for fact, wanted in require.allowed.items():
-        value = _value(part, fact)
+def _unmet(require: Conditions, part: _Part) -> tuple[str, ...]:
+    flaws: tuple[str, ...] = ()
+    for place, wanted in require.checks:
+        value = part.values[place]
         if value is None:
-            yield f"the {_NOUNS[fact]} of {part} is not known, and the rule asks for it"
+            flaws += (_unknown(_NOUNS[FACTS[place]], part),)
         elif value not in wanted:
-            yield f"the {_NOUNS[fact]} of {part} is {_shown(value)}, none of the {len(wanted)} allowed"
+            noun = _NOUNS[FACTS[place]]
+            flaws += (f"the {noun} of {part} is {_shown(value)}, none of the {len(wanted)} allowed",)
     if require.hours and not any(hours.hold(part.now_ms) for hours in require.hours):
-        yield "it is not within " + " or ".join(hours.text for hours in require.hours)
+        flaws += ("it is not within " + " or ".join(hours.text for hours in require.hours),)
+    return flaws
 
 
-def _over(limit: Limit, parts: Sequence[_Part], counter: Counter, usage: Usage, now_ms: int) -> Iterator[str]:
+def _over(
+    limit: Limit, numbers: tuple[int, ...], sums: _Sums, usage: Usage, counter: Counter
+) -> tuple[str, ...]:
     """PO-2.5 limit: what the operation takes, with what the window holds, against the most there may be."""
-    for part in parts:
-        if part.action is not None and _of(limit, part) and part.action.amount is None:
-            yield f"the amount of {part} is not known, and the rule asks for it"
-    amount = _amount(limit, parts)
-    if not amount:
-        return
-    before = usage.used(counter, now_ms) if limit.window_ms else 0
-    if before + amount <= limit.most:
-        return
-    if not limit.window_ms:
-        yield f"{_figure(limit, amount)} in one operation, over the limit of {_figure(limit, limit.most)}"
-    else:
-        yield (
-            f"{_figure(limit, amount)} after {_figure(limit, before)} within {limit.window}, "
-            f"over the limit of {_figure(limit, limit.most)}"
+    amount, unknown = sums.of(limit, numbers)
+    flaws = tuple(_unknown("fee" if limit.fee else "amount", part) for part in unknown) if unknown else ()
+    before = usage.used(counter, sums.now_ms) if limit.window_ms and amount else 0
+    if not amount or before + amount <= limit.most:
+        return flaws
+    where = f"after {_figure(limit, before)} within {limit.window}" if limit.window_ms else "in one operation"
+    return (*flaws, f"{_figure(limit, amount)} {where}, over the limit of {_figure(limit, limit.most)}")
+
+
+class _Sums:
+    """What parts of one operation take of limits, added up once for all rules with limits of the same thing."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts, self.now_ms = parts, parts[0].now_ms
+        self._sums: dict[object, tuple[int, tuple[_Part, ...]]] = {}
+
+    def of(self, limit: Limit, numbers: tuple[int, ...]) -> tuple[int, tuple[_Part, ...]]:
+        """The sum over the parts of these numbers, and those of them of which it is not known."""
+        key = limit.key, numbers
+        if key not in self._sums:
+            self._sums[key] = self._sum(limit, [self._parts[number] for number in numbers])
+        return self._sums[key]
+
+    def _sum(self, limit: Limit, parts: Sequence[_Part]) -> tuple[int, tuple[_Part, ...]]:
+        if limit.asset is None:
+            return len({part.action.message if part.action is not None else 0 for part in parts}), ()
+        taken = [(part, _takes(limit, part)) for part in parts]
+        return sum(amount or 0 for _, amount in taken), tuple(
+            part for part, amount in taken if amount is None
         )
 
 
-def _amount(limit: Limit, parts: Sequence[_Part]) -> int:
-    """What these parts of one operation take of a limit; what is not known of them does not count, and is a flaw."""
-    if limit.asset is None:
-        return len({part.action.message if part.action is not None else 0 for part in parts})
-    return sum(part.action.amount or 0 for part in parts if part.action is not None and _of(limit, part))
+def _takes(limit: Limit, part: _Part) -> int | None:
+    """What one part takes of a limit of an asset; None: not known."""
+    action, asset = part.action, limit.asset
+    if action is None or asset is None:
+        return 0
+    if limit.fee:
+        return action.fee if action.chain in (asset.chain, None) else 0
+    return action.amount if action.asset == asset else 0
 
 
-def _of(limit: Limit, part: _Part) -> bool:
-    return limit.asset is not None and part.action is not None and part.action.asset == limit.asset
+def _unknown(noun: str, part: _Part) -> str:
+    return f"the {noun} of {part} is not known, and the rule asks for it"
 
 
 def _figure(limit: Limit, amount: int) -> str:
     if limit.asset is None:
         return f"{amount} message{'' if amount == 1 else 's'}"
-    return f"{show_amount(amount, limit.decimals)} {limit.name}"
+    return f"{show_amount(amount, limit.decimals)} {limit.name}" + (" in fees" if limit.fee else "")
 
 
 def _shown(value: object) -> str:
     """A fact for people. Its words may be a stranger's: escaped and cut."""
-    if isinstance(value, Asset):
-        value = f"{value.contract or 'the coin'} on {value.chain}"
+    if isinstance(value, tuple):
+        chain, contract = value
+        value = f"{contract or 'the coin'} on {chain}"
     text = ascii(str(value))[1:-1]
     return (text if len(text) <= 100 else text[:100] + "...") or "none"

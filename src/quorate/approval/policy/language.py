@@ -137,12 +137,13 @@ def _rule(table: Table, names: _Names, line: int) -> Rule:
     violation, ask = _violation(table)
     when, require = (_conditions(table.table(key), names) for key in ("when", "require"))
     limits = tuple(filter(None, (_limit(each, names) for each in table.tables("limits"))))
-    if Fact.ASSET in when.allowed and any(limit.asset is not None for limit in limits):
+    if Fact.ASSET in when.allowed and any(limit.asset is not None and not limit.fee for limit in limits):
         table.flaw("its limits say which assets it is about: leave out when.assets", "when", "assets")
+    restricts = table.flag("restricts")
     table.close()
     return Rule(
         name=name, line=line, vaults=vaults, users=users, when=when, require=require, limits=limits,
-        violation=violation, ask=ask,
+        violation=violation, ask=ask, restricts=restricts,
     )  # fmt: skip
 
 
@@ -185,9 +186,9 @@ def _conditions(table: Table, names: _Names) -> Conditions:
 
     readers: Mapping[Fact, Callable[[str], Iterable[object]]] = {
         Fact.VAULT: lambda text: [_vault(text)],
-        Fact.KIND: lambda text: [_kind(text)],
+        Fact.KIND: lambda text: [_kind(text).value],
         Fact.CHAIN: lambda text: [_chain(text)],
-        Fact.ASSET: lambda text: [_token(text, names).asset],
+        Fact.ASSET: lambda text: [(_token(text, names).asset.chain, _token(text, names).asset.contract)],
         Fact.SOURCE: accounts,
         Fact.RECEIVER: accounts,
         Fact.METHOD: lambda text: [_method(text)],
@@ -205,26 +206,31 @@ def _conditions(table: Table, names: _Names) -> Conditions:
 
 
 def _limit(table: Table, names: _Names) -> Limit | None:
-    """``each``: amount in one operation. ``total`` or ``count`` with ``within``: over a window."""
+    """``each`` is for the amount in one operation, ``fee`` for what the chain takes for it; ``total`` is for the amount
+    ``within`` a window, ``count`` for the messages."""
     token = table.read("asset", lambda text: _token(text, names))
     window = table.text("within") or ""
     window_ms = table.read("within", parse_duration) or 0
     count = table.whole("count", 1, 10**9)
-    kinds = [key for key in ("each", "total", "count") if table.has(key)]
+    kinds = [key for key in ("each", "fee", "total", "count") if table.has(key)]
     limit = None
     if len(kinds) != 1:
-        table.flaw("a limit has each, total or count, one of the three")
-    elif table.has("within") is not (kinds[0] != "each"):
-        table.flaw("each is for one operation and takes no within; total and count take one, such as 24h")
+        table.flaw("a limit has each, fee, total or count, one of the four")
+    elif table.has("within") is not (kinds[0] in ("total", "count")):
+        table.flaw(
+            "each and fee are for one operation and take no within; total and count take one, such as 24h"
+        )
     elif table.has("asset") is not (kinds[0] != "count"):
-        table.flaw("each and total are amounts of an asset; count is of messages and takes none")
+        table.flaw("each, fee and total are amounts of an asset; count is of messages and takes none")
     elif count is not None:
         limit = Limit(most=count, window_ms=window_ms, window=window)
+    elif token is not None and kinds[0] == "fee" and token.asset.contract:
+        table.flaw("a fee is taken in the chain's own coin: name an asset without a contract", "asset")
     elif token is not None and kinds[0] != "count":
         most = table.read(kinds[0], lambda text: parse_amount(text, token.decimals))
         limit = Limit(
             most=most if most is not None else MOST, asset=token.asset, name=str(table.data["asset"]),
-            decimals=token.decimals, window_ms=window_ms, window=window,
+            decimals=token.decimals, window_ms=window_ms, window=window, fee=kinds[0] == "fee",
         )  # fmt: skip
     table.close()
     return limit

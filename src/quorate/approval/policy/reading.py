@@ -51,6 +51,13 @@ class Table:
             return None
         return value
 
+    def flag(self, key: str) -> bool:
+        value = self.data.get(key, False) if self.has(key) else False
+        if not isinstance(value, bool):
+            self.flaw(f"{key} is true or false", key)
+            return False
+        return value
+
     def texts(self, key: str, *, empty: bool = False) -> list[str] | None:
         """A list of texts, at least one; ``empty``: one may be the empty text."""
         if not self.has(key):

@@ -27,6 +27,9 @@ class Fact(StrEnum):
     CONTENT_TYPE = "content_types"
 
 
+FACTS = tuple(Fact)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hours:
     """Some hours of some days of the week (0 is Monday), by the clocks on the walls of ``zone``. Where ``end`` is not
@@ -51,16 +54,24 @@ class Hours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """``allowed``: by fact, the values that will do. ``hours``: empty is any time."""
+    """``allowed``: by fact, the values that will do, in plain types, which hash fast: a kind is its text, an asset its
+    chain and contract. ``hours``: empty is any time."""
 
     allowed: Mapping[Fact, frozenset[object]] = field(default_factory=dict)
     hours: tuple[Hours, ...] = ()
+    checks: tuple[tuple[int, frozenset[object]], ...] = field(init=False)
+    """``allowed``, by the place of the fact in ``FACTS``."""
+
+    def __post_init__(self) -> None:
+        checks = tuple((FACTS.index(fact), wanted) for fact, wanted in self.allowed.items())
+        object.__setattr__(self, "checks", checks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """At most ``most``: base units of ``asset`` (with a ``name`` and ``decimals`` for people), or, without an asset,
-    messages. In one operation where ``window_ms`` is 0, else over the last so many milliseconds, with this one."""
+    messages. In one operation where ``window_ms`` is 0, else over the last so many milliseconds, with this one.
+    ``fee``: of what the chain takes in its coin, which is the asset, and not of what is moved."""
 
     most: int
     asset: Asset | None = None
@@ -68,6 +79,13 @@ class Limit:
     decimals: int = 0
     window_ms: int = 0
     window: str = ""
+    fee: bool = False
+    key: tuple[str | bool, ...] = field(init=False)
+    """What it limits, the same for all limits of the same thing."""
+
+    def __post_init__(self) -> None:
+        key = () if self.asset is None else (self.asset.chain, self.asset.contract, self.fee)
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +109,8 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Empty ``vaults`` and ``users``: global. ``violation`` is what happens if it does not hold; ``ask`` names whom to
+    """Empty ``vaults`` and ``users``: global. ``restricts``: it only restricts, so that it is about an operation is not
+    enough for the operation to pass. ``violation`` is what happens if it does not hold; ``ask`` names whom to
     ask then."""
 
     name: str
@@ -103,11 +122,19 @@ class Rule:
     limits: tuple[Limit, ...] = ()
     violation: Literal["reject", "abstain", "ask"] = "reject"
     ask: str = ""
+    restricts: bool = False
 
-    @property
-    def limited(self) -> frozenset[Asset]:
-        """The assets its limits are about; a rule with any is about nothing else."""
-        return frozenset(limit.asset for limit in self.limits if limit.asset is not None)
+    limited: frozenset[tuple[str, str]] = field(init=False)
+    """Chain and contract of the assets its limits are about; a rule with any is about nothing else."""
+    asks_of_actions: bool = field(init=False)
+    """Whether it says nothing of an operation that does nothing on a chain."""
+
+    def __post_init__(self) -> None:
+        assets = [(limit.asset, limit.fee) for limit in self.limits if limit.asset is not None]
+        limited = frozenset((asset.chain, asset.contract) for asset, fee in assets if not fee)
+        asks = bool(assets) or not self.require.allowed.keys() <= {Fact.VAULT, Fact.KIND}
+        object.__setattr__(self, "limited", limited)
+        object.__setattr__(self, "asks_of_actions", asks)
 
     @property
     def timed(self) -> bool:
