@@ -56,7 +56,7 @@ REASONS: dict[str, Reason] = {
     ),
     "BAD_EFFECT": Reason(
         "What is to be tried on a policy does not say what an operation does.",
-        "write it as the guide to policies shows, or take the request that `quorate approve show --json` prints",
+        "write it as the guide to policies shows, or take one that `quorate policy replay --all --json` prints",
     ),
     "BAD_POLICY": Reason(
         "A policy file cannot be used.",

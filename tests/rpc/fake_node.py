@@ -14,6 +14,7 @@ from quorate.ceremony.ports import (
     AskedView,
     Caller,
     Cause,
+    Decided,
     NodeStatus,
     OperationView,
     Peer,
@@ -242,6 +243,7 @@ class FakeBook:
     """The registry and the check of secrets, over a dictionary."""
 
     cards: list[Peer] = field(default_factory=list)
+    decisions: list[Decided] = field(default_factory=list)
     secrets: dict[str, tuple[str, Client]] = field(default_factory=dict)
     pinned: list[Login] = field(default_factory=list)
     checks: int = 0
@@ -273,6 +275,9 @@ class FakeBook:
 
     def add_peer(self, card: str) -> Peer:
         raise UsageError(f"not a card: {len(card)} characters", code="INVALID_CARD")
+
+    def decided(self, since_ms: int, *, after: int, limit: int) -> Sequence[Decided]:
+        return [each for each in self.decisions if each.row.at_ms >= since_ms and each.number > after][:limit]
 
     def clients(self) -> Sequence[Client]:
         return [client for _, client in self.secrets.values()]

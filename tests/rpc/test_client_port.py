@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from quorate.ceremony.ports import Caller, Cause, State
+from quorate.ceremony.ports import Caller, Cause, Decided, Decision, DecisionRow, State, Verdict
 from quorate.errors import (
     Bug,
     Denied,
@@ -22,7 +22,7 @@ from quorate.errors import (
     Stalled,
     UsageError,
 )
-from quorate.identifiers import DeviceId
+from quorate.identifiers import DeviceId, OperationId
 from quorate.rpc import failures, options
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
 from quorate.rpc.failures import RemoteError
@@ -364,6 +364,29 @@ async def test_clients_are_kept_through_the_admin_service(served: Served) -> Non
         await node.revoke_client("app")
         assert [client.id for client in await node.clients()] == ["everything"]
         assert (await refusal(node.revoke_client("app"))).code == "UNKNOWN_CLIENT"
+
+
+async def test_decisions_cross_whole_and_page_by_page(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quorate.rpc.client.PAGE", 2)
+    said = Decision(
+        verdict=Verdict.REJECT, approver="policy", rule="PO-2.1 rules: few", explanation="too many"
+    )
+    served.book.decisions = [
+        Decided(
+            number=number,
+            row=DecisionRow(
+                operation=OperationId("p" * 24), digest=bytes(range(32)), decision=said, at_ms=number * 10
+            ),
+            effect=b'{"kind": "sign"}',
+            counts=number % 2 == 0,
+        )
+        for number in range(1, 6)
+    ]
+    async with served.local() as node:
+        assert [each async for each in node.decided(since_ms=20)] == served.book.decisions[1:]
+        assert [each async for each in node.decided(since_ms=60)] == []
 
 
 async def test_a_card_that_does_not_read_is_refused_by_the_node(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from quorate.storage.reservations import KEPT_MS
 from tests.rules import breaks
 from tests.storage.devices import NOW, create, reopen
 from tests.storage.rawsql import raw_sql
-from tests.storage.story import DIGEST, OPERATION, approved, operation, session
+from tests.storage.story import DIGEST, OPERATION, approved, decision, operation, session
 
 OTHER = OperationId("p" * 24)
 
@@ -97,6 +98,25 @@ def test_reservations_come_oldest_first_and_those_no_window_reaches_are_gone(led
     ledger.add_operation(operation(OTHER))
     ledger.reserve(reservation(OTHER, NOW + KEPT_MS + 2))
     assert [row.operation for row in ledger.reservations(0)] == [names[2], OTHER]
+
+
+def test_decisions_come_back_with_what_they_were_about_page_by_page(ledger: SqliteLedger) -> None:
+    names = [OperationId(letter * 24) for letter in "cab"]
+    for age, name in enumerate(names):
+        ledger.add_operation(operation(name))
+        row = replace(decision(name=name), at_ms=NOW + age)
+        ledger.record_decision(row, request=b"{}", effect=b'{"n": %d}' % age)
+    ledger.record_decision(decision(name=names[0]))  # as those made before effects were kept
+    everything = ledger.decided(0)
+    assert [each.row.operation for each in everything] == names
+    assert [each.effect for each in everything] == [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}']
+    assert everything[0].row == replace(decision(name=names[0]), at_ms=NOW)
+    assert ledger.decided(0, limit=2) == everything[:2]
+    assert ledger.decided(0, after=everything[1].number) == everything[2:]
+    assert ledger.decided(NOW + 1) == everything[1:]
+    assert all(each.counts for each in everything)
+    assert ledger.move_operation(names[1], [State.PROPOSED], State.CANCELLED)
+    assert [each.counts for each in ledger.decided(0)] == [True, False, True]
 
 
 def test_a_row_that_does_not_read_is_told(ledger: SqliteLedger, tmp_path: Path) -> None:

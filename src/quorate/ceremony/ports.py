@@ -226,6 +226,17 @@ class Reservation:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision with the effect it was about, encoded, and whether the operation goes on, or was signed or may have
+    been. ``number`` counts all decisions of a node."""
+
+    number: int
+    row: DecisionRow
+    effect: bytes
+    counts: bool
+
+
 class EpochState(StrEnum):
     PENDING = "PENDING"  # shares durable, record not signed by us: may be dropped
     SIGNED = "SIGNED"  # our signature over the record may be out: never dropped for want of a certificate
@@ -351,8 +362,8 @@ class Ledger(Protocol):
         ...
 
     # votes and decisions
-    def record_decision(self, row: DecisionRow, *, request: bytes = b"") -> None:
-        """``request``: what the approver was asked, as JSON."""
+    def record_decision(self, row: DecisionRow, *, request: bytes = b"", effect: bytes = b"") -> None:
+        """``request``: what the approver was asked, as JSON; ``effect``: what the operation does, encoded."""
         ...
 
     def decision(self, operation: OperationId) -> DecisionRow | None: ...

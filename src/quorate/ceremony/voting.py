@@ -16,6 +16,7 @@ from quorate.ceremony.ports import ApprovalRequest, Decision, DecisionRow, Verdi
 from quorate.ceremony.statements import Ballot, Vote, hear, state
 from quorate.errors import UsageError
 from quorate.identifiers import OperationId
+from quorate.operations.effect_json import encode_effect
 from quorate.operations.kinds import Operation
 
 log = structlog.get_logger()
@@ -54,13 +55,13 @@ class Voting:
 
     async def _decide(self, operation: Operation) -> Ballot:
         context, ledger = self._context, self._context.ledger
-        signed, asked = ledger.votes(operation.id).get(context.me), b""
+        signed, asked, effect = ledger.votes(operation.id).get(context.me), b"", b""
         if signed is None:
             made = ledger.decision(operation.id)
             if made is None or made.digest != operation.digest:
                 request = facts.approval_request(context, operation)
                 decision = await self._ask(operation, request)
-                asked = request.encoded()
+                asked, effect = request.encoded(), encode_effect(request.effect)
                 made = DecisionRow(
                     operation=operation.id,
                     digest=operation.digest,
@@ -79,7 +80,7 @@ class Voting:
 
             def keep() -> bytes:
                 if asked:
-                    ledger.record_decision(row, request=asked)
+                    ledger.record_decision(row, request=asked, effect=effect)
                 return ledger.record_vote(operation.id, context.me, spoken)
 
             signed = await context.aside(keep)

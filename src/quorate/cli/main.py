@@ -30,6 +30,7 @@ ALONE = {
 NOUNS = {
     "approve": "Decide on what waits, where this node's approver is a person.",
     "approver": "Who says yes before this node joins anything.",
+    "policy": "Rules by which this node decides: check a file, try it, replay it.",
     "peer": "The other signers this node knows.",
     "client": "Programs and people that may ask this node.",
     "vault": "Keys that several signers hold together.",

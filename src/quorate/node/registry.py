@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from quorate.ceremony.ports import Peer
+from quorate.ceremony.ports import Decided, Peer
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.node.config import Settings
@@ -38,6 +38,9 @@ class Registry:
         if self._changed is not None:
             self._changed(self._ledger.peers())
         return peer
+
+    def decided(self, since_ms: int, *, after: int, limit: int) -> Sequence[Decided]:
+        return self._ledger.decided(since_ms, after=after, limit=limit)
 
     def clients(self) -> Sequence[Client]:
         return self._ledger.clients()

@@ -16,6 +16,7 @@ from quorate.rpc.access import Permit, require_to_give
 from quorate.rpc.convert import (
     access_to_pb,
     client_to_pb,
+    decided_to_pb,
     examination_to_pb,
     finding_to_pb,
     grant_from_pb,
@@ -26,6 +27,7 @@ from quorate.rpc.registry import Registry
 from quorate.rpc.services import to_the_end
 
 LONGEST_KEY = 200  # characters
+MOST_DECISIONS = 1000  # in one answer
 
 T = TypeVar("T")
 
@@ -64,6 +66,16 @@ class AdminServant:
     ) -> admin_pb2.TryApproverResponse:
         findings = await self._examiner.approver()
         return admin_pb2.TryApproverResponse(findings=[finding_to_pb(each) for each in findings])
+
+    async def list_decisions(
+        self, _: Permit, request: admin_pb2.ListDecisionsRequest
+    ) -> admin_pb2.ListDecisionsResponse:
+        if not 1 <= request.limit <= MOST_DECISIONS:
+            raise UsageError(f"limit is from 1 to {MOST_DECISIONS}")
+        found = await asyncio.to_thread(
+            self._registry.decided, request.since_ms, after=request.after, limit=request.limit
+        )
+        return admin_pb2.ListDecisionsResponse(decisions=map(decided_to_pb, found))
 
     async def examine(self, _: Permit, __: admin_pb2.ExamineRequest) -> admin_pb2.Examination:
         return examination_to_pb(await self._examiner.node())

@@ -24,7 +24,15 @@ import grpc
 
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import AskedView, NodeStatus, OperationView, Peer, SignatureView, VaultView
+from quorate.ceremony.ports import (
+    AskedView,
+    Decided,
+    NodeStatus,
+    OperationView,
+    Peer,
+    SignatureView,
+    VaultView,
+)
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
@@ -35,6 +43,7 @@ from quorate.rpc.convert import (
     access_from_pb,
     asked_from_pb,
     client_from_pb,
+    decided_from_pb,
     examination_from_pb,
     finding_from_pb,
     grant_to_pb,
@@ -390,6 +399,18 @@ class NodeClient:
         request = admin_pb2.TryApproverRequest()
         answer = await self._call(self._admin.TryApprover, request, allow=EXAMINATION_TIMEOUT)
         return tuple(finding_from_pb(each) for each in answer.findings)
+
+    async def decided(self, *, since_ms: int) -> AsyncIterator[Decided]:
+        """What the node's approver decided on which effect from then on, in that order."""
+        after = 0
+        while True:
+            request = admin_pb2.ListDecisionsRequest(since_ms=since_ms, after=after, limit=PAGE)
+            answer = await self._call(self._admin.ListDecisions, request)
+            for each in answer.decisions:
+                yield decided_from_pb(each)
+            if len(answer.decisions) < PAGE:
+                return
+            after = answer.decisions[-1].number
 
     async def examine(self) -> Examination:
         """The machine, the store, the approver, the peers and the vaults of the node, looked at one by one."""

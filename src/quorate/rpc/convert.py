@@ -8,6 +8,9 @@ from typing import TypeVar
 from quorate.ceremony.ports import (
     AskedView,
     Cause,
+    Decided,
+    Decision,
+    DecisionRow,
     NodeStatus,
     OperationView,
     SetupState,
@@ -16,6 +19,7 @@ from quorate.ceremony.ports import (
     SignerView,
     State,
     VaultView,
+    Verdict,
     VoteView,
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
@@ -368,3 +372,20 @@ def examination_from_pb(message: admin_pb2.Examination) -> Examination:
             for pair in message.pairs
         ),
     )
+
+
+def decided_to_pb(decided: Decided) -> admin_pb2.Decision:
+    row = decided.row
+    return admin_pb2.Decision(
+        number=decided.number, operation=row.operation, digest=row.digest,
+        verdict=row.decision.verdict.name.lower(), approver=row.decision.approver, rule=row.decision.rule,
+        explanation=row.decision.explanation, at_ms=row.at_ms, effect=decided.effect.decode(), counts=decided.counts,
+    )  # fmt: skip
+
+
+def decided_from_pb(pb: admin_pb2.Decision) -> Decided:
+    said = Decision(
+        verdict=Verdict[pb.verdict.upper()], approver=pb.approver, rule=pb.rule, explanation=pb.explanation
+    )
+    row = DecisionRow(operation=OperationId(pb.operation), digest=pb.digest, decision=said, at_ms=pb.at_ms)
+    return Decided(number=pb.number, row=row, effect=pb.effect.encode(), counts=pb.counts)

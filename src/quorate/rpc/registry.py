@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quorate.ceremony.ports import Peer
+from quorate.ceremony.ports import Decided, Peer
 from quorate.storage.clients import Client, Grant
 
 
@@ -28,6 +28,10 @@ class Registry(Protocol):
         ...
 
     def add_peer(self, card: str) -> Peer: ...
+
+    def decided(self, since_ms: int, *, after: int, limit: int) -> Sequence[Decided]:
+        """Decisions of this node's approver from then on, above the number ``after``."""
+        ...
 
     def clients(self) -> Sequence[Client]: ...
 

@@ -1,12 +1,13 @@
-"""What approved operations take of the limits of policies, until they end without a share having left."""
+"""What policies remember: what approved operations take of their limits, and what was decided on which effect."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import Reservation, State
+from quorate.ceremony.ports import Decided, Decision, DecisionRow, Reservation, State, Verdict
 from quorate.errors import Corrupt, StoreError
 from quorate.identifiers import OperationId
 from quorate.storage.database import Database
@@ -51,7 +52,27 @@ class ReservationBook:
                 raise Corrupt(f"reservations: that of operation {operation} does not read")
         return [Reservation(operation=OperationId(row[0]), effect=row[1], at_ms=row[2]) for row in rows]
 
+    def decided(self, since_ms: int, *, after: int = 0, limit: int = 1000) -> Sequence[Decided]:
+        """Decisions from then on whose effect was kept, in the order they were made, above the number ``after``."""
+        query = (
+            "SELECT number, operation, decisions.digest, verdict, approver, rule, explanation, at_ms, effect,"  # noqa: S608
+            f" {_COUNTS} FROM decisions JOIN operations ON operations.id = operation"
+            " WHERE at_ms >= ? AND number > ? AND effect <> X'' ORDER BY number LIMIT ?"
+        )
+        place = (since_ms, after, limit)
+        rows = self._database.read(lambda connection: connection.execute(query, place).fetchall())
+        return [_decided(row) for row in rows]
+
     def still_counts(self, operation: OperationId) -> bool:
         query = f"SELECT {_COUNTS} FROM operations WHERE id = ?"  # noqa: S608
         row = self._database.read(lambda connection: connection.execute(query, (operation,)).fetchone())
         return row is not None and bool(row[0])
+
+
+def _decided(row: Sequence[Any]) -> Decided:
+    number, operation, digest, verdict, approver, rule, explanation, at_ms, effect, counts = row
+    if verdict not in Verdict.__members__ or not isinstance(effect, bytes) or not isinstance(at_ms, int):
+        raise Corrupt(f"decisions: the decision on operation {operation} does not read")
+    said = Decision(verdict=Verdict[verdict], approver=approver, rule=rule, explanation=explanation)
+    made = DecisionRow(operation=OperationId(operation), digest=digest, decision=said, at_ms=at_ms)
+    return Decided(number=number, row=made, effect=effect, counts=bool(counts))

@@ -17,7 +17,7 @@ class VoteBook:
 
     _database: Database
 
-    def record_decision(self, row: DecisionRow, *, request: bytes = b"") -> None:
+    def record_decision(self, row: DecisionRow, *, request: bytes = b"", effect: bytes = b"") -> None:
         """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
 
         def change(connection: sqlite3.Connection) -> None:
@@ -27,8 +27,8 @@ class VoteBook:
                 )
             said = row.decision
             connection.execute(
-                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms, request)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO decisions (operation, digest, verdict, approver, rule, explanation, at_ms, request,"
+                " effect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     row.operation,
                     row.digest,
@@ -38,6 +38,7 @@ class VoteBook:
                     said.explanation,
                     row.at_ms,
                     request,
+                    effect,
                 ),
             )
 

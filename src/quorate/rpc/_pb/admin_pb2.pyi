@@ -240,6 +240,107 @@ class TryApproverResponse(_message.Message):
 Global___TryApproverResponse: _TypeAlias = TryApproverResponse  # noqa: Y015
 
 @_typing.final
+class ListDecisionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    since_ms: _builtins.int
+    """Unix milliseconds, UTC"""
+    after: _builtins.int
+    """the number of the last one seen"""
+    limit: _builtins.int
+    """at most so many, 1 .. 1000"""
+    def __init__(
+        self,
+        *,
+        since_ms: _builtins.int = ...,
+        after: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsRequest: _TypeAlias = ListDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """counts the node's decisions"""
+    operation: _builtins.str
+    """operation id"""
+    digest: _builtins.bytes
+    """of the operation"""
+    verdict: _builtins.str
+    """approve, reject, abstain or refuse"""
+    approver: _builtins.str
+    rule: _builtins.str
+    explanation: _builtins.str
+    at_ms: _builtins.int
+    """Unix milliseconds, UTC"""
+    effect: _builtins.str
+    """what the operation does, as JSON"""
+    counts: _builtins.bool
+    """it goes on, or was signed, or may have been"""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        operation: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        verdict: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        explanation: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        effect: _builtins.str = ...,
+        counts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "at_ms", b"at_ms", "counts", b"counts", "digest", b"digest", "effect", b"effect", "explanation", b"explanation", "number", b"number", "operation", b"operation", "rule", b"rule", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class ListDecisionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Decision]: ...
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___Decision] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsResponse: _TypeAlias = ListDecisionsResponse  # noqa: Y015
+
+@_typing.final
 class ExamineRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -54,6 +54,11 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
                 _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/quorate.v1.AdminService/ListDecisions',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
         self.Examine = channel.unary_unary(
                 '/quorate.v1.AdminService/Examine',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ExamineRequest.SerializeToString,
@@ -106,6 +111,13 @@ class AdminServiceServicer:
 
     def TryApprover(self, request, context):
         """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """What the approver decided on which effect, in the order it did: what a draft of a policy is tried on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,6 +181,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.TryApprover,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ListDecisionsResponse.SerializeToString,
             ),
             'Examine': grpc.unary_unary_rpc_method_handler(
                     servicer.Examine,
@@ -304,6 +321,33 @@ class AdminService:
             '/quorate.v1.AdminService/TryApprover',
             quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.TryApproverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ListDecisions',
+            quorate_dot_v1_dot_admin__pb2.ListDecisionsRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ListDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,8 @@ class AdminServiceStub:
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
     TryApprover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+    ListDecisions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDecisionsRequest, _admin_pb2.ListDecisionsResponse]
+    """What the approver decided on which effect, in the order it did: what a draft of a policy is tried on."""
     Examine: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExamineRequest, _admin_pb2.Examination]
     """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]
@@ -61,6 +63,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
     TryApprover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]  # type: ignore[assignment]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+    ListDecisions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDecisionsRequest, _admin_pb2.ListDecisionsResponse]  # type: ignore[assignment]
+    """What the approver decided on which effect, in the order it did: what a draft of a policy is tried on."""
     Examine: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExamineRequest, _admin_pb2.Examination]  # type: ignore[assignment]
     """The machine, the store, the approver, the peers and the vaults, looked at one by one."""
     ListClients: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListClientsRequest, _admin_pb2.ListClientsResponse]  # type: ignore[assignment]
@@ -105,6 +109,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.TryApproverResponse, _abc.Awaitable[_admin_pb2.TryApproverResponse]]:
         """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
+
+    @_abc_1.abstractmethod
+    def ListDecisions(
+        self,
+        request: _admin_pb2.ListDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListDecisionsResponse, _abc.Awaitable[_admin_pb2.ListDecisionsResponse]]:
+        """What the approver decided on which effect, in the order it did: what a draft of a policy is tried on."""
 
     @_abc_1.abstractmethod
     def Examine(
