@@ -237,7 +237,10 @@ def _flaws(
     if rule.limits:
         whole = tuple(number for number, _, missing in about if not missing)
         for number, limit in enumerate(rule.limits):
-            flaws += _over(limit, whole, sums, usage, (rule.name, number))
+            amount, unknown = sums.of(limit, whole)
+            before = usage.used((rule.name, number), sums.now_ms) if limit.window_ms and amount else 0
+            if unknown or (amount and before + amount > limit.most):
+                flaws += _over(limit, amount, before, unknown)
     return flaws
 
 
@@ -255,14 +258,10 @@ def _unmet(require: Conditions, part: _Part) -> tuple[str, ...]:
     return flaws
 
 
-def _over(
-    limit: Limit, numbers: tuple[int, ...], sums: _Sums, usage: Usage, counter: Counter
-) -> tuple[str, ...]:
-    """PO-2.5 limit: what the operation takes, with what the window holds, against the most there may be."""
-    amount, unknown = sums.of(limit, numbers)
-    flaws = tuple(_unknown("fee" if limit.fee else "amount", part) for part in unknown) if unknown else ()
-    before = usage.used(counter, sums.now_ms) if limit.window_ms and amount else 0
-    if not amount or before + amount <= limit.most:
+def _over(limit: Limit, amount: int, before: int, unknown: Sequence[_Part]) -> tuple[str, ...]:
+    """PO-2.5 limit: what the operation takes, with what the window holds, is more than there may be, or not known."""
+    flaws = tuple(_unknown("fee" if limit.fee else "amount", part) for part in unknown)
+    if before + amount <= limit.most:
         return flaws
     where = f"after {_figure(limit, before)} within {limit.window}" if limit.window_ms else "in one operation"
     return (*flaws, f"{_figure(limit, amount)} {where}, over the limit of {_figure(limit, limit.most)}")
@@ -277,10 +276,11 @@ class _Sums:
 
     def of(self, limit: Limit, numbers: tuple[int, ...]) -> tuple[int, tuple[_Part, ...]]:
         """The sum over the parts of these numbers, and those of them of which it is not known."""
-        key = limit.key, numbers
-        if key not in self._sums:
-            self._sums[key] = self._sum(limit, [self._parts[number] for number in numbers])
-        return self._sums[key]
+        found = self._sums.get((limit.key, numbers))
+        if found is None:
+            found = self._sum(limit, [self._parts[number] for number in numbers])
+            self._sums[limit.key, numbers] = found
+        return found
 
     def _sum(self, limit: Limit, parts: Sequence[_Part]) -> tuple[int, tuple[_Part, ...]]:
         if limit.asset is None:

@@ -12,6 +12,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from quorate.operations.effect import Asset, Effect
+from quorate.operations.kinds import Kind
 
 
 class Fact(StrEnum):
@@ -161,26 +162,18 @@ class Policy:
         self.tokens = tokens
         self.timed = any(rule.timed for rule in rules)
         self.asks = frozenset(rule.ask for rule in rules if rule.ask)
-        self._everywhere: list[tuple[int, Rule]] = []
-        self._by_vault: dict[str, list[tuple[int, Rule]]] = {}
-        self._by_user: dict[User, list[tuple[int, Rule]]] = {}
+        self._index: dict[tuple[str, object], list[tuple[int, Rule]]] = {}
         for place in enumerate(rules):
-            for vault in place[1].vaults:
-                self._by_vault.setdefault(vault, []).append(place)
-            for user in place[1].users:
-                self._by_user.setdefault(user, []).append(place)
-            if not (place[1].vaults or place[1].users):
-                self._everywhere.append(place)
+            scope: frozenset[object] = place[1].vaults | place[1].users or frozenset({None})
+            for kind in place[1].when.allowed.get(Fact.KIND, map(str, Kind)):
+                for each in scope:
+                    self._index.setdefault((str(kind), each), []).append(place)
 
     def rules_for(self, effect: Effect, here: str) -> tuple[Rule, ...]:
-        """PO-1.2 scope: the rules in whose scope the operation is, in order. ``here`` is this node's device."""
+        """PO-1.2 scope: the rules in whose scope the operation is, and which are for its kind, in order. ``here``
+        is this node's device."""
         devices = ("any", effect.proposer) + (("here",) if effect.proposer == here else ())
         users = (User(client=effect.caller, device=device) for device in devices)
-        found = dict(
-            chain(
-                self._everywhere,
-                self._by_vault.get(effect.vault, ()),
-                *(self._by_user.get(user, ()) for user in users),
-            )
-        )
+        scopes: tuple[object, ...] = (None, effect.vault, *users)
+        found = dict(chain.from_iterable(self._index.get((effect.kind.value, each), ()) for each in scopes))
         return tuple(found[number] for number in sorted(found))
