@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.ceremony.ports import EpochState
+from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.storage import SqliteLedger
@@ -264,3 +264,85 @@ def test_a_state_nobody_knows_is_named(tmp_path: Path) -> None:
     raw_sql(tmp_path / "store.db", "UPDATE epochs SET state = 'LIVELY'")
     with reopen(tmp_path) as ledger, pytest.raises(Corrupt, match="LIVELY"):
         ledger.epochs()
+
+
+def adopted(epoch: int, attempt: int = 1) -> EpochRow:
+    row = sharing(epoch, attempt)
+    return replace(row, state=EpochState.ACTIVE, certificate=b"certificate")
+
+
+@breaks("ST-4.6")
+def test_a_certified_sharing_of_others_retires_ours_unless_ours_is_later(ledger: SqliteLedger) -> None:
+    live(ledger)
+    ledger.adopt(adopted(1, 2))
+    assert states(ledger) == {(0, 1): EpochState.RETIRED, (1, 2): EpochState.ACTIVE}
+    for epoch, attempt in ((1, 2), (1, 1), (0, 2)):
+        with pytest.raises(StaleEpoch, match=r"ST-4\.6"):
+            ledger.adopt(adopted(epoch, attempt))
+    with pytest.raises(Bug):
+        ledger.adopt(replace(adopted(2), certificate=b""))
+    ledger.adopt(adopted(1, 3))
+    assert states(ledger)[1, 3] is EpochState.ACTIVE
+
+
+@breaks("ST-4.7")
+def test_the_first_trial_of_a_sharing_that_is_held_stands(ledger: SqliteLedger) -> None:
+    live(ledger)
+    ledger.record_trial(VAULT, ZERO, 1, b"first")
+    ledger.record_trial(VAULT, ZERO, 1, b"second")
+    assert ledger.epochs(VAULT)[0].trial == b"first"
+    with pytest.raises(StoreError, match="no such sharing"):
+        ledger.record_trial(VAULT, ZERO, 2, b"trial")
+
+
+@breaks("ST-4.8")
+def test_acknowledgements_are_waived_of_the_live_sharing_after_another(ledger: SqliteLedger) -> None:
+    live(ledger)
+    with pytest.raises(StoreError, match=r"ST-4\.8"):
+        ledger.waive(VAULT, ZERO, 1)
+    keep(ledger, 1, 1)
+    with pytest.raises(StoreError, match=r"ST-4\.8"):
+        ledger.waive(VAULT, Epoch(1), 1)
+    ledger.drop_pending(VAULT, Epoch(1), 1)
+    live(ledger, 1)
+    ledger.waive(VAULT, Epoch(1), 1)
+    assert [row.waived for row in ledger.epochs(VAULT)] == [False, True]
+
+
+@breaks("ST-4.9")
+def test_what_is_erased_is_gone_from_the_file_and_nothing_of_the_live_epoch(
+    ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    live(ledger)
+    keep(ledger, 1, 1)
+    ledger.mark_signed(VAULT, Epoch(1), 1)
+    old = [
+        sealed for (sealed,) in raw_sql(tmp_path / "store.db", "SELECT sealed FROM shares WHERE epoch = 0")
+    ]
+    with pytest.raises(StaleEpoch, match=r"ST-4\.9"):
+        ledger.erase_before(VAULT, Epoch(1), 1)
+    assert ledger.share(VAULT, ZERO, 1, Curve.ED25519).secret == ED
+    ledger.activate(VAULT, Epoch(1), 1, b"certificate")
+    assert ledger.erase_before(VAULT, Epoch(1), 1) == 1
+    assert ledger.erase_before(VAULT, Epoch(1), 1) == 0
+    assert states(ledger) == {(0, 1): EpochState.ERASED, (1, 1): EpochState.ACTIVE}
+    with pytest.raises(StoreError, match="no share"):
+        ledger.share(VAULT, ZERO, 1, Curve.ED25519)
+    assert ledger.share(VAULT, Epoch(1), 1, Curve.ED25519).secret == ED
+    left = b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    assert old
+    assert not any(bytes(sealed) in left for sealed in old)
+
+
+def test_siblings_of_an_epoch_are_kept_until_a_later_one_is_erased_to(ledger: SqliteLedger) -> None:
+    live(ledger)
+    for attempt in (1, 2):
+        keep(ledger, 1, attempt)
+        ledger.mark_signed(VAULT, Epoch(1), attempt)
+    ledger.activate(VAULT, Epoch(1), 2, b"certificate")
+    ledger.erase_before(VAULT, Epoch(1), 2)
+    assert ledger.share(VAULT, Epoch(1), 1, Curve.ED25519).secret == ED
+    live(ledger, 2)
+    assert states(ledger)[1, 1] is EpochState.RETIRED
+    ledger.erase_before(VAULT, Epoch(2), 1)
+    assert states(ledger)[1, 1] is EpochState.ERASED

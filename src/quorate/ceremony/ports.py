@@ -248,7 +248,8 @@ class EpochState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRow:
     """One sharing of one vault's keys. ``record`` is the encoded epoch record, ``certificate`` its signatures once
-    complete, ``acknowledgements`` the signed acknowledgements held so far."""
+    complete, ``acknowledgements`` the signed acknowledgements held so far, ``trial`` the encoded trial signatures;
+    ``waived``: the operator here goes on without the acknowledgements that are missing."""
 
     vault: VaultId
     epoch: Epoch
@@ -259,6 +260,8 @@ class EpochRow:
     operation: OperationId
     certificate: bytes = b""
     acknowledgements: Mapping[DeviceId, bytes] = field(default_factory=dict)
+    trial: bytes = b""
+    waived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,16 +352,19 @@ class Ledger(Protocol):
         *,
         released: bool = False,
         setups: Sequence[bytes] = (),
+        sharing: bytes = b"",
     ) -> bool:
         """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
         before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING; ``released``: and
         RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails.
-        ``NoSetup``, and nothing changed, unless each of ``setups``, ids, is LIVE in an ACTIVE sharing."""
+        ``NoSetup``, and nothing changed, unless each of ``setups``, ids, is LIVE in an ACTIVE sharing; ``StaleEpoch``
+        unless ``sharing``, a record hash, is that of an ACTIVE one, if there is one to begin under."""
         ...
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
         """Journal RELEASED. False unless the operation is RUNNING this attempt, has this digest, and this node's
-        recorded decision for that digest is APPROVE."""
+        recorded decision for that digest is APPROVE. ``StaleEpoch`` where the sharing that the attempt was begun under
+        is ACTIVE no more."""
         ...
 
     # votes and decisions
@@ -391,7 +397,26 @@ class Ledger(Protocol):
         ...
 
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
-        """SIGNED → ACTIVE with its certificate; RETIRED for the vault's earlier ACTIVE one."""
+        """SIGNED → ACTIVE with its certificate; RETIRED for the vault's earlier ACTIVE one, and for every sharing of an
+        earlier epoch."""
+        ...
+
+    def adopt(self, row: EpochRow) -> None:
+        """Keep a certified sharing of which nothing is ours as the ACTIVE one, RETIRED for every earlier one;
+        ``StaleEpoch`` unless it is later than every one that was signed."""
+        ...
+
+    def record_trial(self, vault: VaultId, epoch: Epoch, attempt: int, trial: bytes) -> None:
+        """The first that is recorded stands."""
+        ...
+
+    def waive(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
+        """Go on without the acknowledgements that are missing of an ACTIVE sharing; never of the first epoch."""
+        ...
+
+    def erase_before(self, vault: VaultId, epoch: Epoch, attempt: int) -> int:
+        """Erase the shares and set-ups of every epoch before an ACTIVE one, out of the file and its log; how many
+        sharings became ERASED."""
         ...
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
@@ -536,6 +561,7 @@ class OperationView:
     signature_may_exist: bool
     signers: tuple[DeviceId, ...]
     signatures: tuple[SignatureView, ...]
+    phase: str = ""  # how far a running attempt has come, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

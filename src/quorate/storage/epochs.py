@@ -15,8 +15,10 @@ from quorate.storage.sealed import Place
 from quorate.storage.setups import SetupShelf, keep_setups
 from quorate.storage.sharing import HERE, SharingKey
 
-_COLUMNS = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
+_KEPT = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
+_COLUMNS = f"{_KEPT}, trial, waived"
 _SELECT = f"SELECT {_COLUMNS} FROM epochs"  # noqa: S608 - the columns are ours
+_INSERT = f"INSERT INTO epochs ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _EPOCHS = "epochs"
 
 
@@ -51,8 +53,7 @@ class EpochShelf(SetupShelf):
                     f"ST-4.1 rising: {key}: epoch {highest[0]}, attempt {highest[1]} is already held"
                 )
             connection.execute(
-                f"INSERT INTO epochs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (*key, row.record_hash, row.record, row.state.value, row.operation, b""),
+                _INSERT, (*key, row.record_hash, row.record, row.state.value, row.operation, b"")
             )
             connection.executemany("INSERT INTO shares VALUES (?, ?, ?, ?, ?, ?)", sealed)
             keep_setups(connection, paired)
@@ -76,8 +77,9 @@ class EpochShelf(SetupShelf):
         self._database.write("mark_signed", change, about=_EPOCHS)
 
     def activate(self, vault: VaultId, epoch: Epoch, attempt: int, certificate: bytes) -> None:
-        """SIGNED → ACTIVE; nothing to do where it is ACTIVE already (the first certificate stands). ``StaleEpoch``
-        when a later sharing lives or lived, ``StoreError`` when this one was never signed by us."""
+        """SIGNED → ACTIVE; nothing to do where it is ACTIVE already (the first certificate stands). Every sharing of an
+        earlier epoch is RETIRED, and so is the one that was ACTIVE. ``StaleEpoch`` when a later sharing lives or lived,
+        ``StoreError`` when this one was never signed by us."""
         key = SharingKey(vault, epoch, attempt)
         if not certificate:
             raise Bug(f"{key}: activated without a certificate")
@@ -91,15 +93,70 @@ class EpochShelf(SetupShelf):
             )
             if row.state is not EpochState.SIGNED:
                 raise StoreError(f"ST-4.3 active: {key} is {row.state}: only a SIGNED sharing becomes ACTIVE")
-            connection.execute(
-                "UPDATE epochs SET state = 'RETIRED' WHERE vault = ? AND state = 'ACTIVE'", (vault,)
-            )
+            _retire_before(connection, key)
             connection.execute(
                 f"UPDATE epochs SET state = 'ACTIVE', certificate = ? {HERE}",  # noqa: S608
                 (certificate, *key),
             )
 
         self._database.write("activate", change, about=_EPOCHS)
+
+    def adopt(self, row: EpochRow) -> None:
+        """ST-4.6 adopted: a certified sharing of which nothing is ours, as the ACTIVE one."""
+        key = SharingKey(row.vault, row.epoch, row.attempt)
+        if row.state is not EpochState.ACTIVE or not row.certificate:
+            raise Bug(f"{key}: what is adopted is ACTIVE and has a certificate")
+
+        def change(connection: sqlite3.Connection) -> None:
+            every = EpochState.SIGNED, EpochState.ACTIVE, EpochState.RETIRED, EpochState.ERASED
+            _refuse_behind(connection, key, "ST-4.6 adopted", *every)
+            if connection.execute(f"SELECT 1 FROM epochs {HERE}", key).fetchone() is not None:  # noqa: S608
+                raise StaleEpoch(f"ST-4.6 adopted: {key} is already held")
+            _retire_before(connection, key)
+            values = (row.record_hash, row.record, row.state.value, row.operation, row.certificate)
+            connection.execute(_INSERT, (*key, *values))
+
+        self._database.write("adopt", change, about=_EPOCHS)
+
+    def record_trial(self, vault: VaultId, epoch: Epoch, attempt: int, trial: bytes) -> None:
+        """ST-4.7 tried: the first trial signatures stand, for a sharing we hold."""
+        key = SharingKey(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> None:
+            _existing(connection, key)
+            connection.execute(f"UPDATE epochs SET trial = ? {HERE} AND trial = x''", (trial, *key))  # noqa: S608
+
+        self._database.write("record_trial", change, about=_EPOCHS)
+
+    def waive(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
+        """ST-4.8 waived: only an ACTIVE sharing that replaced another goes on without acknowledgements."""
+        key = SharingKey(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> None:
+            if epoch == 0 or _existing(connection, key).state is not EpochState.ACTIVE:
+                raise StoreError(f"ST-4.8 waived: {key} is not the ACTIVE sharing after another one")
+            connection.execute(f"UPDATE epochs SET waived = 1 {HERE}", key)  # noqa: S608
+
+        self._database.write("waive", change, about=_EPOCHS)
+
+    def erase_before(self, vault: VaultId, epoch: Epoch, attempt: int) -> int:
+        """ST-4.9 erased: the shares and set-ups of every earlier epoch, out of the file and its log; how many
+        sharings they were of. ``StaleEpoch`` unless this sharing is ACTIVE. Records and certificates stay."""
+        key = SharingKey(vault, epoch, attempt)
+
+        def change(connection: sqlite3.Connection) -> int:
+            if _existing(connection, key).state is not EpochState.ACTIVE:
+                raise StaleEpoch(f"ST-4.9 erased: {key} is not ACTIVE: nothing before it is erased")
+            earlier = "WHERE vault = ? AND epoch < ?"
+            for table in ("shares", "setups"):
+                connection.execute(f"DELETE FROM {table} {earlier}", (vault, epoch))  # noqa: S608
+            query = f"UPDATE epochs SET state = 'ERASED' {earlier} AND state != 'ERASED'"  # noqa: S608
+            return connection.execute(query, (vault, epoch)).rowcount
+
+        erased = self._database.write("erase_before", change, about=_EPOCHS)
+        if erased:
+            self._database.scrub()
+        return erased
 
     def drop_pending(self, vault: VaultId, epoch: Epoch, attempt: int) -> bool:
         """ST-4.4 drop: a PENDING sharing, its shares and set-ups, out of the file and its log."""
@@ -191,6 +248,15 @@ def _set_state(connection: sqlite3.Connection, key: SharingKey, state: EpochStat
     connection.execute(f"UPDATE epochs SET state = ? {HERE}", (state.value, *key))  # noqa: S608
 
 
+def _retire_before(connection: sqlite3.Connection, key: SharingKey) -> None:
+    """What was ACTIVE, and every sibling of an earlier epoch."""
+    connection.execute(
+        "UPDATE epochs SET state = 'RETIRED' WHERE vault = ? AND"
+        " (state = 'ACTIVE' OR (epoch < ? AND state IN ('PENDING', 'SIGNED')))",
+        key[:2],
+    )
+
+
 def _refuse_behind(connection: sqlite3.Connection, key: SharingKey, rule: str, *states: EpochState) -> None:
     """Raise ``StaleEpoch`` if a later sharing of the vault is in one of ``states``."""
     later = connection.execute(
@@ -204,7 +270,7 @@ def _refuse_behind(connection: sqlite3.Connection, key: SharingKey, rule: str, *
 
 
 def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:
-    vault, epoch, attempt, record_hash, record, state, operation, certificate = row
+    vault, epoch, attempt, record_hash, record, state, operation, certificate, trial, waived = row
     acknowledgements = connection.execute(
         f"SELECT device, acknowledgement FROM acknowledgements {HERE} ORDER BY device",  # noqa: S608
         (vault, epoch, attempt),
@@ -216,6 +282,8 @@ def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:
             isinstance(record_hash, bytes) and isinstance(record, bytes) and isinstance(certificate, bytes)
         ):
             raise TypeError("hash, record and certificate are bytes")
+        if not isinstance(trial, bytes) or waived not in (0, 1):
+            raise TypeError("the trial is bytes, and it was waived or was not")
         return EpochRow(
             vault=VaultId(str(vault)),
             epoch=Epoch(epoch),
@@ -226,6 +294,8 @@ def _epoch(connection: sqlite3.Connection, row: Sequence[object]) -> EpochRow:
             operation=OperationId(str(operation)),
             certificate=certificate,
             acknowledgements=dict(acknowledgements),
+            trial=trial,
+            waived=bool(waived),
         )
     except (ValueError, TypeError) as error:
         raise Corrupt(

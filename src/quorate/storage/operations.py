@@ -14,6 +14,7 @@ from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
 from quorate.storage.setups import require_live
+from quorate.storage.sharing import require_active
 from quorate.storage.votes import last_decision
 
 SMALL = 16 << 10  # bytes
@@ -135,6 +136,7 @@ class OperationJournal:
         *,
         released: bool = False,
         setups: Sequence[bytes] = (),
+        sharing: bytes = b"",
     ) -> bool:
         """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
         if len(session) != 32:
@@ -150,10 +152,11 @@ class OperationJournal:
             if used is not None:
                 return False
             require_live(connection, setups)
+            require_active(connection, sharing, "ST-3.3 attempt")
             now = self._now_ms()
             connection.execute(
-                "INSERT INTO consumed_sessions (session, operation, attempt, at_ms) VALUES (?, ?, ?, ?)",
-                (session, operation, attempt, now),
+                "INSERT INTO consumed_sessions (session, operation, attempt, at_ms, sharing) VALUES (?, ?, ?, ?, ?)",
+                (session, operation, attempt, now, sharing),
             )
             connection.execute(
                 "UPDATE operations SET state = 'RUNNING', attempt = ?, released = ?, updated_ms = ? WHERE id = ?",
@@ -164,7 +167,8 @@ class OperationJournal:
         return self._database.write("begin_attempt", change, about=operation)
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
-        """ST-3.4 release: of the running attempt, begun by ``begin_attempt``, of what our approver last approved."""
+        """ST-3.4 release: of the running attempt, begun by ``begin_attempt``, of what our approver last approved, while
+        the sharing that it was begun under is the one that lives."""
 
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
@@ -177,13 +181,15 @@ class OperationJournal:
                 return False
             # begin_attempt alone opens an attempt; a RUNNING row without one never consumed a session
             begun = connection.execute(
-                "SELECT 1 FROM consumed_sessions WHERE operation = ? AND attempt = ?", (operation, attempt)
+                "SELECT sharing FROM consumed_sessions WHERE operation = ? AND attempt = ?",
+                (operation, attempt),
             ).fetchone()
             decided = last_decision(connection, operation)
             if begun is None or decided is None or decided.digest != digest:
                 return False
             if decided.decision.verdict is not Verdict.APPROVE:
                 return False
+            require_active(connection, begun[0], "ST-3.4 release")
             connection.execute(
                 "UPDATE operations SET released = 1, updated_ms = ? WHERE id = ?", (self._now_ms(), operation)
             )
