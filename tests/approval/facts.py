@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from quorate.curves import group_of
 from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations.kinds import (
     Algorithm,
@@ -15,6 +16,7 @@ from quorate.operations.kinds import (
     Operation,
     PairReset,
     Request,
+    Reshare,
     Sign,
     SigningData,
 )
@@ -51,6 +53,7 @@ def vault(*signers: SignerFacts, epoch: int = 0) -> VaultFacts:
         threshold=2,
         signers=signers or (signer(),),
         xpubs={Curve.SECP256K1: "xpub-of-secp256k1", Curve.ED25519: "xpub-of-ed25519"},
+        public_keys={curve: bytes(group_of(curve).generator) for curve in Curve},
     )
 
 
@@ -97,6 +100,26 @@ def batch_sign(*data: str) -> Operation:
         derivation_path="",
     )
     return operation(BatchSign(vault=VAULT, epoch=0, certificate=bytes(32), signing=signing))
+
+
+def reshare(*members: tuple[DeviceId, int], threshold: int = 3, epoch: int = 0) -> Operation:
+    roster = tuple(
+        Member(device=device, identity_key=bytes(32), weight=weight)
+        for device, weight in members or [(ALICE, 3)]
+    )
+    return operation(
+        Reshare(
+            vault=VAULT,
+            epoch=epoch,
+            certificate=b"c" * 32,
+            name="treasury",
+            members=roster,
+            threshold=threshold,
+            allow_sole_signer=True,
+            after=0,
+            memo="",
+        )
+    )
 
 
 def pair_reset(generation: int = 1, *, epoch: int = 0, memo: str = "for the tests") -> Operation:

@@ -92,6 +92,7 @@ async def test_a_sound_approver_gets_a_sample_of_every_kind_at_the_url_it_belong
         ("/transactions", "OperationBlockAddress_v3"),
         ("/transactions", "OperationUnblockAddress_v3"),
         ("/transactions", "OperationDisableAddress_v3"),
+        ("/reshares", "OperationReshare_v3"),
     }
     for question in backend.questions:
         assert json.loads(question.body)["id"].startswith(MARK)

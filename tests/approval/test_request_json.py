@@ -17,6 +17,7 @@ from quorate.operations.request_json import (
     SetupFacts,
     create_vault_json,
     pair_reset_json,
+    reshare_json,
     route,
     sign_json,
     timestamp,
@@ -32,6 +33,7 @@ from tests.approval.facts import (
     create_vault,
     operation,
     pair_reset,
+    reshare,
     sample,
     sign,
     signer,
@@ -42,6 +44,7 @@ REQUESTS = {
     "create_vault": lambda: create_vault_json(create_vault(), [signer()]),
     "sign": lambda: sign_json(sign(), vault()),
     "batch_sign": lambda: sign_json(batch_sign(), vault()),
+    "reshare": lambda: reshare_json(reshare(), vault(), [signer(weight=3)], joining=False),
 }
 
 
@@ -106,6 +109,49 @@ def test_a_creation_says_what_is_asked_for() -> None:
             (ALICE, "node a", 2),
             (BOB, "node b", 1),
         ]
+
+
+def test_a_reshare_says_what_changes_and_whom_it_concerns() -> None:
+    carol = DeviceId("c" * 24)
+    op = reshare((ALICE, 3), (carol, 2), threshold=3, epoch=4)
+    now = vault(signer(ALICE, vote="approved"), signer(BOB, weight=1), epoch=4)
+    sent = reshare_json(op, now, [signer(carol), signer(ALICE, weight=3)], joining=False)
+    assert sent["rDetails"] == {"newThreshold": 3, "previousThreshold": 2}
+    assert [each["__typename"] for each in sent["diff"]] == [
+        "ReshareDiffThreshold",
+        "ReshareDiffDevicePowerChanged",
+        "ReshareDiffDeviceRemoved",
+        "ReshareDiffDeviceAdded",
+    ]
+    _, power, removed, added = sent["diff"]
+    assert (power["devicePowerChanged"]["id"], power["originalWeight"], power["newWeight"]) == (ALICE, 2, 3)
+    assert (removed["deviceRemoved"]["id"], removed["originalWeight"]) == (BOB, 1)
+    assert (added["deviceAdded"]["id"], added["newWeight"]) == (carol, 2)
+    voting = sent["voting"]
+    assert (voting["approvedWeight"], voting["progress"], voting["threshold"]) == (2, "1", 3)
+    assert [(v["device"]["id"], v["weight"]) for v in voting["votes"]] == [(ALICE, 3), (BOB, 1), (carol, 2)]
+    assert sent["details"]["vault"]["details"]["reshareNonce"] == 4
+    ecdsa, eddsa = sent["details"]["vault"]["curves"]
+    assert (ecdsa["publicKey"][:2], len(ecdsa["publicKey"]), len(eddsa["publicKey"])) == ("04", 130, 64)
+    assert "previousCertificate" not in sent
+
+
+def test_who_joins_reads_which_certificate_it_is_bound_by() -> None:
+    sent = reshare_json(reshare(), vault(), [signer(weight=3)], joining=True)
+    assert sent.pop("previousCertificate") == (b"c" * 32).hex()
+    assert shape(sent) == shape(sample("reshare"))
+
+
+def test_a_refresh_has_an_empty_diff() -> None:
+    op = reshare((ALICE, 2), threshold=2)
+    assert reshare_json(op, vault(), [signer()], joining=False)["diff"] == []
+
+
+def test_a_reshare_of_another_vault_or_roster_is_not_described() -> None:
+    with pytest.raises(Bug):
+        reshare_json(reshare(epoch=1), vault(), [signer(weight=3)], joining=False)
+    with pytest.raises(Bug):
+        reshare_json(reshare(), vault(), [signer(weight=2)], joining=False)
 
 
 def test_a_creation_counts_the_approvals_it_needs_and_has() -> None:
@@ -220,6 +266,7 @@ def test_creation_goes_to_the_reshare_url_and_signatures_to_the_transaction_url(
         Kind.BATCH_SIGN: "transaction",
         Kind.PAIR_RESET: "reshare",
         **dict.fromkeys(TRANSACTIONS, "transaction"),
+        Kind.RESHARE: "reshare",
     }
 
 

@@ -55,9 +55,13 @@ def segwit(prefix: str, program: bytes) -> str:
 
 def ethereum_account(public_key: bytes) -> bytes:
     """The last 20 bytes of Keccak-256 over both coordinates of the point."""
+    return keccak256(uncompressed(public_key)[1:])[-20:]
+
+
+def uncompressed(public_key: bytes) -> bytes:
+    """A secp256k1 key as 04 and both coordinates; ``ValueError`` for what is no point."""
     point = EllipticCurvePublicKey.from_encoded_point(SECP256K1(), public_key)
-    coordinates = point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
-    return keccak256(coordinates)[-20:]
+    return point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
 def checksummed(account: bytes) -> str:

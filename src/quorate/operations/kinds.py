@@ -29,6 +29,7 @@ class Kind(StrEnum):
     SIGN = "sign"
     BATCH_SIGN = "batch-sign"
     PAIR_RESET = "pair-reset"
+    RESHARE = "reshare"
     TRANSFER_OUT = "transfer-out"
     TRANSFER_BETWEEN = "transfer-between"
     CONTRACT_CALL = "contract-call"
@@ -152,10 +153,26 @@ class PairReset(Message, tag="pair-reset"):
             raise ValueError("the two of a pair are two, in order of device id")
 
 
+class Reshare(Message, tag="reshare"):
+    """Give the keys of a vault to a new roster; a refresh has the same one. ``epoch`` and ``certificate`` bind the
+    sharing that is replaced, and ``name`` is the vault's. ``after``: how many attempts at the next epoch there were
+    before this operation, so that no two have one number."""
+
+    vault: Identifier
+    epoch: Count
+    certificate: Bytes32
+    name: Name
+    members: Annotated[tuple[Member, ...], Meta(min_length=1, max_length=MAX_PARTIES)]
+    threshold: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    allow_sole_signer: bool
+    after: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    memo: Annotated[str, Meta(max_length=1000)]
+
+
 Signature: TypeAlias = Sign | BatchSign | SignTransaction
 """What ends in signatures by a vault's key."""
 
-Request: TypeAlias = CreateVault | Sign | BatchSign | SignTransaction | PairReset
+Request: TypeAlias = CreateVault | Sign | BatchSign | SignTransaction | PairReset | Reshare
 
 
 class Operation(Message, dict=True):

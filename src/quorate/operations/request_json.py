@@ -6,7 +6,7 @@ What each field means stands in docs/spec/approval.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from quorate.errors import Bug, UsageError
 from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations import payload
+from quorate.operations.addresses import uncompressed
 from quorate.operations.effect import Action
 from quorate.operations.kinds import (
     TRANSACTIONS,
@@ -23,6 +24,7 @@ from quorate.operations.kinds import (
     Kind,
     Operation,
     PairReset,
+    Reshare,
     Signature,
     SigningData,
     SignTransaction,
@@ -64,6 +66,7 @@ class VaultFacts:
     threshold: int
     signers: tuple[SignerFacts, ...]
     xpubs: Mapping[Curve, str]
+    public_keys: Mapping[Curve, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ class SetupFacts:
 
 def route(kind: Kind) -> Literal["transaction", "reshare"]:
     """Which of an approver's two URLs a request of this kind goes to: what a vault is made of, or what it signs."""
-    return "reshare" if kind in (Kind.CREATE_VAULT, Kind.PAIR_RESET) else "transaction"
+    return "reshare" if kind in (Kind.CREATE_VAULT, Kind.PAIR_RESET, Kind.RESHARE) else "transaction"
 
 
 def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> Json:
@@ -245,6 +248,138 @@ def pair_reset_json(operation: Operation, vault: VaultFacts, present: SetupFacts
             },
             "memo": request.memo,
         },
+    }
+
+
+def reshare_json(
+    operation: Operation, vault: VaultFacts, proposed: Sequence[SignerFacts], *, joining: bool
+) -> Json:
+    """The request to give a vault's keys to a new roster. ``vault`` is as it is now, ``proposed`` the signers as they
+    are to be. ``joining``: this node has no record of the vault but the one it was shown, by which it is bound from
+    then on, so its approver reads which one."""
+    request = operation.request
+    if not isinstance(request, Reshare):
+        raise Bug(f"{operation.kind} is not a reshare")
+    if (vault.id, vault.epoch, vault.name) != (request.vault, request.epoch, request.name):
+        raise Bug("the vault described is not the one that is to be reshared")
+    if sorted((s.device, s.weight) for s in proposed) != sorted(
+        (m.device, m.weight) for m in request.members
+    ):
+        raise Bug("the signers described are not the roster that is asked for")
+    present = {signer.device for signer in vault.signers}
+    voters = (*vault.signers, *(signer for signer in proposed if signer.device not in present))
+    approved = [signer for signer in voters if signer.vote == "approved"]
+    created = timestamp(operation.created_ms)
+    weights = {signer.device: signer.weight for signer in proposed}
+    return {
+        "__typename": "OperationReshare_v3",
+        "id": operation.id,
+        "organisationId": operation.organisation,
+        "rDetails": {"newThreshold": request.threshold, "previousThreshold": vault.threshold},
+        "voting": {
+            "approvedWeight": sum(signer.weight for signer in approved if signer.device in present),
+            "progress": str(len(approved)),
+            "threshold": len(voters),
+            "votes": [
+                _vote(replace(s, weight=weights.get(s.device, s.weight)), algorithm="CLIENTRECORD")
+                for s in sorted(voters, key=lambda signer: signer.device)
+            ],
+        },
+        "diff": reshare_diff(vault, request.threshold, proposed),
+        **({"previousCertificate": request.certificate.hex()} if joining else {}),
+        "details": {
+            "__typename": "OperationReshareDetails",
+            "expiresAt": timestamp(operation.expires_ms),
+            "createdAt": created,
+            "updatedAt": created,
+            "status": "VOTING",
+            "errorCode": "",
+            "errorMessage": "",
+            "vault": {
+                "id": vault.id,
+                "curves": _curves(vault),
+                "signers": [_present(vault, s, clientRecord=s.client_record) for s in vault.signers],
+                "signingParty": _party(vault),
+                "details": {
+                    "id": vault.id,
+                    "name": vault.name,
+                    "signers": [_present(vault, signer) for signer in vault.signers],
+                    "threshold": vault.threshold,
+                    "reshareNonce": vault.epoch,
+                    "curves": _curves(vault),
+                    "signingParty": _party(vault),
+                },
+            },
+            "memo": request.memo,
+        },
+    }
+
+
+def reshare_diff(vault: VaultFacts, threshold: int, proposed: Sequence[SignerFacts]) -> list[Json]:
+    """What changes: the threshold, then the devices in order of id. Empty for a refresh."""
+    diff: list[Json] = []
+    if threshold != vault.threshold:
+        thresholds = {"originalThreshold": vault.threshold, "newThreshold": threshold}
+        diff.append({"__typename": "ReshareDiffThreshold", **thresholds})
+    before = {signer.device: signer for signer in vault.signers}
+    after = {signer.device: signer for signer in proposed}
+    for device in sorted(before.keys() | after.keys()):
+        old, new = before.get(device), after.get(device)
+        if old is None and new is not None:
+            diff.append({**_changed("DeviceAdded", new), "newWeight": new.weight})
+        elif old is not None and new is None:
+            diff.append({**_changed("DeviceRemoved", old), "originalWeight": old.weight})
+        elif old is not None and new is not None and old.weight != new.weight:
+            weights = {"newWeight": new.weight, "originalWeight": old.weight}
+            diff.append({**_changed("DevicePowerChanged", new), **weights})
+    return diff
+
+
+def _changed(what: str, signer: SignerFacts) -> Json:
+    field = what[0].lower() + what[1:]
+    device = {"id": signer.device, "uuid": signer.uuid, "clientRecord": signer.client_record}
+    return {"__typename": f"ReshareDiff{what}", field: device}
+
+
+def _curves(vault: VaultFacts) -> list[Json]:
+    return [
+        {
+            "algorithm": algorithm,
+            "curve": name,
+            "id": digest(Domain.CURVE_ID, vault.id, curve.value, size=16).hex(),
+            "publicKey": _public_key(curve, vault.public_keys[curve]),
+            "xpub": vault.xpubs[curve],
+        }
+        for curve, algorithm, name in _CURVES
+    ]
+
+
+def _public_key(curve: Curve, key: bytes) -> str:
+    """ECDSA keys uncompressed, 04..., as the dialect has them."""
+    return (uncompressed(key) if curve is Curve.SECP256K1 else key).hex()
+
+
+def _party(vault: VaultFacts) -> Json:
+    """The signers of one epoch as a whole."""
+    return {
+        "id": digest(Domain.PARTY_ID, vault.id, vault.epoch, size=16).hex(),
+        "threshold": vault.threshold,
+    }
+
+
+def _present(vault: VaultFacts, signer: SignerFacts, **record: str) -> Json:
+    """A signer of a vault that is there."""
+    return {
+        "id": digest(Domain.SIGNER_ID, vault.id, signer.device, size=16).hex(),
+        "device": {
+            "id": signer.device,
+            "uuid": signer.uuid,
+            "name": signer.name,
+            "theType": "VirtualSigner",
+            **record,
+        },
+        "signingParty": _party(vault),
+        "weight": signer.weight,
     }
 
 

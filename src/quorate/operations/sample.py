@@ -26,6 +26,7 @@ from quorate.operations.kinds import (
     Operation,
     PairReset,
     Request,
+    Reshare,
     Sign,
     SigningData,
     SignTransaction,
@@ -38,6 +39,7 @@ from quorate.operations.request_json import (
     VaultFacts,
     create_vault_json,
     pair_reset_json,
+    reshare_json,
     route,
     sign_json,
 )
@@ -90,6 +92,8 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
         body = create_vault_json(operation, (signer,))
     elif isinstance(operation.request, PairReset):
         body = pair_reset_json(operation, _vault(signer, replace(signer, device=_OTHER, name=NAME)), None)
+    elif isinstance(operation.request, Reshare):
+        body = reshare_json(operation, _vault(signer), (replace(signer, weight=2 * _WEIGHT),), joining=False)
     else:
         body = sign_json(operation, _vault(signer), actions=effect.actions)
     return Sample(
@@ -119,6 +123,12 @@ def _request(kind: Kind, signer: SignerFacts, identity_key: bytes) -> Request:
             return PairReset(
                 vault=_VAULT, epoch=0, certificate=bytes(32), pair=(low, high), generation=1, memo=TEXT
             )
+        case Kind.RESHARE:
+            member = Member(device=signer.device, identity_key=identity_key, weight=2 * _WEIGHT)
+            return Reshare(
+                vault=_VAULT, epoch=0, certificate=bytes(32), name=NAME, members=(member,), threshold=_WEIGHT,
+                allow_sole_signer=True, after=0, memo=TEXT,
+            )  # fmt: skip
         case _:
             return _transaction(kind)
 
@@ -155,13 +165,15 @@ def _signing(*texts: str) -> SigningData:
 
 def _vault(*signers: SignerFacts) -> VaultFacts:
     """Its keys are the curves' generators: well formed, and everybody knows their secret."""
+    keys = {curve: bytes(group_of(curve).generator) for curve in Curve}
     return VaultFacts(
         id=_VAULT,
         name=NAME,
         epoch=0,
         threshold=_WEIGHT,
         signers=signers,
-        xpubs={curve: xpub(curve, bytes(group_of(curve).generator), bytes(32)) for curve in Curve},
+        xpubs={curve: xpub(curve, key, bytes(32)) for curve, key in keys.items()},
+        public_keys=keys,
     )
 
 

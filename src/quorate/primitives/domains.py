@@ -16,6 +16,8 @@ class Domain(StrEnum):
     SAMPLE = "quorate/v1/sample"
     VAULT_ID = "quorate/v1/vault-id"
     SIGNER_ID = "quorate/v1/signer-id"
+    CURVE_ID = "quorate/v1/curve-id"
+    PARTY_ID = "quorate/v1/party-id"
     # sessions and the wire
     CEREMONY = "quorate/v1/ceremony"
     SESSION = "quorate/v1/session"
