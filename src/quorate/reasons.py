@@ -135,6 +135,10 @@ REASONS: dict[str, Reason] = {
         "ask for a shorter life, or raise limits.longest_expiry on every node",
     ),
     "FAILED": Reason("It failed, and nothing more precise is known.", "read the message and this node's log"),
+    "FORK": Reason(
+        "A certificate contradicts the one held here: somebody signed two.",
+        "stop using the vault; compare `quorate vault history` on all signers; the log names who signed both",
+    ),
     "HARDENED_DERIVATION": Reason(
         "A derivation path has a hardened step, which needs the whole private key.",
         "use a path without ' or h",
@@ -164,6 +168,10 @@ REASONS: dict[str, Reason] = {
         "What a node gave for an attempt is too old or used.", "nothing: the proposer asks it again"
     ),
     "MALFORMED": Reason("A peer's message does not read.", _SAME_RELEASE),
+    "MEMBER_DOWN": Reason(
+        "A signer of the new roster is not connected, and every one of them takes part in a reshare.",
+        "start it, or leave it out with --remove",
+    ),
     "MESSAGE_TOO_LONG": Reason("A message to sign is over the limit.", "sign its hash, or split it"),
     "NOT_ALLOWED": Reason(
         "This client's role or vaults do not include that.",
@@ -180,6 +188,10 @@ REASONS: dict[str, Reason] = {
     "NOT_A_PARTY": Reason("A node was asked to run an attempt it is no party of.", _SAME_RELEASE),
     "NOT_A_PEER": Reason(
         "What answers at a peer's address does not speak TLS.", "correct the address on its card"
+    ),
+    "NOT_A_SIGNER": Reason(
+        "This node was a signer of the vault, and is none any more.",
+        "ask a signer of it; `quorate vault history` shows the epochs",
     ),
     "NOT_COMPLETED": Reason(
         "The operation has no signature, or not yet.", "wait for it: `quorate operation show`"
@@ -209,6 +221,10 @@ REASONS: dict[str, Reason] = {
     "NO_APPROVER": Reason(
         "This node has no approver and refuses every operation.",
         "configure [approver] in quorate.toml and restart the node",
+    ),
+    "NO_EARLIER_EPOCH": Reason(
+        "The vault has no epoch before its present one.",
+        "nothing: there is nothing to erase",
     ),
     "NO_LIVE_SETUP": Reason(
         "There is no live pair set-up with a signer, which ECDSA needs.",
@@ -298,6 +314,10 @@ REASONS: dict[str, Reason] = {
         "The key does not open the store.",
         "check [key] in quorate.toml: it must name the passphrase or key file of `quorate init`",
     ),
+    "STORE_SET_BACK": Reason(
+        "This node signed an epoch that its store does not hold: the store is an old copy.",
+        "stop the node; bring back the newest store, or have the others reshare without this node",
+    ),
     "TIMEOUT": Reason(
         "No answer came in time.", "try again; if it persists, look at that node's load and network"
     ),
@@ -334,6 +354,10 @@ REASONS: dict[str, Reason] = {
         "Not every signer of the vault has acknowledged it.",
         "bring the signers it waits for back: they acknowledge by themselves",
     ),
+    "VAULT_RESHARING": Reason(
+        "The next epoch of the vault is being made.",
+        "nothing: the proposer tries again once it is there; a signature is then asked for anew",
+    ),
     "VERSION_MISMATCH": Reason(
         "A peer runs another release that speaks the same protocol.",
         "upgrade the older node when convenient",
@@ -356,6 +380,10 @@ REASONS: dict[str, Reason] = {
     "WRONG_IDENTITY": Reason("A device stands under a key that is not its own.", _OWN_CARDS),
     "WRONG_JOIN": Reason("A join is not for this attempt, or not its sender's.", _REPEAT),
     "WRONG_OUTCOME": Reason("An outcome does not fit the operation's kind.", _SAME_RELEASE),
+    "WRONG_NAME": Reason(
+        "A reshare names the vault otherwise than this node knows it.",
+        "ask for it at a node that has the vault under its name: names are part of what is voted on",
+    ),
     "WRONG_PARTIES": Reason(
         "An attempt has parties that its kind does not have.",
         "nothing at this node: the proposer is at fault, or runs another release",

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from quorate.ceremony.journal import known_operation
+from quorate.ceremony.lineage import believe_certificate
 from quorate.ceremony.ports import EpochState, Method, SealedSetup, State, Verdict
 from quorate.ceremony.procedures import procedure_of
-from quorate.ceremony.results import believe_certificate
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.native.memory import SecretBytes
@@ -290,8 +290,8 @@ async def test_a_certificate_with_a_wrong_signature_activates_nothing(world: Wor
     certificate = decode(Certificate, full.row.certificate)
     forged = Certificate(record=certificate.record, signatures=tuple(reversed(certificate.signatures)))
     with pytest.raises(UsageError, match=r"CE-5\.2"):
-        believe_certificate(context, view.id, encode(forged))
-    believe_certificate(context, view.id, encode(certificate))
+        believe_certificate(context, encode(forged))
+    believe_certificate(context, encode(certificate))
     (now,) = context.vaults.made_by(view.id)
     assert now.active
 

@@ -180,6 +180,16 @@ class Node:
         )  # fmt: skip
         return await self.ceremonies.clients.wait(CALLER, view.id, seconds)
 
+    async def reshare(
+        self, vault: str, weights: dict[str, int] | None = None, *, removed: tuple[str, ...] = (),
+        threshold: int | None = None, sole: bool = False, key: str = "", seconds: float = 20,
+    ) -> OperationView:  # fmt: skip
+        view = await self.ceremonies.clients.reshare(
+            CALLER, vault=vault, weights=weights or {}, removed=removed, threshold=threshold,
+            allow_sole_signer=sole, memo="", idempotency_key=key or os.urandom(8).hex(), expires_in_ms=None,
+        )  # fmt: skip
+        return await self.ceremonies.clients.wait(CALLER, view.id, seconds)
+
     async def ready(self, name: str, *, seconds: float = 10) -> VaultView:
         """The vault once this node calls it ready."""
         ends = time.monotonic() + seconds

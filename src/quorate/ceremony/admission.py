@@ -22,29 +22,30 @@ class Admission:
         self._context = context
         self._catchup = catchup
 
-    async def take_in(self, operation: Operation, proposal: bytes) -> OperationRow:
-        """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.8."""
+    async def take_in(self, operation: Operation, proposal: bytes, shown: bytes = b"") -> OperationRow:
+        """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10
+        and CE-7. ``shown``: the certificate beside the proposal."""
         context = self._context
         held = context.ledger.operation(operation.id)
         if held is not None:
             return held
         self._check_room(DeviceId(operation.proposer), len(proposal))
-        await self._admit(operation)
+        await self._admit(operation, shown)
         row = _row(context, operation, proposal)
         held = await context.aside(lambda: context.ledger.add_operation(row))
         context.board.announce(operation.id)
         return held
 
-    async def _admit(self, operation: Operation) -> None:
+    async def _admit(self, operation: Operation, shown: bytes) -> None:
         """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""
         try:
-            intake.admit(self._context, operation)
+            intake.admit(self._context, operation, shown)
         except UsageError as error:
             vault = procedure_of(self._context, operation).vault
             if error.code != "VAULT_NOT_READY" or vault is None:
                 raise
             await self._catchup.complete(self._context.vaults.get(vault))
-            intake.admit(self._context, operation)
+            intake.admit(self._context, operation, shown)
 
     def _check_room(self, proposer: DeviceId, size: int) -> None:
         """Of each proposer apart: none can take the room of the others."""

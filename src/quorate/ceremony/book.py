@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.ceremony.ports import EpochRow, EpochState, Ledger, SealedSetup, SealedShare
+from quorate.ceremony.context import Context
+from quorate.ceremony.ports import EpochRow, EpochState, SealedSetup, SealedShare
 from quorate.identifiers import Epoch, OperationId, VaultId
 from quorate.protocols.certificate import Certificate, EpochRecord
 from quorate.protocols.ot.setup import PairSetup
@@ -15,8 +16,9 @@ from quorate.wire.codec import encode
 class LedgerBook:
     """``protocols.certificate.Book`` over the ledger. Each call returns when the change is on disk."""
 
-    def __init__(self, ledger: Ledger, operation: OperationId) -> None:
-        self._ledger = ledger
+    def __init__(self, context: Context, operation: OperationId) -> None:
+        self._ledger = context.ledger
+        self._vaults = context.vaults
         self._operation = operation
 
     def pending(self, record: EpochRecord, shares: Sequence[KeyShare], setups: Sequence[PairSetup]) -> None:
@@ -44,3 +46,4 @@ class LedgerBook:
     def activate(self, certificate: Certificate) -> None:
         record = certificate.record
         self._ledger.activate(VaultId(record.vault), Epoch(record.epoch), record.attempt, encode(certificate))
+        self._vaults.forget_earlier(VaultId(record.vault), record.epoch)

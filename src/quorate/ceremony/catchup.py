@@ -11,17 +11,20 @@ from contextlib import contextmanager
 
 import structlog
 
-from quorate.ceremony import resets, results
+from quorate.ceremony import lineage, resets, results
 from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
 from quorate.ceremony.procedures import procedure_of
-from quorate.ceremony.statements import Holdings, Outcome, Query, hear, state
+from quorate.ceremony.procedures.resharing import LEAP
+from quorate.ceremony.statements import Holding, Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
-from quorate.identifiers import DeviceId, OperationId
+from quorate.identifiers import DeviceId, OperationId, VaultId
 from quorate.operations.kinds import Operation
+from quorate.protocols.certificate import EpochRecord
+from quorate.wire.codec import decode
 
 log = structlog.get_logger()
 
@@ -35,6 +38,7 @@ class Reported(Cancelled):
 
     def __init__(self, by: DeviceId, reason: str, suspects: frozenset[DeviceId]) -> None:
         super().__init__(f"{by} reports {reason}")
+        self.reason_given = reason
         self.suspects = suspects
 
 
@@ -43,6 +47,8 @@ class CatchUp:
         self._context = context
         self._awaited: dict[OperationId, tuple[int, frozenset[DeviceId], list[Reported]]] = {}
         self._asked: dict[OperationId, float] = {}
+        self._here: set[DeviceId] = set()
+        self._to_ask: list[tuple[VaultId, DeviceId]] = []
         self._left: tuple[frozenset[SetupRow], Sequence[tuple[OperationId, DeviceId]]] = frozenset(), ()
 
     # --- answering ------------------------------------------------------------------------------------------------
@@ -53,7 +59,9 @@ class CatchUp:
         return results.outcome(context, operation, known_row(context, operation.id))
 
     def tell_holdings(self, query: Query) -> bytes:
-        return results.holdings(self._context, OperationId(query.operation))
+        if query.vault:
+            return lineage.chain(self._context, VaultId(query.vault), query.epoch)
+        return lineage.holdings(self._context, OperationId(query.operation))
 
     async def on_outcome(self, sender: DeviceId, outcome: Outcome) -> None:
         """What a member says of an operation's end: proved ends from any, others from the proposer (rule CE-5.3)."""
@@ -147,9 +155,11 @@ class CatchUp:
         due = [asked for asked in (*awaited, *due) if now - self._asked.get(asked[0], 0.0) >= PATIENCE]
         self._asked |= {operation: now for operation, _ in due[:A_ROUND]}
         await asyncio.gather(*(self._ask_outcome(*asked) for asked in due[:A_ROUND]))
-        for vault in context.vaults.all():
+        await self._meet()
+        for vault in await context.aside(context.vaults.known):
             if not vault.ready:
                 await self.complete(vault)
+                self._context.board.announce(vault.operation)
 
     async def _resets_left(self) -> Sequence[tuple[OperationId, DeviceId]]:
         """Looked up once for the same set-ups: a peer may let one wait for ever."""
@@ -160,9 +170,56 @@ class CatchUp:
         return self._left[1]
 
     async def complete(self, vault: Vault) -> None:
-        """Ask the members for the certificate or the acknowledgements that this node lacks."""
-        others = self._reachable(vault.sharing.devices)
-        await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
+        """Ask the signers for the certificate or the acknowledgements that this node lacks."""
+        others = self._reachable(vault.record.signers)
+        if vault.epoch:
+            await asyncio.gather(*(self.ask_chain(vault.id, peer) for peer in others))
+        else:
+            await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))
+
+    async def ask_certificate(self, operation: OperationId, peer: DeviceId) -> None:
+        """Of an epoch that we signed, and that a peer is about to try: it came to live while we were away."""
+        context = self._context
+        made = await context.aside(lambda: context.vaults.made_by(operation))
+        if made and not any(vault.active for vault in made):
+            await self._ask_holdings(operation, peer)
+
+    async def ask_chain(self, vault: VaultId, peer: DeviceId) -> None:
+        """Ask a peer which epochs there are of a vault, from ours on; as often as its answer brings us further."""
+        context = self._context
+        while True:
+            newest = await context.aside(lambda: context.vaults.newest(vault))
+            epoch = 0 if newest is None else newest.epoch
+            await self._ask_shown(Query(vault=vault, epoch=epoch), peer, None)
+            after = await context.aside(lambda: context.vaults.newest(vault))
+            if after is None or after.epoch <= epoch:
+                return
+
+    async def attempts(self, vault: Vault, peers: Collection[DeviceId]) -> int:
+        """The highest attempt at the epoch after this one that we or a reachable peer signed."""
+        context = self._context
+        known = await context.aside(lambda: context.vaults.attempts(vault.id, vault.epoch + 1))
+        query = Query(vault=vault.id, epoch=vault.epoch)
+        answers = await asyncio.gather(
+            *(self._ask_shown(query, peer, None) for peer in self._reachable(peers))
+        )
+        records = (decode(EpochRecord, item.record) for shown in answers for item in shown)
+        tried = (r.attempt for r in records if (r.vault, r.epoch) == (vault.id, vault.epoch + 1))
+        return max((known, *(attempt for attempt in tried if attempt <= known + LEAP)))
+
+    async def _meet(self) -> None:
+        """Whoever is connected anew may know of epochs that came while one of us was away (rule CE-7.6)."""
+        context = self._context
+        here = {
+            peer for peer in context.ledger.peers() if peer != context.me and context.mesh.connected(peer)
+        }
+        came, self._here = here - self._here, here
+        if came:
+            known = await context.aside(context.vaults.known)
+            audiences = {vault.id: lineage.audience(context, vault.id) for vault in known if vault.active}
+            self._to_ask += [(vault, peer) for vault, who in audiences.items() for peer in sorted(came & who)]
+        due, self._to_ask = self._to_ask[:A_ROUND], self._to_ask[A_ROUND:]
+        await asyncio.gather(*(self.ask_chain(vault, peer) for vault, peer in due if peer in here))
 
     async def _expire(self, row: Unfinished) -> None:
         context = self._context
@@ -192,8 +249,15 @@ class CatchUp:
             log.info("no outcome", operation=operation, peer=peer, why=str(error))
 
     async def _ask_holdings(self, operation: OperationId, peer: DeviceId) -> None:
+        await self._ask_shown(Query(operation=operation), peer, operation)
+        self._context.board.announce(operation)
+
+    async def _ask_shown(
+        self, query: Query, peer: DeviceId, operation: OperationId | None
+    ) -> Sequence[Holding]:
+        """What a peer holds of it, after we took over what proves itself; nothing where it did not answer soundly."""
         context = self._context
-        body = state(context.identity, Query(operation=operation))
+        body = state(context.identity, query)
         try:
             answer = await context.mesh.request(
                 peer, Method.GET_CERTIFICATE, body, timeout=context.limits.ask
@@ -203,10 +267,11 @@ class CatchUp:
                 raise UsageError(
                     f"CE-1.1 speaker: {peer} shows the holdings of {sender}", code="WRONG_SENDER"
                 )
-            await context.aside(lambda: results.absorb(context, operation, shown))
+            await context.aside(lambda: lineage.absorb(context, shown, operation))
+            return shown.items
         except (QuorateError, EncodingError) as error:
-            log.info("no certificate", operation=operation, peer=peer, why=str(error))
-        context.board.announce(operation)
+            log.info("no certificate", operation=operation, vault=query.vault, peer=peer, why=str(error))
+            return ()
 
 
 def require_member(context: Context, operation: Operation, sender: DeviceId) -> None:

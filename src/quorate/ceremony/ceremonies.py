@@ -82,8 +82,13 @@ class Ceremonies:
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
         )  # fmt: skip
         self.clients = ClientDesk(
-            context, admission=admission, coordinator=self._coordinator, voting=voting, version=version
-        )
+            context,
+            admission=admission,
+            coordinator=self._coordinator,
+            voting=voting,
+            catchup=self._catchup,
+            version=version,
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Take up what the journal holds unfinished: our own operations are driven on, those of others voted on."""

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from quorate.ceremony import facts, resets
+import structlog
+
+from quorate.ceremony import facts, lineage, resets, succession
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
+from quorate.ceremony.catchup import CatchUp
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.journal import known_operation, known_row
@@ -49,6 +52,8 @@ from quorate.operations.kinds import (
 from quorate.protocols.quorum import sharing_of
 from quorate.wire.codec import decode, encode
 
+log = structlog.get_logger()
+
 
 class ClientDesk:
     """Implements ``node_api.NodeApi``. ``closed`` from the moment the node stops: nothing new is begun."""
@@ -60,12 +65,14 @@ class ClientDesk:
         admission: Admission,
         coordinator: Coordinator,
         voting: Voting,
+        catchup: CatchUp,
         version: str,
     ) -> None:
         self._context = context
         self._admission = admission
         self._coordinator = coordinator
         self._voting = voting
+        self._catchup = catchup
         self._version = version
         self.closed = False
 
@@ -174,6 +181,54 @@ class ClientDesk:
             generation=resets.next_generation(context, held, device), memo=memo,
         )  # fmt: skip
         return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
+    async def reshare(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        weights: Mapping[str, int],
+        removed: Sequence[str],
+        threshold: int | None,
+        allow_sole_signer: bool,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        context, held = self._context, self._context.vaults.find(vault)
+        before = await context.aside(
+            lambda: succession.asked_before(context, held, caller.client, idempotency_key)
+        )
+        if before is not None:
+            return await self.operation(caller, before)
+        if not held.active:
+            raise UsageError(f"vault {held.name} has no certificate yet", code="VAULT_NOT_READY")
+        concerned = {*held.sharing.devices, *(self._device(wanted) for wanted in weights)}
+        request = succession.request_for(
+            context, held, peer_of=lambda wanted: context.peer(self._device(wanted)), weights=weights,
+            removed=removed, threshold=threshold, allow_sole_signer=allow_sole_signer,
+            after=await self._catchup.attempts(held, concerned), memo=memo,
+        )  # fmt: skip
+        certificate = held.row.certificate
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms, certificate)
+
+    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
+        context = self._context
+        held = context.vaults.find(vault, among=context.vaults.known())
+        rows = await context.aside(lambda: context.ledger.epochs(held.id))
+        return tuple(row.certificate for row in rows if row.certificate)
+
+    async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
+        context, held = self._context, self._context.vaults.find(vault)
+        if held.epoch == 0 or not held.active:
+            raise UsageError(
+                f"CE-7.10 override: vault {held.name} has no epoch before its present one",
+                code="NO_EARLIER_EPOCH",
+            )
+        await context.aside(lambda: lineage.waive(context, held))
+        log.warning("earlier epochs erased by a person", vault=held.id, client=caller.client)
+        context.board.announce(held.operation)
+        return await self.vault(caller, held.id)
 
     async def operation(self, caller: Caller, operation: str) -> OperationView:
         return facts.operation_view(self._context, known_row(self._context, OperationId(operation)))
@@ -320,6 +375,7 @@ class ClientDesk:
         request: Request,
         idempotency_key: str,
         expires_in_ms: int | None,
+        certificate: bytes = b"",
     ) -> OperationView:
         """Make the caller's request an operation of ours and see it through. The same request again is the same one."""
         context = self._context
@@ -334,8 +390,8 @@ class ClientDesk:
         _check_shape(operation)
         held = context.ledger.operation(operation.id)
         if held is None:
-            proposal = state(context.identity, Proposal(operation=operation))
-            held = await self._admission.take_in(operation, proposal)
+            proposal = state(context.identity, Proposal(operation=operation, certificate=certificate))
+            held = await self._admission.take_in(operation, proposal, certificate)
             if held.digest == operation.digest:
                 self._coordinator.drive(operation)
         return facts.operation_view(context, held)

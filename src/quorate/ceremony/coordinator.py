@@ -44,6 +44,7 @@ from quorate.errors import (
     PeerError,
     ProtocolAbort,
     QuorateError,
+    StaleEpoch,
     Stalled,
     UsageError,
     suspected,
@@ -181,12 +182,13 @@ class Coordinator:
 
     async def _await_decision(self, operation: Operation, electorate: Electorate) -> bool:
         """Wait until the votes decide; whether they approved."""
-        context = self._context
+        context, procedure = self._context, procedure_of(self._context, operation)
         while True:
             bell = context.board.bell(operation.id)
             row = self._row(operation)
             if row.state in FINAL:
                 return False
+            procedure.require_current()
             verdicts = journal.verdicts(self._context, operation)
             if context.me in electorate.weights and context.me not in verdicts:
                 self._voting.ballot(operation)  # again, where asking our approver came to nothing
@@ -202,7 +204,7 @@ class Coordinator:
                     )
                     return False
             record = self._record(operation)
-            if record.refusals and procedure_of(context, operation).unanimous:
+            if record.refusals and procedure.unanimous:
                 told = "; ".join(f"{context.name_of(peer)}: {why}" for peer, why in record.refusals.items())
                 await self._end(operation, State.FAILED, "REFUSED", told, tuple(record.refusals))
                 return False
@@ -231,6 +233,7 @@ class Coordinator:
                 pause = min(pause * 2, context.limits.repeat * SELDOM)
             except PeerError as error:
                 pause = context.limits.repeat
+                await self._ask_if_stale(operation, error)
                 refusals, told = self._record(operation).refusals, f"refused the proposal: {error.code}"
                 if error.code != "UNREACHABLE" and refusals.get(peer) != told:
                     refusals[peer] = told
@@ -239,6 +242,12 @@ class Coordinator:
             except (QuorateError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await rings(bell, pause)
+
+    async def _ask_if_stale(self, operation: Operation, failure: QuorateError) -> None:
+        """A peer that refuses an older epoch holds the certificate of the one that lives."""
+        vault = procedure_of(self._context, operation).vault
+        if vault is not None and isinstance(failure, PeerError) and failure.code == StaleEpoch.reason:
+            await self._catchup.ask_chain(vault, failure.peer)
 
     async def _carry_out(self, operation: Operation) -> None:
         context, procedure = self._context, procedure_of(self._context, operation)
@@ -280,6 +289,7 @@ class Coordinator:
                 level = self._context.me in cast.parties
             except (Aborted, Denied, PeerError, UsageError) as failure:
                 last = failure
+                await self._ask_if_stale(operation, failure)
                 self._learn(operation, cast.parties, failure)
                 log.warning(
                     "attempt failed", operation=operation.id, attempt=row.attempt + 1, why=str(failure)
@@ -342,13 +352,16 @@ class Coordinator:
         """Who was named counts twice: a cheat can have an honest party named, but is itself in every attempt it
         spoils."""
         record, others = self._record(operation), set(parties) - {self._context.me}
+        dealt = bool(procedure_of(self._context, operation).electorate().everyone)
         if isinstance(failure, Aborted) and not isinstance(failure, Stalled):
             record.cheats |= failure.culprits & others
         named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
         if isinstance(failure, PeerError) and failure.code == NoSetup.reason:
             named = frozenset()  # it may be the honest one of the two, as may who ends a session
         record.trouble.alone.update(others)
-        record.trouble.alone.update(named & others)
+        record.trouble.alone.update(
+            named & (set(parties) if dealt else others)
+        )  # we deal only where we need to
         record.trouble.together.update(map(frozenset, combinations(others, 2)))
 
     # --- one attempt ----------------------------------------------------------------------------------------------
@@ -427,6 +440,8 @@ class Coordinator:
             bell = context.board.bell(operation.id)
             if self._row(operation).state in FINAL:
                 return
+            if reports and not reports[0].reason_given:
+                return  # the session came to its end there, and other stages follow
             if reports:
                 raise reports[0]
             await rings(bell, 1.0)

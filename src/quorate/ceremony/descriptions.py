@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from quorate.ceremony import journal
 from quorate.ceremony.context import Context
 from quorate.ceremony.vaults import Vault
-from quorate.identifiers import Curve, DeviceId
+from quorate.identifiers import Curve, DeviceId, VaultId
 from quorate.operations.derivation import xpub
 from quorate.operations.kinds import Operation
 from quorate.operations.request_json import SignerFacts, VaultFacts
@@ -19,31 +19,39 @@ SPELLED = {"approve": "approved", "reject": "rejected", "abstain": "abstain"}
 def signers(
     context: Context, operation: Operation, weights: Mapping[DeviceId, int]
 ) -> tuple[SignerFacts, ...]:
-    """In order of device id, each with what is known of its vote on the operation."""
-    verdicts = journal.verdicts(context, operation)
-    peers = {device: context.peer(device) for device in weights}
-    return tuple(
-        SignerFacts(
+    """In order of device id, each with what is known of its vote on the operation. Of a device whose card is not here
+    only the id: one that a new member of a vault never meets."""
+    verdicts, peers = journal.verdicts(context, operation), context.ledger.peers()
+
+    def described_signer(device: DeviceId, weight: int) -> SignerFacts:
+        card = peers.get(device)
+        return SignerFacts(
             device=device,
-            uuid=peers[device].uuid,
-            name=peers[device].name,
-            client_record=peers[device].client_record,
+            uuid=card.uuid if card else "",
+            name=card.name if card else device,
+            client_record=card.client_record if card else "",
             weight=weight,
             vote=SPELLED.get(verdicts.get(device, ""), ""),  # type: ignore[arg-type]
         )
-        for device, weight in sorted(weights.items())
-    )
+
+    return tuple(described_signer(device, weight) for device, weight in sorted(weights.items()))
 
 
 def described(context: Context, operation: Operation, vault: Vault) -> VaultFacts:
-    weights = {seat.device: seat.weight for seat in vault.sharing.seats}
+    return recorded(context, operation, vault.record, vault.name)
+
+
+def recorded(context: Context, operation: Operation, record: EpochRecord, name: str) -> VaultFacts:
+    """A vault as its record has it."""
+    weights = {DeviceId(place.device): place.weight for place in record.roster}
     return VaultFacts(
-        id=vault.id,
-        name=vault.name,
-        epoch=vault.epoch,
-        threshold=vault.sharing.threshold,
+        id=VaultId(record.vault),
+        name=name,
+        epoch=record.epoch,
+        threshold=record.threshold,
         signers=signers(context, operation, weights),
-        xpubs=xpubs(vault.record),
+        xpubs=xpubs(record),
+        public_keys={key.curve: key.public_key for key in record.keys},
     )
 
 

@@ -72,7 +72,8 @@ def operation_view(context: Context, row: OperationRow) -> OperationView:
     operation = journal.operation_of(context, row)
     verdicts = journal.verdicts(context, operation)
     weights, needed = _electorate(context, operation)
-    shown = procedure_of(context, operation).shown(row)
+    procedure = procedure_of(context, operation)
+    shown = procedure.shown(row)
     return OperationView(
         id=row.id,
         kind=row.kind,
@@ -94,6 +95,7 @@ def operation_view(context: Context, row: OperationRow) -> OperationView:
         signature_may_exist=row.released and row.state in FINAL and row.state is not State.COMPLETED,
         signers=shown.signers,
         signatures=shown.signatures,
+        phase=procedure.phase() if row.state is State.RUNNING else "",
     )
 
 

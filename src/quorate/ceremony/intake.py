@@ -11,10 +11,11 @@ from quorate.errors import UsageError
 from quorate.operations.kinds import Operation
 
 
-def admit(context: Context, operation: Operation) -> None:
-    """``UsageError`` with the rule's reason code unless this node may put the operation to its approver."""
+def admit(context: Context, operation: Operation, shown: bytes = b"") -> None:
+    """``UsageError`` with the rule's reason code unless this node may put the operation to its approver.
+    ``shown``: the certificate beside the proposal."""
     _check_times(context, operation)
-    procedure_of(context, operation).admit()
+    procedure_of(context, operation, shown).admit()
 
 
 def _check_times(context: Context, operation: Operation) -> None:

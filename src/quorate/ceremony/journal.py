@@ -22,9 +22,13 @@ def known_operation(context: Context, identifier: OperationId) -> Operation:
 
 
 def operation_of(context: Context, row: OperationRow) -> Operation:
-    """The operation a row was journalled for, from the proposer's signed statement."""
-    _, proposal = hear(Proposal, row.proposal, context.key_of)
-    return proposal.operation
+    """The operation a row was journalled for."""
+    return proposal_of(context, row).operation
+
+
+def proposal_of(context: Context, row: OperationRow) -> Proposal:
+    """The proposer's signed statement."""
+    return hear(Proposal, row.proposal, context.key_of)[1]
 
 
 def verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:

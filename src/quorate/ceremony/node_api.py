@@ -76,6 +76,31 @@ class NodeApi(Protocol):
         """The next set-up between this node and ``peer``, a name or a device id."""
         ...
 
+    async def reshare(
+        self,
+        caller: Caller,
+        *,
+        vault: str,
+        weights: Mapping[str, int],
+        removed: Sequence[str],
+        threshold: int | None,
+        allow_sole_signer: bool,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """The present roster with ``weights`` set and ``removed`` left out, by name or device id, and another
+        threshold unless None. With no change at all: the same roster gets new shares."""
+        ...
+
+    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
+        """The encoded certificates of a vault's epochs, oldest first, siblings too, as far as this node knows them."""
+        ...
+
+    async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
+        """Go on without the acknowledgements that are missing, and erase the epochs before the present one."""
+        ...
+
     async def operation(self, caller: Caller, operation: str) -> OperationView: ...
 
     async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:

@@ -7,22 +7,19 @@ used again: not in a session that is running beside, not after a restart, and no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
 
 from quorate.ceremony.ports import Ledger, SetupState
-from quorate.ceremony.vaults import Vault
+from quorate.ceremony.vaults import Halt, Vault
 from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.protocols.ecdsa.sign import Setups
 from quorate.protocols.ot.setup import PairSetup
 
 log = structlog.get_logger()
-
-Halt = Callable[[str], None]
-"""Ends a session from any thread: when it returns, nothing of the session leaves any more."""
 
 
 class Pairs:

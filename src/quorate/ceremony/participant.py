@@ -54,6 +54,7 @@ class Participant:
         if begin.stage == "trial" and founding is not None:
             # Who begins it was a message or a write ahead of us.
             await asyncio.wait({founding}, timeout=A_MOMENT)
+        self._refuse_beside(procedure, begin.stage)
         mark = procedure.exclusive(begin.stage)
         if mark is None:
             return await self._start(procedure, proposer, begin)
@@ -61,6 +62,7 @@ class Participant:
             await context.aside(procedure.settle)
             self.agree(operation, proposer, begin)  # no session gives way to less
             await self._make_way(operation.id, mark)
+            await self._let_finish(procedure, begin.stage)
             await context.aside(procedure.settle)
             task = await self._start(procedure, proposer, begin)
             self._turns[mark] = operation.id, task
@@ -107,6 +109,25 @@ class Participant:
         self.cancel(running, f"operation {operation} comes first")
         await asyncio.wait({task})
 
+    def _refuse_beside(self, procedure: Procedure, stage: str) -> None:
+        """CE-7.12 closed: while the next epoch is being made here, nothing begins under the present one."""
+        running, task = self._turns.get(("reshare", procedure.vault), (procedure.operation.id, None))
+        if stage not in ("reshare", "trial") and task is not None and not task.done():
+            raise UsageError(f"CE-7.12 closed: {running} is making the next epoch", code="VAULT_RESHARING")
+
+    async def _let_finish(self, procedure: Procedure, stage: str) -> None:
+        """CE-7.12 closed: sessions of the present epoch that are under way end first; whatever takes long is ended."""
+        if procedure.vault is None or stage != "reshare":
+            return
+        epoch = procedure.basis(stage).epoch
+        ends = self._context.clock.monotonic() + A_MOMENT / 2
+        while under_way := self._context.vaults.at_work(procedure.vault, epoch):
+            if self._context.clock.monotonic() > ends:
+                for halt in under_way:
+                    halt("CE-7.12 closed: the next epoch is being made")
+                return
+            await asyncio.sleep(0.02)
+
     async def stop(self) -> None:
         """End what runs. Nothing of it is resumed."""
         for session in self._running.values():
@@ -145,9 +166,9 @@ class Participant:
             )
         joins = self._joins(operation, begin)
         procedure, dealers = procedure_of(context, operation), tuple(map(DeviceId, begin.dealers))
+        basis = procedure.basis(begin.stage)
         procedure.company(begin.stage).check(frozenset(joins), dealers)
         self._check_approval(operation, begin, frozenset(joins))
-        basis = procedure.basis(begin.stage)
         return Agreement(
             stage=begin.stage, operation=operation.digest, vault=basis.vault, previous=basis.previous,
             epoch=basis.epoch, attempt=begin.attempt, sharing=basis.sharing, joins=joins, former=basis.former,
@@ -176,9 +197,17 @@ class Participant:
         """The session id and the attempt, durably, before a single message of the session exists, while every set-up
         it is to work under is live (rule CE-3.7)."""
         ledger, attempt, session = self._context.ledger, agreement.attempt, agreement.ceremony_id
+        held = self._context.vaults.newest_vault(agreement.vault) if agreement.vault else None
+        joins = agreement.former is not None and self._context.me not in agreement.former.devices
+        under = b"" if held is None or joins else agreement.previous
         begun = await self._context.aside(
             lambda: ledger.begin_attempt(
-                operation.id, attempt, session, released=released, setups=tuple(setups.values())
+                operation.id,
+                attempt,
+                session,
+                released=released,
+                setups=tuple(setups.values()),
+                sharing=under,
             )
         )
         if not begun:
@@ -245,7 +274,10 @@ class Participant:
     ) -> object:
         context, operation = self._context, procedure.operation
         try:
-            with context.pairs.working(session.halt, setups.values()):
+            with (
+                context.pairs.working(session.halt, setups.values()),
+                context.vaults.working(session.halt, agreement.vault, agreement.epoch),
+            ):
                 result = await context.sessions.run(session)
             await context.aside(lambda: procedure.keep(agreement, result))
             context.board.announce(operation.id)

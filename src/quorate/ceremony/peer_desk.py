@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from quorate.ceremony import lineage
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.background import Background
 from quorate.ceremony.catchup import CatchUp, require_member
@@ -32,7 +33,7 @@ from quorate.ceremony.statements import (
 )
 from quorate.ceremony.voting import Moot, Voting
 from quorate.errors import EncodingError, UsageError
-from quorate.identifiers import DeviceId, OperationId, SessionId
+from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.operations.kinds import Operation
 from quorate.wire.codec import decode, encode
 
@@ -78,12 +79,13 @@ class PeerDesk:
         return self._greetings.hello(sender, about=hello.asked)
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
-        operation = self._hear(Proposal, sender, body).operation
+        proposal = self._hear(Proposal, sender, body)
+        operation = proposal.operation
         if operation.proposer != sender:
             raise UsageError(
                 f"CE-1.1 speaker: {sender} proposes as {operation.proposer}", code="WRONG_PROPOSER"
             )
-        held = await self._admission.take_in(operation, body)
+        held = await self._admission.take_in(operation, body, proposal.certificate)
         if held.digest != operation.digest:
             raise UsageError(
                 "CE-1.3 one id: this id belongs to another operation here", code="OPERATION_CONFLICT"
@@ -143,6 +145,8 @@ class PeerDesk:
 
     async def _begin(self, sender: DeviceId, body: bytes) -> bytes:
         begin = self._hear(Begin, sender, body)
+        if begin.stage == "trial":
+            await self._catchup.ask_certificate(OperationId(begin.operation), sender)
         await self._participant.start(sender, begin)
         return b""
 
@@ -164,6 +168,9 @@ class PeerDesk:
     def _member_query(self, sender: DeviceId, body: bytes) -> Query:
         """A query of somebody the operation concerns (rule CE-5.4)."""
         query = self._hear(Query, sender, body)
+        if query.vault:
+            lineage.require_audience(self._context, VaultId(query.vault), sender)
+            return query
         operation = known_operation(self._context, OperationId(query.operation))
         require_member(self._context, operation, sender)
         return query

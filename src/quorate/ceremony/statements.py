@@ -20,6 +20,9 @@ MAX_STATEMENT = 4 << 20
 REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
 MAX_ATTEMPTS = 64
 MAX_ASKED = 1000
+MAX_CERTIFICATE = 1 << 20
+MAX_TRIAL = 200
+NAMED_OR_NOT = r"^([a-z2-7]{24})?\Z"
 
 Attempt = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
 Parties = Annotated[tuple[Identifier, ...], Meta(max_length=MAX_PARTIES)]
@@ -39,8 +42,11 @@ class Statement(Message):
 
 
 class Proposal(Statement):
+    """``certificate``: of a reshare, the one that is live, for those that have no record of the vault."""
+
     purpose = "proposal"
     operation: Operation
+    certificate: Annotated[bytes, Meta(max_length=MAX_CERTIFICATE)] = b""
 
 
 class Vote(Statement):
@@ -109,19 +115,23 @@ class Outcome(Statement):
 
 
 class Query(Statement):
-    """Asks for an operation's outcome, or for the certificates an operation made."""
+    """Asks for an operation's outcome, for the sharings that it made, or for those of a vault from one epoch on."""
 
     purpose = "query"
-    operation: Identifier
+    operation: Annotated[str, Meta(pattern=NAMED_OR_NOT)] = ""
+    vault: Annotated[str, Meta(pattern=NAMED_OR_NOT)] = ""
+    epoch: Count = 0
 
 
 class Holding(Statement):
-    """What a node holds of one sharing: the record, its certificate if complete, the acknowledgements so far."""
+    """What a node holds of one sharing: the record, its certificate if complete, the acknowledgements so far, and the
+    trial signatures."""
 
     purpose = "holding"
     record: bytes
     certificate: bytes
-    acknowledgements: Annotated[tuple[tuple[Identifier, Bytes64], ...], Meta(max_length=MAX_PARTIES)]
+    acknowledgements: Annotated[tuple[tuple[Identifier, Bytes64], ...], Meta(max_length=2 * MAX_PARTIES)]
+    trial: Annotated[bytes, Meta(max_length=MAX_TRIAL)]
 
 
 class Holdings(Statement):

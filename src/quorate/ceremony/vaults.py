@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from quorate.ceremony.ports import EpochRow, EpochState, Ledger
@@ -11,10 +12,13 @@ from quorate.ceremony.statements import Proposal, Signed
 from quorate.errors import StaleEpoch, UsageError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
 from quorate.operations.derivation import ExtendedKey, derive
-from quorate.operations.kinds import CreateVault, SigningData
+from quorate.operations.kinds import CreateVault, Reshare, SigningData
 from quorate.protocols.certificate import EpochRecord
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing
 from quorate.wire.codec import decode
+
+Halt = Callable[[str], None]
+"""Ends a session from any thread: when it returns, nothing of the session leaves any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +46,14 @@ class Vault:
 
     @property
     def missing_acknowledgements(self) -> tuple[DeviceId, ...]:
-        return tuple(device for device in self.sharing.devices if device not in self.row.acknowledgements)
+        """Of its signers: the members, and those that left with it."""
+        return tuple(device for device in self.record.signers if device not in self.row.acknowledgements)
 
     @property
     def ready(self) -> bool:
-        """Certified by all and acknowledged by all after a trial signature: fit to be funded and used."""
-        return self.active and not self.missing_acknowledgements
+        """Certified by all and, after a trial signature, acknowledged by all, or the operator goes on without them: fit
+        to be funded and used."""
+        return self.active and (self.row.waived or not self.missing_acknowledgements)
 
     def key(self, signing: SigningData) -> ExtendedKey:
         """The key that a payload is to be signed with: the one of the algorithm's curve at the payload's path."""
@@ -68,9 +74,15 @@ class Vaults:
         self._known: dict[bytes, tuple[EpochRecord, Sharing, str]] = {}
         self._shares: dict[tuple[VaultId, int, int, Curve], KeyShare] = {}
         self._loading = threading.Lock()
+        self._at_work: dict[Halt, tuple[VaultId, int]] = {}
 
     def all(self) -> Sequence[Vault]:
-        """The newest sharing of every vault, active ones before pending ones of the same vault."""
+        """The newest sharing of every vault that this node is a signer of, active ones before pending ones of the same
+        vault."""
+        return tuple(vault for vault in self.known() if self._me in vault.sharing.devices)
+
+    def known(self) -> Sequence[Vault]:
+        """``all``, and the vaults that this node was a signer of."""
         newest: dict[VaultId, EpochRow] = {}
         for row in self._ledger.epochs():
             if row.state not in (EpochState.SIGNED, EpochState.ACTIVE):
@@ -91,12 +103,68 @@ class Vaults:
         row = self._ledger.active_epoch(vault)
         if row is None:
             raise UsageError(f"there is no vault {vault} on this node", code="UNKNOWN_VAULT")
-        return self._vault(row)
+        held = self._vault(row)
+        if self._me not in held.sharing.devices:
+            raise UsageError(
+                f"this node is no signer of vault {held.name} any more, since epoch {held.epoch}",
+                code="NOT_A_SIGNER",
+            )
+        return held
 
-    def find(self, wanted: str) -> Vault:
+    def newest_vault(self, vault: VaultId) -> Vault | None:
+        """The active epoch of a vault, whether or not this node is a signer of it."""
+        row = self._ledger.active_epoch(vault)
+        return None if row is None else self._vault(row)
+
+    def newest(self, vault: VaultId) -> EpochRecord | None:
+        held = self.newest_vault(vault)
+        return None if held is None else held.record
+
+    def held(self, vault: VaultId, certificate: bytes) -> Vault | None:
+        """The sharing of this certificate hash, in whatever state."""
+        rows = self._ledger.epochs(vault)
+        return next((self._vault(row) for row in rows if row.record_hash == certificate), None)
+
+    def record(self, vault: VaultId, certificate: bytes) -> EpochRecord | None:
+        """The certified record of this hash, however old."""
+        held = self.held(vault, certificate)
+        return held.record if held is not None and held.row.certificate else None
+
+    def attempts(self, vault: VaultId, epoch: int) -> int:
+        """The highest attempt at an epoch that this node knows of; 0 for none."""
+        return max((row.attempt for row in self._ledger.epochs(vault) if row.epoch == epoch), default=0)
+
+    @contextmanager
+    def working(self, halt: Halt, vault: VaultId | None, epoch: int) -> Iterator[None]:
+        """While a session works under an epoch, or makes it, ``halt`` is called if a later one comes to live."""
+        if vault is None:
+            yield
+            return
+        with self._loading:
+            self._at_work[halt] = vault, epoch
+        try:
+            yield
+        finally:
+            with self._loading:
+                del self._at_work[halt]
+
+    def at_work(self, vault: VaultId, before: int) -> Sequence[Halt]:
+        """What ends the sessions under epochs of a vault before this one."""
+        with self._loading:
+            return tuple(h for h, (held, epoch) in self._at_work.items() if held == vault and epoch < before)
+
+    def forget_earlier(self, vault: VaultId, epoch: int) -> None:
+        """Rule CE-7.11: end every session under an earlier epoch, and drop its shares and quorums from memory."""
+        for halt in self.at_work(vault, epoch):
+            halt(f"CE-7.11 old: epoch {epoch} of vault {vault} lives now")
+        with self._loading:
+            for key in [key for key in self._shares if key[0] == vault and key[1] < epoch]:
+                del self._shares[key]  # wiped with the last session that holds it
+
+    def find(self, wanted: str, *, among: Sequence[Vault] | None = None) -> Vault:
         """By id, or by a name that only one live vault here has, or else one that never came to live: the leftover of a
         failed attempt takes nobody's name."""
-        vaults = self.all()
+        vaults = self.all() if among is None else among
         for vault in vaults:
             if vault.id == wanted:
                 return vault
@@ -140,11 +208,14 @@ class Vaults:
         )
 
     def _name(self, row: EpochRow) -> str:
-        made = self._ledger.operation(row.operation)
-        if made is None:
-            return row.vault
-        request = decode(Proposal, decode(Signed, made.proposal).body).operation.request
-        return request.name if isinstance(request, CreateVault) else row.vault
+        """As an operation that made an epoch of it here has it."""
+        for each in (row, *self._ledger.epochs(row.vault)):
+            made = self._ledger.operation(each.operation)
+            if made is not None:
+                request = decode(Proposal, decode(Signed, made.proposal).body).operation.request
+                if isinstance(request, CreateVault | Reshare):
+                    return request.name
+        return row.vault
 
 
 def _rank(row: EpochRow) -> tuple[bool, int, int]:

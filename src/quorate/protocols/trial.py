@@ -6,23 +6,23 @@ docs/spec/keygen.md, "Trial" (rules TR). Every node builds the messages from its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 
 from quorate.curves import Randomness
-from quorate.errors import require
+from quorate.errors import EncodingError, require
 from quorate.identifiers import Curve, DeviceId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import Field, digest
-from quorate.primitives.verify import verify_ed25519
-from quorate.protocols.certificate import EpochRecord, acknowledgement
+from quorate.primitives.verify import verify_ecdsa, verify_ed25519
+from quorate.protocols.certificate import CURVES, EpochRecord, acknowledgement
 from quorate.protocols.ecdsa.sign import Setups
 from quorate.protocols.ecdsa.sign import sign as ecdsa_sign
 from quorate.protocols.eddsa import frost
 from quorate.protocols.quorum import Quorum
-from quorate.wire.codec import Bytes64, Message
+from quorate.wire.codec import Bytes64, Message, decode
 from quorate.wire.net import Net, gather
 
 INTERNAL = b"\xffquorate/"
@@ -62,12 +62,35 @@ def internal_message(purpose: Purpose, curve: Curve, certificate: bytes, vault: 
 
 
 def trial_message(quorum: Quorum) -> bytes:
-    return internal_message(
-        Purpose.TRIAL,
-        quorum.curve,
-        quorum.certificate,
-        quorum.vault,
-        [str(device) for device in quorum.devices],
+    return _message(quorum.curve, quorum.certificate, quorum.vault, quorum.devices)
+
+
+def _message(curve: Curve, certificate: bytes, vault: str, signers: Iterable[str]) -> bytes:
+    return internal_message(Purpose.TRIAL, curve, certificate, vault, [str(device) for device in signers])
+
+
+class TrialSignatures(Message):
+    """What is kept of a trial, and shown to who cannot take part: of ECDSA r ‖ s, and of Ed25519."""
+
+    ecdsa: Bytes64
+    eddsa: Bytes64
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialSignatures:
+        return cls(ecdsa=trial.signatures[Curve.SECP256K1], eddsa=trial.signatures[Curve.ED25519])
+
+
+def tried(record: EpochRecord, shown: bytes) -> bool:
+    """Whether these are the encoded trial signatures of a whole roster, on both curves."""
+    try:
+        signatures = decode(TrialSignatures, shown)
+    except EncodingError:
+        return False
+    signers = [place.device for place in record.roster]
+    ecdsa, eddsa = (_message(curve, record.hash, record.vault, signers) for curve in CURVES)
+    key, hashed = record.key(Curve.SECP256K1).public_key, sha256(ecdsa).digest()
+    return verify_ecdsa(key, hashed, signatures.ecdsa) and verify_ed25519(
+        record.key(Curve.ED25519).public_key, eddsa, signatures.eddsa
     )
 
 

@@ -8,14 +8,16 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.procedures.creation import Creation
 from quorate.ceremony.procedures.procedure import Procedure
 from quorate.ceremony.procedures.repairing import Repairing
+from quorate.ceremony.procedures.resharing import Resharing
 from quorate.ceremony.procedures.signing import Signing
 from quorate.ceremony.procedures.transacting import Transacting
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Sign, SignTransaction
+from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Reshare, Sign, SignTransaction
 
 __all__ = ["Procedure", "procedure_of"]
 
 
-def procedure_of(context: Context, operation: Operation) -> Procedure:
+def procedure_of(context: Context, operation: Operation, shown: bytes = b"") -> Procedure:
+    """``shown``: the certificate that came beside a proposal that is not journalled yet."""
     request = operation.request
     match request:
         case CreateVault():
@@ -26,5 +28,7 @@ def procedure_of(context: Context, operation: Operation) -> Procedure:
             return Transacting(context, operation, request)
         case PairReset():
             return Repairing(context, operation, request)
+        case Reshare():
+            return Resharing(context, operation, request, shown)
         case _:
             assert_never(request)

@@ -64,7 +64,7 @@ class Creation(Founding):
             net,
             agreement.sharing,
             context.entropy,  # what is kept for years never passes through Python's memory
-            LedgerBook(context.ledger, self.operation.id),
+            LedgerBook(context, self.operation.id),
             vault=vault_id(agreement.ceremony_id),
             attempt=agreement.attempt,
             sign=context.identity.sign,

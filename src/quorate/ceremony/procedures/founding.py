@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
-from quorate.ceremony import results
+from quorate.ceremony import lineage, results
 from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
@@ -86,13 +86,11 @@ class Founding(Procedure):
 
     def keep(self, agreement: Agreement, result: object) -> None:
         if isinstance(result, Trial):
-            vault = self.context.vaults.get(VaultId(agreement.vault or ""))
-            for device, signature in result.acknowledgements.items():
-                results.note_acknowledgement(self.context, vault, device, signature)
-            self.settle()
+            lineage.keep_trial(self.context, self.context.vaults.get(VaultId(agreement.vault or "")), result)
 
     def settle(self) -> None:
-        results.settle(self.context, self.operation.id)
+        if (made := self.made) is not None:
+            lineage.settle(self.context, made.id)
 
     def shown(self, row: OperationRow) -> Shown:
         made = decode(results.Made, row.result).vault if row.result else None

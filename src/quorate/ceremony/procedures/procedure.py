@@ -97,6 +97,10 @@ class Procedure(ABC):
         """The vault whose other operations suffer from the same spoilers as this one."""
         return None
 
+    def require_current(self) -> None:
+        """``StaleEpoch`` once the epoch that it is for lives no more: then its votes are worth nothing."""
+        self.electorate()
+
     # --- stages
 
     @abstractmethod
