@@ -7,6 +7,8 @@ One JSON object per line, in the order things happened. `id` is a device id; unk
 start               nodes [{id, name, pid}], approver {pid}
 vault.create        vault, epoch, threshold, signers [{id, weight}], public_keys {secp256k1: compressed hex,
                     ed25519: hex}, xpubs {secp256k1, ed25519}
+vault.reshare       the same of a vault whose signers change: one joins with weight 2, one leaves, the threshold rises
+                    from 3 to 4, the keys stay; and state, votes [{id, weight, verdict}] of old and new signers
 sign                one line per signature, those of a batch too: operation, vault, algorithm "EDDSA", "ES256K" or
                     "ESKEC256", path, message_hex, signature_hex, public_key_hex, recovery_id (ECDSA), signers [id]
 
@@ -20,6 +22,7 @@ ecdsa               an ECDSA signature by a vault's own key
 derived             an ECDSA signature by a key derived from the vault's
 ethereum            a transaction: chain_id, from, to, value_wei, transaction (its hash), raw_transaction; the message
                     that was signed is its unsigned form
+reshared            a signature by the new signers of a vault, one with each of EDDSA and ES256K
 approval.abstained  an abstention; the others sign without that node if their weight is enough
 approval.rejected   a rejection that ended the operation
 threshold.refused   approvals of weight 1 + 1 only, and so no signature
@@ -54,14 +57,14 @@ from hexbytes import HexBytes
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-WEIGHTS, THRESHOLDS = [1, 1, 2], {3, 4}
+WEIGHTS, AFTER, THRESHOLDS = [1, 1, 2], [1, 2, 2], {3, 4}
 SINGLE = b"Some data to be signed here".hex()
 BATCH = ["68656c6c6f", "676f6f64627965"]
 SEPOLIA = 11155111
 VERDICTS = {"approval.approved": "approve", "approval.rejected": "reject", "approval.abstained": "abstain"}
-SIGNED = {"approval.approved", "approval.abstained", "batch-sign", "ecdsa", "derived", "ethereum"}
+SIGNED = {"approval.approved", "approval.abstained", "batch-sign", "ecdsa", "derived", "ethereum", "reshared"}
 REFUSED = {"approval.rejected", "threshold.refused"}
-REQUIRED = {"start", "vault.create", "sign", "done", *SIGNED, *REFUSED}
+REQUIRED = {"start", "vault.create", "vault.reshare", "sign", "done", *SIGNED, *REFUSED}
 UNSIGNED_STATES = {"REJECTED", "EXPIRED", "FAILED", "CANCELLED"}
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 ORDER = ecdsa.SECP256k1.order
@@ -158,6 +161,9 @@ class Demo:
         self.signed: dict[str, list[Line]] = {}  # by operation
         self.nonces: set[str] = set()
         self.seen: set[str] = set()
+        self.thresholds: set[int] = set()  # of vaults as they were created
+        self.reshared: set[str] = set()  # vaults
+        self.since: set[str] = set()  # algorithms that signed after it
         self.by_ecdsa: set[int] = set()  # how many signers made a signature under a vault's own key
 
     def read(self, line: Line) -> None:
@@ -168,6 +174,8 @@ class Demo:
                 self.start(line)
             case "vault.create":
                 self.create(line)
+            case "vault.reshare":
+                self.reshare(line)
             case "sign":
                 self.sign(line)
             case "done":
@@ -180,13 +188,16 @@ class Demo:
 
     def start(self, line: Line) -> None:
         self.nodes = {node["id"] for node in line["nodes"]}
-        claim(len(self.nodes) == len(line["nodes"]) == 3, "three nodes, three identities")
+        claim(len(self.nodes) == len(line["nodes"]) == 4, "four nodes, four identities")
         pids = [line["approver"]["pid"], *(node["pid"] for node in line["nodes"])]
-        claim(len(set(pids)) == 4, "three nodes and an approval server are four processes")
+        claim(len(set(pids)) == 5, "four nodes and an approval server are five processes")
 
     def create(self, line: Line) -> None:
         weights = {signer["id"]: signer["weight"] for signer in line["signers"]}
-        claim(set(weights) == self.nodes and len(line["signers"]) == 3, "the signers are the three nodes")
+        claim(
+            set(weights) < self.nodes and len(line["signers"]) == len(weights) == 3,
+            "the signers are three of the nodes",
+        )
         claim(sorted(weights.values()) == WEIGHTS, "the weights are 2, 1 and 1")
         claim(line["threshold"] in THRESHOLDS, "the threshold is 3, or 4 where everybody is to sign")
         claim(line["epoch"] == 0, "the epoch is 0")
@@ -207,6 +218,32 @@ class Demo:
         keys = {key for vault in self.vaults.values() for key in (vault.secp256k1, vault.ed25519)}
         claim(keys.isdisjoint((secp, edwards)), "no two vaults share a key")
         self.vaults[line["vault"]] = Vault(weights, line["threshold"], secp, edwards, codes[0])
+        self.thresholds.add(line["threshold"])
+
+    def reshare(self, line: Line) -> None:
+        claim(line["vault"] in self.vaults, "what is reshared is a vault that was created")
+        claim(line["vault"] not in self.reshared and line["epoch"] == 1, "the epoch is 1")
+        before = self.vaults[line["vault"]]
+        keys = {curve: bytes.fromhex(key) for curve, key in line["public_keys"].items()}
+        claim(keys == {"secp256k1": before.secp256k1, "ed25519": before.ed25519}, "the public keys stay")
+        key, code = key_and_chain_code(line["xpubs"]["secp256k1"])
+        claim((key, code) == (before.secp256k1, before.chain_code), "the chain code stays")
+        weights = {signer["id"]: signer["weight"] for signer in line["signers"]}
+        joined, left = set(weights) - set(before.weights), set(before.weights) - set(weights)
+        claim(len(joined) == len(left) == 1 and joined < self.nodes, "one node joins and one leaves")
+        claim([weights[node] for node in joined] == [2], "who joins has weight 2")
+        claim(sorted(weights.values()) == AFTER, "the weights are 2, 1 and 2")
+        claim((before.threshold, line["threshold"]) == (3, 4), "the threshold rises from 3 to 4")
+        verdicts = {vote["id"]: vote["verdict"] for vote in line["votes"]}
+        claim(set(verdicts) == set(weights) | set(before.weights), "old and new signers vote")
+        claim(all(verdicts[node] == "approve" for node in weights), "every new signer approved")
+        approved = sum(weight for node, weight in before.weights.items() if verdicts[node] == "approve")
+        claim(approved >= 3, "old weight of more than half approved")
+        claim(line["state"] == "COMPLETED", "the reshare was completed")
+        self.vaults[line["vault"]] = Vault(
+            weights, line["threshold"], before.secp256k1, before.ed25519, before.chain_code
+        )
+        self.reshared.add(line["vault"])
 
     def sign(self, line: Line) -> None:
         claim(line["vault"] in self.vaults, "a signature is by a vault that was created")
@@ -251,6 +288,10 @@ class Demo:
                 claim(signature["algorithm"] == "ES256K", "it is signed by ES256K")
                 claim(signature["path"] == "", "the vault's own key signs")
                 self.by_ecdsa.add(len(signature["signers"]))
+            case "reshared":
+                [signature] = signatures
+                claim(line["vault"] in self.reshared, "the vault's signers have changed")
+                self.since.add(signature["algorithm"])
             case "derived":
                 [signature] = signatures
                 claim(signature["algorithm"] == "ES256K", "it is signed by ES256K")
@@ -321,7 +362,8 @@ class Demo:
             any([line["message_hex"] for line in lines] == [SINGLE] for lines in self.signed.values()),
             "the sample's data is signed by itself",
         )
-        claim({vault.threshold for vault in self.vaults.values()} == THRESHOLDS, "both thresholds are shown")
+        claim(self.thresholds == THRESHOLDS, "both thresholds are shown")
+        claim(self.since == {"EDDSA", "ES256K"}, "after the reshare both keys sign")
         claim(self.by_ecdsa == {2, 3}, "two signers sign by ECDSA, and so do three")
 
 

@@ -21,8 +21,9 @@ from tests.verify_demo import BASE58, ORDER, ClaimError, verify
 
 KEY = signing.SigningKey(hashlib.sha256(b"a demo's vault").digest())
 OTHER = signing.SigningKey(hashlib.sha256(b"somebody else").digest())
-ALICE, BOB, CAROL = (letter * 24 for letter in "abc")
+ALICE, BOB, CAROL, DAVE = (letter * 24 for letter in "abcd")
 WEIGHTS = {ALICE: 2, BOB: 1, CAROL: 1}
+AFTER = {ALICE: 2, BOB: 1, DAVE: 2}
 
 Line = dict[str, Any]
 
@@ -128,12 +129,30 @@ def ethereum(fields: dict[str, Any] = FIELDS, secret: int = PAYER) -> Line:
     }  # fmt: skip
 
 
+def reshare(**changes: Any) -> Line:
+    voters = {**WEIGHTS, **AFTER}
+    return {
+        "step": "vault.reshare", "vault": "v", "operation": "change", "state": "COMPLETED", "epoch": 1, "threshold": 4,
+        "signers": [{"id": node, "weight": weight} for node, weight in AFTER.items()], "xpubs": XPUBS,
+        "public_keys": {"secp256k1": secp(SECRET).hex(), "ed25519": EDWARDS.hex()},
+        "votes": [{"id": node, "weight": weight, "verdict": "approve"} for node, weight in voters.items()],
+    } | changes  # fmt: skip
+
+
+def after(operation: str) -> Line:
+    cast = [{"id": node, "weight": weight, "verdict": "approve"} for node, weight in AFTER.items()]
+    return {
+        "step": "reshared", "operation": operation, "vault": "v", "state": "COMPLETED",
+        "messages_hex": [b"welcome".hex()], "threshold": 4, "approved_weight": 5, "votes": cast,
+    }  # fmt: skip
+
+
 def honest_demo() -> list[Line]:
     signers = [{"id": node, "weight": weight} for node, weight in WEIGHTS.items()]
     return [
         {
             "step": "start", "approver": {"pid": 9},
-            "nodes": [{"id": node, "name": "", "pid": pid} for pid, node in enumerate(WEIGHTS)],
+            "nodes": [{"id": node, "name": "", "pid": pid} for pid, node in enumerate((*WEIGHTS, DAVE))],
         },
         {
             "step": "vault.create", "vault": "v", "epoch": 0, "threshold": 3, "signers": signers,
@@ -163,8 +182,13 @@ def honest_demo() -> list[Line]:
         sign("four", b"without carol", [ALICE, BOB]),
         votes("approval.abstained", "four", "COMPLETED", b"without carol", a="approve", b="approve", c="abstain"),
         votes("approval.rejected", "three", "REJECTED", a="reject", b="approve", c=""),
-        votes("threshold.refused", "five", "EXPIRED", a="", b="approve", c="approve"),
-        {"step": "done", "signatures": 8},
+        reshare(),
+        sign("welcome", b"welcome", [ALICE, DAVE]),
+        after("welcome"),
+        sign_ecdsa("twice", b"welcome", [ALICE, DAVE], SECRET),
+        after("twice"),
+        votes("threshold.refused", "five", "EXPIRED", vault="all", a="", b="approve", c="approve"),
+        {"step": "done", "signatures": 10},
     ]  # fmt: skip
 
 
@@ -176,7 +200,7 @@ def test_an_honest_demo_is_believed() -> None:
     check(honest_demo())
 
 
-@pytest.mark.parametrize("left_out", range(21))
+@pytest.mark.parametrize("left_out", range(26))
 def test_a_missing_line_is_noticed(left_out: int) -> None:
     lines = honest_demo()
     del lines[left_out]
@@ -205,12 +229,12 @@ ONE, CHAIRS, PAY = (honest_demo()[place("sign", operation)] for operation in ("o
 @pytest.mark.parametrize(
     ("line", "change", "complaint"),
     [
-        ("start", {"approver": {"pid": 1}}, "four processes"),
-        ("start", {"nodes": [{"id": ALICE, "name": "", "pid": 1}]}, "three nodes"),
+        ("start", {"approver": {"pid": 1}}, "five processes"),
+        ("start", {"nodes": [{"id": ALICE, "name": "", "pid": 1}]}, "four nodes"),
         ("vault.create", {"threshold": 2}, "threshold is 3"),
         ("vault.create", {"epoch": 1}, "epoch is 0"),
         ("vault.create", {"signers": [{"id": node, "weight": 1} for node in WEIGHTS]}, "2, 1 and 1"),
-        ("vault.create", {"signers": [{"id": ALICE, "weight": 2}, {"id": BOB, "weight": 1}]}, "three nodes"),
+        ("vault.create", {"signers": [{"id": ALICE, "weight": 2}, {"id": BOB, "weight": 1}]}, "three of the nodes"),
         ("vault.create", {"xpubs": XPUBS | {"ed25519": XPUBS["secp256k1"]}}, "ed25519 xpub"),
         ("vault.create", {"xpubs": XPUBS | {"secp256k1": altered(XPUBS["secp256k1"])}}, "checksum"),
         ("vault.create", {"xpubs": XPUBS | {"ed25519": xpub(b"\0" + EDWARDS, CODE)}}, "own chain code"),
@@ -228,6 +252,18 @@ ONE, CHAIRS, PAY = (honest_demo()[place("sign", operation)] for operation in ("o
         ("sign one", {"signers": [BOB, CAROL]}, "reach the threshold"),
         ("sign one", {"signers": [BOB, BOB, CAROL]}, "twice"),
         ("sign one", {"signers": [ALICE, "d" * 24]}, "members"),
+        ("vault.reshare", {"vault": "w"}, "vault that was created"),
+        ("vault.reshare", {"epoch": 0}, "epoch is 1"),
+        ("vault.reshare", {"public_keys": {"secp256k1": secp(79).hex(), "ed25519": EDWARDS.hex()}}, "keys stay"),
+        ("vault.reshare", {"xpubs": XPUBS | {"secp256k1": xpub(secp(SECRET), b"\7" * 32)}}, "chain code stays"),
+        ("vault.reshare", {"signers": [{"id": n, "weight": w} for n, w in WEIGHTS.items()]}, "one node joins"),
+        ("vault.reshare", {"signers": [{"id": n, "weight": 2} for n in AFTER]}, "2, 1 and 2"),
+        ("vault.reshare", {"threshold": 3}, "rises from 3 to 4"),
+        ("vault.reshare", {"votes": reshare()["votes"][:3]}, "old and new signers vote"),
+        ("vault.reshare", {"state": "FAILED"}, "completed"),
+        ("sign welcome", {"signers": [ALICE, BOB]}, "reach the threshold"),
+        ("sign welcome", {"signers": [ALICE, BOB, CAROL]}, "members"),
+        ("reshared twice", after("welcome"), "both keys sign"),
         ("sign one", {"algorithm": "ES256K"}, "the vault's secp256k1 key"),
         ("sign chairs", {"algorithm": "EDDSA"}, "the vault's Ed25519 key"),
         ("sign chairs", {"algorithm": "RS256"}, "EDDSA, ES256K or ESKEC256"),
@@ -278,7 +314,11 @@ ONE, CHAIRS, PAY = (honest_demo()[place("sign", operation)] for operation in ("o
         ("approval.rejected", {"votes": [{"id": ALICE, "weight": 2, "verdict": "reject"}]}, "the vault's"),
         ("approval.rejected", {"vault": "w"}, "vault that was created"),
         ("threshold.refused", {"state": "COMPLETED"}, "ended without a signature"),
-        ("threshold.refused", votes("threshold.refused", "five", "REJECTED", a="reject", b="approve", c=""), "1 + 1"),
+        (
+            "threshold.refused",
+            votes("threshold.refused", "five", "REJECTED", vault="all", a="reject", b="approve", c=""),
+            "1 + 1",
+        ),
         ("done", {"signatures": 3}, "counts"),
         ("done", {"step": "applause"}, "not a step"),
     ],

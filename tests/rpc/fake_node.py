@@ -154,6 +154,18 @@ class FakeNode:
         await self._note("sign_transaction", caller, **arguments)
         return operation(kind=arguments["purpose"], state=State.VOTING)
 
+    async def reshare(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("reshare", caller, **arguments)
+        return operation(kind="reshare", state=State.VOTING, signatures=())
+
+    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
+        await self._note("history", caller, vault=vault)
+        return (b"one", b"two")
+
+    async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
+        await self._note("erase_earlier", caller, vault=vault)
+        return await self.vault(caller, vault)
+
     async def pair_reset(self, caller: Caller, **arguments: Any) -> OperationView:
         await self._note("pair_reset", caller, **arguments)
         return operation(kind="pair-reset", state=State.VOTING, signatures=())

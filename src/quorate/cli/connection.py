@@ -158,6 +158,8 @@ async def vault_ready(client: NodeClient, vault: str, *, patience: float) -> Vau
 def progress_of(view: OperationView) -> str:
     waiting = [vote.name for vote in view.votes if not vote.verdict]
     state = coloured(str(view.state))
-    if waiting and view.approved_weight < view.threshold:
+    if waiting and (view.approved_weight < view.threshold or (view.kind == "reshare" and not view.phase)):
         return f"{view.kind} {state}: waiting for {escape(', '.join(waiting))}"
+    if view.phase:
+        return f"{view.kind} {state}, attempt {view.attempt}: waiting for {escape(view.phase)}"
     return f"{view.kind} {state}: approved {view.approved_weight} of {view.threshold} needed"

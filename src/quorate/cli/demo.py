@@ -1,4 +1,4 @@
-"""``quorate demo``: three nodes and an approval server on loopback, from nothing to signatures and back to nothing."""
+"""``quorate demo``: four nodes and an approval server on loopback, from nothing to signatures and back to nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quorate.cli.cluster import Cluster, ProcessFailed, Running, last_lines, lau
 from quorate.cli.command import Call, command
 from quorate.cli.output import Output
 from quorate.cli.stopwatch import Stopwatch
-from quorate.cli.story import RULES, WEIGHTS, Story
+from quorate.cli.story import NODES, RULES, Story
 from quorate.errors import QuorateError
 
 APPROVAL_SERVER = Path(__file__).with_name("approval_server.py")
@@ -27,7 +27,7 @@ APPROVAL_SERVER = Path(__file__).with_name("approval_server.py")
 def register(app: typer.Typer) -> None:
     @command(app, "demo")
     async def demo(call: Call) -> None:
-        """Watch three nodes make a key together and sign with it, after an approval server said yes."""
+        """Watch nodes make a key together, sign with it and hand it on, after an approval server said yes."""
         with stopped_by(signal.SIGTERM):
             await run(call.output)
 
@@ -51,7 +51,7 @@ async def run(output: Output) -> None:
         await show(output, root)
     except QuorateError as error:
         keep = True
-        logs = [root / name / "node.log" for name in WEIGHTS]
+        logs = [root / name / "node.log" for name in NODES]
         tell_logs(output, [error.log] if isinstance(error, ProcessFailed) else logs)
         raise
     finally:
@@ -72,10 +72,10 @@ def tell_logs(output: Output, logs: Sequence[Path]) -> None:
 async def show(output: Output, root: Path) -> None:
     output.note(
         "Three nodes hold one key: [bold]alice[/] has weight 2, [bold]bob[/] 1, [bold]carol[/] 1. "
-        "It takes weight 3 to sign.\n"
+        "It takes weight 3 to sign. [bold]dave[/] joins later.\n"
     )
     clock = Stopwatch(output)
-    with output.progress("starting an approval server and three nodes"):
+    with output.progress("starting an approval server and four nodes"):
         approver, cluster = await start(root)
     try:
         async with cluster:
@@ -97,7 +97,7 @@ async def start(root: Path) -> tuple[Running, Cluster]:
     server = (sys.executable, str(APPROVAL_SERVER), "--key", str(key), *RULES)
     approver = await launch("the approval server", server, root / "approver.log")
     url = approver.ready.rpartition(" ")[2]
-    settings = {name: approver_settings(f"{url}/{name}", public) for name in WEIGHTS}
+    settings = {name: approver_settings(f"{url}/{name}", public) for name in NODES}
     return approver, Cluster(root, settings)
 
 

@@ -28,11 +28,15 @@ from quorate.operations.signatures import EcdsaSignature, verifies
 from quorate.operations.transactions.evm import DynamicFee, transaction_id
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
-THRESHOLD, EVERYBODY = 3, 4
+LATECOMER, LEAVER = "dave", "carol"
+NODES = (*WEIGHTS, LATECOMER)
+AFTER = {"alice": 2, "bob": 1, LATECOMER: 2}
+THRESHOLD, EVERYBODY, RAISED = 3, 4, 4
 SINGLE = "Some data to be signed here"
 BATCH = ("68656C6C6F", "676F6F64627965")
 INVOICE, STRANGER, RENT = "Pay the invoice of 25 EUR", "Pay a stranger 9000 EUR", "Pay the rent of 500 EUR"
 ORDER, SALARIES, RECEIPT = "Order 40 chairs", "Pay the salaries", "Received 40 chairs"
+WELCOME = "Welcome, dave"
 STORE_PATH, ETHEREUM_PATH = "m/0/1", "m/60/0"
 PAYMENT = DynamicFee(
     chain_id=11155111,  # Sepolia, a test net
@@ -91,7 +95,7 @@ class Story:
             for name, member in self.cluster.members.items()
         ]
         self.line("start", nodes=nodes, approver={"pid": approver.pid})
-        self.clock.lap("an approval server and three nodes run, connected by mutual TLS")
+        self.clock.lap("an approval server and four nodes run, connected by mutual TLS")
 
     async def tell(self) -> None:
         vault = await self.create("demo", THRESHOLD)
@@ -110,7 +114,10 @@ class Story:
         await self.signed(vault, "approval.abstained", Wish.text(INVOICE))
         self.node = self.cluster["alice"].node
         await self.refused(vault)
-        await self.too_light(vault)
+        vault = await self.reshared(vault)
+        await self.signed(vault, "reshared", Wish.text(WELCOME))
+        await self.signed(vault, "reshared", Wish.text(WELCOME, Algorithm.ES256K))
+        await self.too_light(everybody)
         self.line("done", signatures=self.signatures)
         self.clock.lap(f"{self.signatures} signatures, each verified by the client as well")
 
@@ -121,28 +128,45 @@ class Story:
         view = await self.ended("creating the vault", view, State.COMPLETED)
         if view.vault is None:
             raise DemoFailed("the vault was created but has no id")
-        for member in self.cluster.members.values():
+        for name_of_member in WEIGHTS:
+            member = self.cluster[name_of_member]
             vault = await vault_ready(member.node, view.vault, patience=PATIENCE)
             if vault.state != "ready":
                 raise DemoFailed(
                     f"at {member.name}, vault {vault.id} is {vault.state} after {PATIENCE:.0f} s"
                 )
-        keys = {str(curve): key.hex() for curve, key in vault.public_keys.items()}
-        self.line(
-            "vault.create",
-            vault=vault.id,
-            name=name,
-            operation=view.id,
-            epoch=vault.epoch,
-            threshold=vault.threshold,
-            signers=[{"id": signer.device, "weight": signer.weight} for signer in vault.signers],
-            public_keys=keys,
-            xpubs={str(curve): xpub for curve, xpub in vault.xpubs.items()},
-        )
+        self.line("vault.create", name=name, operation=view.id, **described(vault))
         self.clock.lap(f"vault [bold]{name}[/] created, threshold {threshold}: {self.approvals(view)}")
-        for curve, key in keys.items():
-            self.clock.detail(f"{curve:<9} {key}")
+        self.tell_keys(vault)
         return vault
+
+    async def reshared(self, vault: VaultView) -> VaultView:
+        """Dave joins with weight 2, carol leaves, and it takes one more to sign. The keys stay."""
+        view = await self.node.reshare(
+            vault=vault.id, weights={LATECOMER: AFTER[LATECOMER]}, removed=[LEAVER], threshold=RAISED,
+            idempotency_key=uuid.uuid4().hex,
+        )  # fmt: skip
+        view = await self.ended("resharing the vault", view, State.COMPLETED)
+        for name in AFTER:
+            after = await vault_ready(self.cluster[name].node, vault.id, patience=PATIENCE)
+            if (after.state, after.epoch) != ("ready", vault.epoch + 1):
+                raise DemoFailed(f"at {name}, epoch {after.epoch} of vault {vault.id} is {after.state}")
+            if (after.public_keys, after.xpubs) != (vault.public_keys, vault.xpubs):
+                raise DemoFailed(f"at {name}, vault {vault.id} has other keys than before")
+        self.line(
+            "vault.reshare", operation=view.id, state=str(view.state), votes=ballot_record(view)["votes"],
+            **described(after),
+        )  # fmt: skip
+        self.clock.lap(
+            f"[bold]{LATECOMER}[/] joins with weight {AFTER[LATECOMER]}, [bold]{LEAVER}[/] leaves, threshold"
+            f" {vault.threshold} to {after.threshold}, the keys stay: {self.approvals(view)}"
+        )
+        self.tell_keys(after)
+        return after
+
+    def tell_keys(self, vault: VaultView) -> None:
+        for curve, key in vault.public_keys.items():
+            self.clock.detail(f"{curve!s:<9} {key.hex()}")
 
     async def signed(self, vault: VaultView, step: str, wish: Wish) -> None:
         view = await self.carried_out(vault, wish)
@@ -195,7 +219,8 @@ class Story:
             if (signature.public_key, signature.algorithm) != (key, wish.algorithm) or not holds(signature):
                 raise DemoFailed(f"{wish.what}: a signature does not verify")
         self.signatures += len(view.signatures)
-        signers = " + ".join(f"{self.names[each]} ({WEIGHTS[self.names[each]]})" for each in view.signers)
+        weights = {signer.device: signer.weight for signer in vault.signers}
+        signers = " + ".join(f"{self.names[each]} ({weights[each]})" for each in view.signers)
         self.clock.lap(f"{wish}: {self.approvals(view)}; signed by {signers}")
         for signature in view.signatures:
             self.clock.detail(signature.signature.hex())
@@ -208,7 +233,7 @@ class Story:
         self.unsigned("approval.rejected", vault, view, f"[bold]{STRANGER}[/]: {self.approvals(view)}")
 
     async def too_light(self, vault: VaultView) -> None:
-        """Alice's node is down; bob and carol both approve, which is weight 2 of 3."""
+        """Alice's node is down; bob and carol both approve, which is weight 2 of 4."""
         await self.cluster["alice"].stop()
         self.node = self.cluster["bob"].node
         view = await self.ask(vault, Wish.text(RENT), expires_in_ms=SHORT_EXPIRY)
@@ -265,6 +290,17 @@ class Story:
 
 def key_at(vault: VaultView, curve: Curve, path: str) -> bytes:
     return derive(curve, vault.public_keys[curve], vault.chain_codes[curve], path).public_key
+
+
+def described(vault: VaultView) -> dict[str, Any]:
+    return {
+        "vault": vault.id,
+        "epoch": vault.epoch,
+        "threshold": vault.threshold,
+        "signers": [{"id": signer.device, "weight": signer.weight} for signer in vault.signers],
+        "public_keys": {str(curve): key.hex() for curve, key in vault.public_keys.items()},
+        "xpubs": {str(curve): xpub for curve, xpub in vault.xpubs.items()},
+    }
 
 
 def outcome(vault: VaultView, view: OperationView) -> dict[str, Any]:

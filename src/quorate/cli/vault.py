@@ -1,25 +1,20 @@
-"""``quorate vault``: create, list, show, pair-reset; derive is in its own module."""
+"""``quorate vault``: create, list, show, pair-reset; the rest is in modules of its own."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from quorate.ceremony.ports import State
-from quorate.cli import derive
+from quorate.cli import derive, history, reshare
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, vault_ready
+from quorate.cli.sets import minimal_sets, seat_of
 from quorate.cli.views import coloured, operation_record, operation_text, rows, vault_record, vault_text
-from quorate.errors import UsageError
-from quorate.identifiers import DeviceId
-from quorate.protocols.quorum import sharing_of
 
-MAX_SETS_SHOWN = 100
 TRIAL_PATIENCE = 60.0
 
 
@@ -47,7 +42,8 @@ def register(app: typer.Typer) -> None:
         """Ask the signers to make a key together."""
         weights = [seat_of(seat) for seat in seats]
         if dry_run:
-            show_sets(call, weights, threshold, allow_sole_signer=allow_sole_signer)
+            record, told = minimal_sets(weights, threshold, allow_sole_signer=allow_sole_signer)
+            call.output.show(record, escape(told))
             return
         async with connect(call) as node:
             with call.output.progress(f"asking for vault {escape(name)}") as tell:
@@ -126,47 +122,5 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
     derive.register(app)
-
-
-def seat_of(text: str) -> tuple[str, int]:
-    name, equals, weight = text.rpartition("=")
-    if not (equals and name and weight.isascii() and weight.isdigit()):
-        raise UsageError(f"--set {text}: a signer and its weight look like alice=2")
-    return name, int(weight)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A signer known by name only: enough to count with."""
-
-    device: str
-    identity_key: bytes
-    weight: int
-
-
-def show_sets(call: Call, weights: list[tuple[str, int]], threshold: int, *, allow_sole_signer: bool) -> None:
-    """The smallest sets of signers that reach the threshold, and who is in all of them."""
-    candidates = [
-        Candidate(device=name, identity_key=name.encode(), weight=weight) for name, weight in weights
-    ]
-    sharing = sharing_of(candidates, threshold, allow_sole_signer=allow_sole_signer)
-    sets = [list(signers) for signers in islice(sharing.minimal_sets(), MAX_SETS_SHOWN + 1)]
-    if truncated := len(sets) > MAX_SETS_SHOWN:
-        sets.pop()
-    needed = [name for name, weight in weights if sum(other for _, other in weights) - weight < threshold]
-    record = {
-        "threshold": threshold,
-        "total": sum(weight for _, weight in weights),
-        "minimal_sets": [
-            {"signers": signers, "weight": sharing.weight_of(map(DeviceId, signers))} for signers in sets
-        ],
-        "truncated": truncated,
-        "indispensable": needed,
-    }
-    of = dict(weights)
-    lines = [f"weight {threshold} of {record['total']} signs; the smallest sets:"]
-    lines += ["  " + " + ".join(f"{name} ({of[name]})" for name in signers) for signers in sets]
-    lines += [f"  and more than {MAX_SETS_SHOWN} in all"] * truncated
-    if needed:
-        lines.append(f"nothing is signed without {', '.join(needed)}")
-    call.output.show(record, escape("\n".join(lines)))
+    reshare.register(app)
+    history.register(app)

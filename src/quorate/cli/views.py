@@ -130,6 +130,7 @@ def operation_record(view: OperationView, *, der: bool = False) -> dict[str, Any
         "signature_may_exist": view.signature_may_exist,
         "signers": list(view.signers),
         "signatures": [signature_record(signature, der=der) for signature in view.signatures],
+        "phase": view.phase,
     }
 
 

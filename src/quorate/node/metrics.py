@@ -30,6 +30,7 @@ RESULTS = {State.COMPLETED: "succeeded", State.REJECTED: "denied"}  # any other 
 FAMILIES = {
     "Tx": ("transaction signing", frozenset({Kind.SIGN, Kind.BATCH_SIGN}) | TRANSACTIONS),
     "Keygen": ("key generation", frozenset({Kind.CREATE_VAULT})),
+    "Reshare": ("reshares and refreshes", frozenset({Kind.RESHARE})),
 }
 
 

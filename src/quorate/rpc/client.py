@@ -293,6 +293,43 @@ class NodeClient:
             )
         return operation_from_pb(await self._call(self._vaults.PairReset, request))
 
+    async def reshare(
+        self,
+        *,
+        vault: str,
+        weights: Mapping[str, int] | Sequence[tuple[str, int]] = (),
+        removed: Sequence[str] = (),
+        threshold: int | None = None,
+        allow_sole_signer: bool = False,
+        memo: str = "",
+        idempotency_key: str,
+        expires_in_ms: int | None = None,
+    ) -> OperationView:
+        """The present signers with ``weights`` set and ``removed`` left out; with no change, new shares to the same."""
+        pairs = weights.items() if isinstance(weights, Mapping) else weights
+        with _representable():
+            request = node_pb2.ReshareRequest(
+                vault=vault,
+                seats=[node_pb2.Seat(signer=signer, weight=weight) for signer, weight in pairs],
+                remove=removed,
+                threshold=threshold,
+                allow_sole_signer=allow_sole_signer,
+                memo=memo,
+                idempotency_key=idempotency_key,
+                expires_in_ms=expires_in_ms,
+            )
+        return operation_from_pb(await self._call(self._vaults.Reshare, request))
+
+    async def history(self, vault: str) -> tuple[bytes, ...]:
+        """The encoded certificates of a vault's epochs, oldest first."""
+        answer = await self._call(self._vaults.GetHistory, node_pb2.GetHistoryRequest(vault=vault))
+        return tuple(answer.certificates)
+
+    async def erase_earlier(self, vault: str) -> VaultView:
+        """Go on without the acknowledgements that are missing, and erase the epochs before the present one."""
+        request = node_pb2.EraseEarlierRequest(vault=vault)
+        return vault_from_pb(await self._call(self._vaults.EraseEarlier, request))
+
     async def signatures(self, operation: str) -> tuple[SignatureView, ...]:
         """Of a completed operation; ``RemoteError`` NOT_COMPLETED before that."""
         request = node_pb2.GetSignatureRequest(operation=operation)

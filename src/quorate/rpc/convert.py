@@ -48,6 +48,7 @@ KINDS = {
     "sign": types_pb2.OPERATION_KIND_SIGN,
     "batch-sign": types_pb2.OPERATION_KIND_BATCH_SIGN,
     "pair-reset": types_pb2.OPERATION_KIND_PAIR_RESET,
+    "reshare": types_pb2.OPERATION_KIND_RESHARE,
 } | PURPOSES
 SETUP_STATES = {state: types_pb2.SetupState.Value(f"SETUP_STATE_{state.value}") for state in SetupState}
 STATES = {state: types_pb2.OperationState.Value(f"OPERATION_STATE_{state.value}") for state in State}
@@ -177,6 +178,7 @@ def operation_to_pb(view: OperationView, *, signatures: bool = True) -> types_pb
         signature_may_exist=view.signature_may_exist,
         signers=view.signers,
         signatures=[signature_to_pb(each) for each in view.signatures] if signatures else [],
+        phase=view.phase,
     )
 
 
@@ -207,6 +209,7 @@ def operation_from_pb(message: types_pb2.Operation) -> OperationView:
         signature_may_exist=message.signature_may_exist,
         signers=tuple(DeviceId(each) for each in message.signers),
         signatures=tuple(signature_from_pb(each) for each in message.signatures),
+        phase=message.phase,
     )
 
 

@@ -30,15 +30,10 @@ class VaultServant:
         self._api = api
 
     async def create_vault(self, permit: Permit, request: node_pb2.CreateVaultRequest) -> types_pb2.Operation:
-        weights = {seat.signer: seat.weight for seat in request.seats}
-        if len(weights) != len(request.seats):
-            named = [seat.signer for seat in request.seats]
-            twice = sorted({signer for signer in named if named.count(signer) > 1})
-            raise UsageError(f"named twice: {', '.join(twice)}", code="DUPLICATE_SIGNER")
         work = self._api.create_vault(
             permit.caller(),
             name=request.name,
-            weights=weights,
+            weights=_weights(request.seats),
             threshold=request.threshold,
             allow_sole_signer=request.allow_sole_signer,
             memo=request.memo,
@@ -66,6 +61,30 @@ class VaultServant:
             expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
         )
         return operation_to_pb(await to_the_end(work))
+
+    async def reshare(self, permit: Permit, request: node_pb2.ReshareRequest) -> types_pb2.Operation:
+        work = self._api.reshare(
+            permit.caller(),
+            vault=await permitted_vault(self._api, permit, request.vault),
+            weights=_weights(request.seats),
+            removed=tuple(request.remove),
+            threshold=request.threshold if request.HasField("threshold") else None,
+            allow_sole_signer=request.allow_sole_signer,
+            memo=request.memo,
+            idempotency_key=request.idempotency_key,
+            expires_in_ms=request.expires_in_ms if request.HasField("expires_in_ms") else None,
+        )
+        return operation_to_pb(await to_the_end(work))
+
+    async def get_history(
+        self, permit: Permit, request: node_pb2.GetHistoryRequest
+    ) -> node_pb2.GetHistoryResponse:
+        vault = await permitted_vault(self._api, permit, request.vault)
+        return node_pb2.GetHistoryResponse(certificates=await self._api.history(permit.caller(), vault))
+
+    async def erase_earlier(self, permit: Permit, request: node_pb2.EraseEarlierRequest) -> types_pb2.Vault:
+        vault = await permitted_vault(self._api, permit, request.vault)
+        return vault_to_pb(await to_the_end(self._api.erase_earlier(permit.caller(), vault)))
 
 
 class SigningServant:
@@ -233,6 +252,13 @@ class ApprovalServant:
             reason=request.reason,
         )
         return await shown(self._api, permit, await to_the_end(work))
+
+
+def _weights(seats: Sequence[node_pb2.Seat]) -> Mapping[str, int]:
+    named = [seat.signer for seat in seats]
+    if twice := sorted({signer for signer in named if named.count(signer) > 1}):
+        raise UsageError(f"named twice: {', '.join(twice)}", code="DUPLICATE_SIGNER")
+    return {seat.signer: seat.weight for seat in seats}
 
 
 def _page(limit: int) -> int:

@@ -55,6 +55,21 @@ class VaultServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.PairResetRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
                 _registered_method=True)
+        self.Reshare = channel.unary_unary(
+                '/quorate.v1.VaultService/Reshare',
+                request_serializer=quorate_dot_v1_dot_node__pb2.ReshareRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/quorate.v1.VaultService/GetHistory',
+                request_serializer=quorate_dot_v1_dot_node__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.EraseEarlier = channel.unary_unary(
+                '/quorate.v1.VaultService/EraseEarlier',
+                request_serializer=quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Vault.FromString,
+                _registered_method=True)
 
 
 class VaultServiceServicer:
@@ -86,6 +101,29 @@ class VaultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reshare(self, request, context):
+        """Propose to give a vault's keys to other signers, weights or another threshold; with no change, new shares to the
+        same ones. Public keys and addresses stay. Answers with the operation, on which old and new signers vote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistory(self, request, context):
+        """The certificates of a vault's epochs, which anybody can check.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseEarlier(self, request, context):
+        """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
+        at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VaultServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +146,21 @@ def add_VaultServiceServicer_to_server(servicer, server):
                     servicer.PairReset,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.PairResetRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'Reshare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reshare,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.ReshareRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.GetHistoryRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'EraseEarlier': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseEarlier,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Vault.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +271,87 @@ class VaultService:
             '/quorate.v1.VaultService/PairReset',
             quorate_dot_v1_dot_node__pb2.PairResetRequest.SerializeToString,
             quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reshare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.VaultService/Reshare',
+            quorate_dot_v1_dot_node__pb2.ReshareRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.VaultService/GetHistory',
+            quorate_dot_v1_dot_node__pb2.GetHistoryRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseEarlier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.VaultService/EraseEarlier',
+            quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Vault.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,16 @@ class VaultServiceStub:
     ListVaults: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListVaultsRequest, _node_pb2.ListVaultsResponse]
     PairReset: _grpc.UnaryUnaryMultiCallable[_node_pb2.PairResetRequest, _types_pb2.Operation]
     """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
+    Reshare: _grpc.UnaryUnaryMultiCallable[_node_pb2.ReshareRequest, _types_pb2.Operation]
+    """Propose to give a vault's keys to other signers, weights or another threshold; with no change, new shares to the
+    same ones. Public keys and addresses stay. Answers with the operation, on which old and new signers vote.
+    """
+    GetHistory: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetHistoryRequest, _node_pb2.GetHistoryResponse]
+    """The certificates of a vault's epochs, which anybody can check."""
+    EraseEarlier: _grpc.UnaryUnaryMultiCallable[_node_pb2.EraseEarlierRequest, _types_pb2.Vault]
+    """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
+    at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+    """
 
 @_typing.type_check_only
 class VaultServiceAsyncStub(VaultServiceStub):
@@ -52,6 +62,16 @@ class VaultServiceAsyncStub(VaultServiceStub):
     ListVaults: _aio.UnaryUnaryMultiCallable[_node_pb2.ListVaultsRequest, _node_pb2.ListVaultsResponse]  # type: ignore[assignment]
     PairReset: _aio.UnaryUnaryMultiCallable[_node_pb2.PairResetRequest, _types_pb2.Operation]  # type: ignore[assignment]
     """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
+    Reshare: _aio.UnaryUnaryMultiCallable[_node_pb2.ReshareRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """Propose to give a vault's keys to other signers, weights or another threshold; with no change, new shares to the
+    same ones. Public keys and addresses stay. Answers with the operation, on which old and new signers vote.
+    """
+    GetHistory: _aio.UnaryUnaryMultiCallable[_node_pb2.GetHistoryRequest, _node_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    """The certificates of a vault's epochs, which anybody can check."""
+    EraseEarlier: _aio.UnaryUnaryMultiCallable[_node_pb2.EraseEarlierRequest, _types_pb2.Vault]  # type: ignore[assignment]
+    """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
+    at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+    """
 
 class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -83,6 +103,34 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
         """Propose another pair set-up between this node and a signer. Answers with the operation, on which the two vote."""
+
+    @_abc_1.abstractmethod
+    def Reshare(
+        self,
+        request: _node_pb2.ReshareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """Propose to give a vault's keys to other signers, weights or another threshold; with no change, new shares to the
+        same ones. Public keys and addresses stay. Answers with the operation, on which old and new signers vote.
+        """
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _node_pb2.GetHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.GetHistoryResponse, _abc.Awaitable[_node_pb2.GetHistoryResponse]]:
+        """The certificates of a vault's epochs, which anybody can check."""
+
+    @_abc_1.abstractmethod
+    def EraseEarlier(
+        self,
+        request: _node_pb2.EraseEarlierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Vault, _abc.Awaitable[_types_pb2.Vault]]:
+        """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
+        at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+        """
 
 def add_VaultServiceServicer_to_server(servicer: VaultServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -72,6 +72,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_SIGN: _OperationKind.ValueType  # 2
     OPERATION_KIND_BATCH_SIGN: _OperationKind.ValueType  # 3
     OPERATION_KIND_PAIR_RESET: _OperationKind.ValueType  # 4
+    OPERATION_KIND_RESHARE: _OperationKind.ValueType  # 5
     OPERATION_KIND_TRANSFER_OUT: _OperationKind.ValueType  # 10
     """Transactions, by what they are for."""
     OPERATION_KIND_TRANSFER_BETWEEN: _OperationKind.ValueType  # 11
@@ -91,6 +92,7 @@ OPERATION_KIND_CREATE_VAULT: OperationKind.ValueType  # 1
 OPERATION_KIND_SIGN: OperationKind.ValueType  # 2
 OPERATION_KIND_BATCH_SIGN: OperationKind.ValueType  # 3
 OPERATION_KIND_PAIR_RESET: OperationKind.ValueType  # 4
+OPERATION_KIND_RESHARE: OperationKind.ValueType  # 5
 OPERATION_KIND_TRANSFER_OUT: OperationKind.ValueType  # 10
 """Transactions, by what they are for."""
 OPERATION_KIND_TRANSFER_BETWEEN: OperationKind.ValueType  # 11
@@ -424,6 +426,7 @@ class Operation(_message.Message):
     SIGNATURE_MAY_EXIST_FIELD_NUMBER: _builtins.int
     SIGNERS_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___OperationKind.ValueType
     vault: _builtins.str
@@ -445,6 +448,8 @@ class Operation(_message.Message):
     """for people"""
     signature_may_exist: _builtins.bool
     """A signature share has left this node: whatever the state says, a signature may exist."""
+    phase: _builtins.str
+    """how far a running attempt has come, and whom it waits for; for people"""
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vote]: ...
     @_builtins.property
@@ -479,10 +484,11 @@ class Operation(_message.Message):
         signature_may_exist: _builtins.bool = ...,
         signers: _abc.Iterable[_builtins.str] | None = ...,
         signatures: _abc.Iterable[Global___Signature] | None = ...,
+        phase: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_vault", b"_vault", "vault", b"vault"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_vault", b"_vault", "approved_weight", b"approved_weight", "attempt", b"attempt", "created_ms", b"created_ms", "culprits", b"culprits", "detail", b"detail", "expires_ms", b"expires_ms", "id", b"id", "kind", b"kind", "proposer", b"proposer", "reason", b"reason", "signature_may_exist", b"signature_may_exist", "signatures", b"signatures", "signers", b"signers", "state", b"state", "threshold", b"threshold", "vault", b"vault", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_vault", b"_vault", "approved_weight", b"approved_weight", "attempt", b"attempt", "created_ms", b"created_ms", "culprits", b"culprits", "detail", b"detail", "expires_ms", b"expires_ms", "id", b"id", "kind", b"kind", "phase", b"phase", "proposer", b"proposer", "reason", b"reason", "signature_may_exist", b"signature_may_exist", "signatures", b"signatures", "signers", b"signers", "state", b"state", "threshold", b"threshold", "vault", b"vault", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__vault: _TypeAlias = _typing.Literal["vault"]  # noqa: Y015
     _WhichOneofArgType__vault: _TypeAlias = _typing.Literal["_vault", b"_vault"]  # noqa: Y015

@@ -1,0 +1,210 @@
+"""``quorate vault``: reshare, refresh, erase-earlier."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from quorate.ceremony.ports import State, VaultView
+from quorate.cli.command import Call, command
+from quorate.cli.connection import connect, finish
+from quorate.cli.sets import minimal_sets, seat_of
+from quorate.cli.views import operation_record, operation_text, vault_record, vault_text
+from quorate.errors import UsageError
+from quorate.rpc.client import NodeClient
+
+VaultName = Annotated[str, typer.Argument(help="Name or id.")]
+Memo = Annotated[str, typer.Option(help="Shown to the approvers.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until the new epoch is ready everywhere, or refused.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
+ExpiresIn = Annotated[float | None, typer.Option(help="Seconds until the request expires.")]
+Key = Annotated[str | None, typer.Option(help="The same key is the same request.")]
+Sole = Annotated[bool, typer.Option("--allow-sole-signer", help="Accept a signer that could sign alone.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to change, by names as given; ``threshold`` None: it stays."""
+
+    weights: Sequence[tuple[str, int]] = ()
+    removed: Sequence[str] = ()
+    threshold: int | None = None
+    allow_sole_signer: bool = False
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "reshare")
+    async def reshare(
+        call: Call,
+        vault: VaultName,
+        seats: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="NAME=WEIGHT", help="A signer to add, or its new weight."),
+        ] = None,
+        remove: Annotated[
+            list[str] | None, typer.Option("--remove", metavar="NAME", help="A signer that leaves.")
+        ] = None,
+        threshold: Annotated[
+            int | None, typer.Option("--threshold", help="The weight needed to sign from then on.")
+        ] = None,
+        allow_sole_signer: Sole = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+        yes: Yes = False,
+        memo: Memo = "",
+        wait: Wait = False,
+        timeout: Timeout = None,
+        expires_in: ExpiresIn = None,
+        idempotency_key: Key = None,
+    ) -> None:
+        """Give a vault's keys to other signers, weights or another threshold. Keys and addresses stay."""
+        weights = [seat_of(seat) for seat in seats or ()]
+        plan = Plan(
+            weights=weights, removed=remove or (), threshold=threshold, allow_sole_signer=allow_sole_signer
+        )
+        if not (weights or remove or threshold):
+            raise UsageError(
+                "nothing would change: --set, --remove or --threshold; new shares: vault refresh"
+            )
+        async with connect(call) as node:
+            view = await node.vault(vault)
+            record, text = changes(view, plan)
+            if dry_run:
+                call.output.show(record, escape(text))
+                return
+            confirm(call, text, yes=yes)
+            await carry_out(
+                call,
+                node,
+                view,
+                plan,
+                memo=memo,
+                wait=wait,
+                timeout=timeout,
+                expires_in=expires_in,
+                key=idempotency_key,
+            )
+
+    @command(app, "refresh")
+    async def refresh(
+        call: Call,
+        vault: VaultName,
+        yes: Yes = False,
+        memo: Memo = "",
+        wait: Wait = False,
+        timeout: Timeout = None,
+        expires_in: ExpiresIn = None,
+        idempotency_key: Key = None,
+    ) -> None:
+        """Give the same signers new shares. Copies of the old ones, wherever they are, are of no use with the new."""
+        async with connect(call) as node:
+            view = await node.vault(vault)
+            names = ", ".join(f"{signer.name} ({signer.weight})" for signer in view.signers)
+            confirm(call, f"new shares and pair set-ups for {names}; weights and threshold stay", yes=yes)
+            plan = Plan(allow_sole_signer=any(s.weight >= view.threshold for s in view.signers))
+            await carry_out(
+                call,
+                node,
+                view,
+                plan,
+                memo=memo,
+                wait=wait,
+                timeout=timeout,
+                expires_in=expires_in,
+                key=idempotency_key,
+            )
+
+    @command(app, "erase-earlier")
+    async def erase_earlier(call: Call, vault: VaultName, yes: Yes = False) -> None:
+        """Go on at this node without signers that never acknowledged the epoch, and erase earlier shares."""
+        async with connect(call) as node:
+            view = await node.vault(vault)
+            confirm(
+                call,
+                f"erase what this node holds of vault {view.name} from before epoch {view.epoch}, although not"
+                " everybody has acknowledged that epoch",
+                yes=yes,
+            )
+            view = await node.erase_earlier(view.id)
+        call.output.show(vault_record(view), vault_text(view))
+
+
+def changes(vault: VaultView, plan: Plan) -> tuple[dict[str, Any], str]:
+    """What would change, and who could sign after it: for programs, and for people."""
+    before = {signer.name: signer.weight for signer in vault.signers}
+    names = {str(signer.device): signer.name for signer in vault.signers}
+    after = dict(before)
+    for wanted in plan.removed:
+        if after.pop(names.get(wanted, wanted), None) is None:
+            raise UsageError(f"--remove {wanted}: vault {vault.name} has no such signer: {', '.join(before)}")
+    for wanted, weight in plan.weights:
+        after[names.get(wanted, wanted)] = weight
+    threshold = plan.threshold or vault.threshold
+    sets, told = minimal_sets(sorted(after.items()), threshold, allow_sole_signer=plan.allow_sole_signer)
+    lines = [] if threshold == vault.threshold else [f"threshold {vault.threshold} -> {threshold}"]
+    diff: list[dict[str, Any]] = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        diff.append({"name": name, "original_weight": old, "new_weight": new})
+        lines.append(
+            f"{name} joins with weight {new}" if old is None
+            else f"{name} leaves" if new is None
+            else f"{name} weight {old} -> {new}"
+        )  # fmt: skip
+    record = {
+        "vault": vault.id,
+        "epoch": vault.epoch,
+        "original_threshold": vault.threshold,
+        "new_threshold": threshold,
+        "diff": diff,
+        **sets,
+    }
+    return record, "\n".join([*(lines or ["nothing changes but the shares"]), told])
+
+
+def confirm(call: Call, text: str, *, yes: bool) -> None:
+    """``UsageError`` unless a person at a terminal agrees, or ``--yes`` does for them."""
+    if yes:
+        return
+    if call.output.json or not call.output.err.is_terminal:
+        raise UsageError("nobody is there to ask: give --yes, or --dry-run to look only")
+    call.output.err.print(text, markup=False)
+    if not typer.confirm("go on?", err=True):
+        raise typer.Exit(1)
+
+
+async def carry_out(
+    call: Call,
+    node: NodeClient,
+    vault: VaultView,
+    plan: Plan,
+    memo: str,
+    *,
+    wait: bool,
+    timeout: float | None,
+    expires_in: float | None,
+    key: str | None,
+) -> None:
+    with call.output.progress(f"asking the signers of {escape(vault.name)}, old and new") as tell:
+        view = await node.reshare(
+            vault=vault.id,
+            weights=plan.weights,
+            removed=plan.removed,
+            threshold=plan.threshold,
+            allow_sole_signer=plan.allow_sole_signer,
+            memo=memo,
+            idempotency_key=key or uuid.uuid4().hex,
+            expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+        )
+        if wait:
+            view = await finish(node, view, timeout=timeout, tell=tell)
+    call.output.show(operation_record(view), operation_text(view))
+    if wait and view.state is not State.COMPLETED:
+        raise typer.Exit(1)
