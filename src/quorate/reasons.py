@@ -379,11 +379,11 @@ REASONS: dict[str, Reason] = {
     ),
     "WRONG_IDENTITY": Reason("A device stands under a key that is not its own.", _OWN_CARDS),
     "WRONG_JOIN": Reason("A join is not for this attempt, or not its sender's.", _REPEAT),
-    "WRONG_OUTCOME": Reason("An outcome does not fit the operation's kind.", _SAME_RELEASE),
     "WRONG_NAME": Reason(
         "A reshare names the vault otherwise than this node knows it.",
         "ask for it at a node that has the vault under its name: names are part of what is voted on",
     ),
+    "WRONG_OUTCOME": Reason("An outcome does not fit the operation's kind.", _SAME_RELEASE),
     "WRONG_PARTIES": Reason(
         "An attempt has parties that its kind does not have.",
         "nothing at this node: the proposer is at fault, or runs another release",

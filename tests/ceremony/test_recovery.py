@@ -286,7 +286,10 @@ async def test_a_certificate_with_a_wrong_signature_activates_nothing(world: Wor
     context = world["bob"].ceremonies._context
     (held,) = context.vaults.made_by(view.id)
     assert held.row.state is EpochState.SIGNED
-    (full,) = world["alice"].ceremonies._context.vaults.made_by(view.id)
+    shelf = world["alice"].ceremonies._context.vaults
+    while not shelf.made_by(view.id)[0].active:
+        await asyncio.sleep(0.05)
+    (full,) = shelf.made_by(view.id)
     certificate = decode(Certificate, full.row.certificate)
     forged = Certificate(record=certificate.record, signatures=tuple(reversed(certificate.signatures)))
     with pytest.raises(UsageError, match=r"CE-5\.2"):

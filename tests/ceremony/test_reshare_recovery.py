@@ -14,7 +14,7 @@ from quorate.errors import UsageError
 from quorate.identifiers import VaultId
 from quorate.wire.envelope import unpack
 from tests.ceremony.resets import Losing, until
-from tests.ceremony.test_reshare import both_curves, four, shares, states
+from tests.ceremony.test_reshare_whole import both_curves, four, shares, states
 from tests.ceremony.world import CALLER, World
 from tests.rules import breaks
 

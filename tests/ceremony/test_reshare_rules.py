@@ -21,7 +21,7 @@ from quorate.protocols.certificate import Certificate, endorsement
 from quorate.wire.codec import decode, encode
 from tests.ceremony.resets import until
 from tests.ceremony.test_cheats import Cheat
-from tests.ceremony.test_reshare import four, states
+from tests.ceremony.test_reshare_whole import four, states
 from tests.ceremony.world import Says, World
 from tests.rules import breaks
 
