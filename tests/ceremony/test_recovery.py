@@ -20,6 +20,7 @@ from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate
 from quorate.wire.codec import decode, encode
 from quorate.wire.envelope import unpack
+from tests.ceremony.resets import until
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 
@@ -287,8 +288,7 @@ async def test_a_certificate_with_a_wrong_signature_activates_nothing(world: Wor
     (held,) = context.vaults.made_by(view.id)
     assert held.row.state is EpochState.SIGNED
     shelf = world["alice"].ceremonies._context.vaults
-    while not shelf.made_by(view.id)[0].active:
-        await asyncio.sleep(0.05)
+    await until(lambda: shelf.made_by(view.id)[0].active)
     (full,) = shelf.made_by(view.id)
     certificate = decode(Certificate, full.row.certificate)
     forged = Certificate(record=certificate.record, signatures=tuple(reversed(certificate.signatures)))
