@@ -32,7 +32,9 @@ def changed(operation: Operation, **changes: Any) -> Operation:
     return msgspec.structs.replace(operation, **changes)
 
 
-@pytest.mark.parametrize(("operation", "kind"), list(zip(OPERATIONS, list(Kind)[: len(OPERATIONS)], strict=True)))
+@pytest.mark.parametrize(
+    ("operation", "kind"), list(zip(OPERATIONS, list(Kind)[: len(OPERATIONS)], strict=True))
+)
 def test_an_operation_keeps_its_kind_and_digest_through_its_encoding(
     operation: Operation, kind: Kind
 ) -> None:

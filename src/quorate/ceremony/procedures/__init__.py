@@ -11,7 +11,15 @@ from quorate.ceremony.procedures.repairing import Repairing
 from quorate.ceremony.procedures.resharing import Resharing
 from quorate.ceremony.procedures.signing import Signing
 from quorate.ceremony.procedures.transacting import Transacting
-from quorate.operations.kinds import BatchSign, CreateVault, Operation, PairReset, Reshare, Sign, SignTransaction
+from quorate.operations.kinds import (
+    BatchSign,
+    CreateVault,
+    Operation,
+    PairReset,
+    Reshare,
+    Sign,
+    SignTransaction,
+)
 
 __all__ = ["Procedure", "procedure_of"]
 
