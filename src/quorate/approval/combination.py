@@ -60,16 +60,17 @@ class FirstDecisive:
 async def _ask_until(
     approvers: Sequence[Approver], request: ApprovalRequest, decisive: Verdict
 ) -> Sequence[Decision]:
-    """Everybody's word, asked side by side; once one is ``decisive``, nobody else is waited for."""
+    """What was said, in the order of ``approvers``, all asked side by side; once one is ``decisive``, nobody else is
+    waited for."""
     asking = [asyncio.create_task(asked(approver, request)) for approver in approvers]
-    said: list[Decision] = []
+    waiting = set(asking)
     try:
-        for answer in asyncio.as_completed(asking):
-            said.append(await answer)
-            if said[-1].verdict is decisive:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.result().verdict is decisive for task in done):
                 break
+        return [task.result() for task in asking if task.done()]
     finally:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-    return said
