@@ -30,6 +30,10 @@ ROOT = Path(__file__).parents[2]
 
 # Where it is shown that a method without an idempotency key may be called again.
 SETTLING = {
+    "quorate.v1.VaultService.EraseEarlier": (
+        "tests/ceremony/test_reshare_recovery.py",
+        "test_a_leaver_that_is_lost_after_dealing_is_waited_for_until_the_operator_goes_on",
+    ),
     "quorate.v1.OperationService.CancelOperation": (
         "tests/ceremony/test_operations.py", "test_a_cancelled_operation_ends_everywhere_and_waits_nowhere"
     ),
