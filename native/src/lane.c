@@ -72,6 +72,7 @@ static void add_to(number *out, const uint8_t *scalar)
     number a;
     load(curve, &a, scalar);
     add(&quorate_orders[curve], out, out, &a);
+    quorate_wipe(&a, sizeof a);
 }
 
 /* out += a * b. */
@@ -82,6 +83,7 @@ static void add_product_to(number *out, const number *a, const number *b)
     multiply(order, &product, a, b);
     enter(order, &product, &product); /* what the product lacks */
     add(order, out, out, &product);
+    quorate_wipe(&product, sizeof product);
 }
 
 void quorate_lane_publish(uint8_t *out, const uint8_t *inputs, const uint8_t *masks, const uint8_t *differences,
