@@ -92,6 +92,17 @@ FALSE: dict[str, tuple[str, Callable[[EpochRecord], EpochRecord]]] = {
         "RS-3.4",
         lambda r: replace(r, dealers=(replace(r.dealers[0], identity_key=identity_key(E)), r.dealers[1])),
     ),
+    "a member under another name": (
+        "RS-3.4",
+        lambda r: replace(
+            r,
+            roster=(
+                r.roster[0],
+                replace(r.roster[1], device=D),
+                replace(r.roster[2], device=E, identity_key=identity_key(E)),
+            ),
+        ),
+    ),
     "a stranger who deals": ("RS-3.5", lambda r: replace(r, dealers=(*r.dealers, STRANGER))),
     "dealers one short": ("RS-3.6", lambda r: replace(r, dealers=r.dealers[:1])),
 }

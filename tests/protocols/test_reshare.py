@@ -226,6 +226,16 @@ def test_a_device_that_changes_its_identity_key_is_refused() -> None:
         Handover(previous=OLD.record, dealers=frozenset({A, B}), target=target, shares=None)
 
 
+@pytest.mark.parametrize("gone", [A, B, C])
+def test_a_member_that_comes_back_under_another_name_is_refused_before_anything_is_dealt(
+    gone: DeviceId,
+) -> None:
+    member = replace(OLD.record.roster[0], device=D, identity_key=identity_key(gone))
+    target = sharing_of([member], 1)
+    with pytest.raises(UsageError, match="no other device has it"):
+        Handover(previous=OLD.record, dealers=frozenset({A, B}), target=target, shares=None)
+
+
 def test_shares_of_another_epoch_are_refused_before_they_are_dealt() -> None:
     refreshed = handed_over(OLD, OLD.record.sharing)
     stale = {curve: OLD.quorum(A, [A, B], curve) for curve in Curve}

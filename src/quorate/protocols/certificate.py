@@ -20,7 +20,7 @@ from quorate.primitives.transcript import Field, digest
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.ot.setup import PairSetup
 from quorate.protocols.quorum import KeyShare, Quorum, Sharing, quorum_of, sharing_of
-from quorate.protocols.sharing import MAX_PARTIES
+from quorate.protocols.sharing import MAX_PARTIES, told_apart
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message
 from quorate.wire.net import Net
 
@@ -97,8 +97,7 @@ class EpochRecord(Message):
         dealers = [dealer.device for dealer in self.dealers]
         if dealers != sorted(set(dealers)):
             raise EncodingError("epoch record: dealers out of order, or named twice")
-        named = {(each.device, each.identity_key) for each in (*self.roster, *self.dealers)}
-        if not len(named) == len({device for device, _ in named}) == len({key for _, key in named}):
+        if not told_apart((each.device, each.identity_key) for each in (*self.roster, *self.dealers)):
             raise EncodingError("epoch record: two identity keys of one device, or two devices of one")
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.protocols.certificate import Certificate, EpochRecord
+from quorate.protocols.sharing import told_apart
 
 
 def follows(record: EpochRecord, previous: EpochRecord) -> None:
@@ -25,8 +26,10 @@ def follows(record: EpochRecord, previous: EpochRecord) -> None:
             raise _refused(f"RS-3.3 keys: {place} has another {new.curve} key or chain code")
     known = {place.device: place.identity_key for place in previous.roster}
     for device, key in record.signers.items():
-        if known.get(device, key) != key:
-            raise _refused(f"RS-3.4 identity: {place} has {device} under another identity key")
+        if not told_apart((*known.items(), (device, key))):
+            raise _refused(
+                f"RS-3.4 identity: {place} has {device} under another identity key, or that of another"
+            )
     dealers = [DeviceId(dealer.device) for dealer in record.dealers]
     if not set(dealers) <= known.keys():
         raise _refused(f"RS-3.5 dealers: {place} was dealt by others than members of the epoch before")

@@ -34,6 +34,7 @@ from quorate.protocols.dealing import Dealing, Table, combine, hand_out, open_po
 from quorate.protocols.history import follows
 from quorate.protocols.pairing import pair_up
 from quorate.protocols.quorum import Quorum, Sharing, images_of
+from quorate.protocols.sharing import told_apart
 from quorate.wire.codec import Message
 from quorate.wire.net import Net, gather
 
@@ -54,9 +55,8 @@ class Handover:
         weight, needed = old.weight_of(self.dealers), old.handover_weight
         if weight < needed:
             raise UsageError(f"a weight of {weight} hands a vault over that takes {needed}")
-        known = {seat.device: seat.identity_key for seat in old.seats}
-        if any(known.get(seat.device, seat.identity_key) != seat.identity_key for seat in self.target.seats):
-            raise UsageError("a device keeps its identity key")
+        if not told_apart((seat.device, seat.identity_key) for seat in (*old.seats, *self.target.seats)):
+            raise UsageError("a device keeps its identity key, and no other device has it")
         for curve, quorum in (self.shares or {}).items():
             told = (quorum.curve, quorum.certificate, frozenset(quorum.devices))
             if told != (curve, self.previous.hash, self.dealers):

@@ -93,6 +93,12 @@ class Sharing:
                     yield tuple(seat.device for seat in seats)
 
 
+def told_apart(named: Iterable[tuple[str, bytes]]) -> bool:
+    """Whether each of these devices, given with its identity key, has one that no other has. It may be given twice."""
+    devices = set(named)
+    return len(devices) == len({name for name, _ in devices}) == len({key for _, key in devices})
+
+
 def sharing_of(members: Iterable[Member], threshold: int, *, allow_sole_signer: bool = False) -> Sharing:
     """The sharing of a roster. Weights and threshold are divided by the weights' common divisor: the same sets of
     members reach the threshold, with shorter polynomials.
