@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from quorate.ceremony.identity import card_of
 from quorate.ceremony.ports import Method
+from quorate.ceremony.statements import Hello, state
 from quorate.errors import PeerError, UsageError
 from quorate.identifiers import DeviceId, OperationId
-from tests.ceremony.world import World
+from quorate.native.memory import SecretBytes
+from quorate.rpc.tls import create_identity
+from tests.ceremony.world import Node, World
 from tests.rules import breaks
 
 EQUAL = {"alice": 1, "bob": 1, "carol": 1}
@@ -89,3 +95,74 @@ async def test_every_change_of_an_operation_is_heard_once_it_is_there(world: Wor
     view = await alice.create_vault("ops", EQUAL, 2)
     states = list(dict.fromkeys(state for operation, state in heard if operation == view.id))
     assert states == ["VOTING", "APPROVED", "RUNNING", "COMPLETED"]
+
+
+def announced(node: Node, **changes: Any) -> str:
+    """The card a node would show after it changed, without its store knowing."""
+    me, identity = node.ledger.me, node.ledger.identity
+    fields: dict[str, Any] = {
+        "name": me.name, "address": me.address, "certificate_pem": me.certificate_pem,
+        "hardware_id": me.hardware_id, "rev": me.rev + 1, "updated_ms": 1_762_527_062_984,
+    }  # fmt: skip
+    return card_of(identity, **fields | changes)
+
+
+async def test_a_new_card_reaches_every_peer_by_itself_and_each_says_that_it_holds_it(world: World) -> None:
+    alice = world["alice"]
+    told: list[tuple[str, DeviceId, int]] = []
+    for node in world.nodes.values():
+        node.ceremonies.greetings._on_cards = lambda peer, holds, name=node.name: told.append(
+            (name, peer, holds)
+        )
+    greetings = alice.ceremonies.greetings
+    await greetings.announce()
+    made = create_identity(alice.device, rev=2)
+    alice.ledger.renew_card(
+        address="10.0.0.7:7100",
+        certificate_pem=made.certificate_pem,
+        tls_key=SecretBytes.of(made.private_key_pem),
+    )
+    world.down.add(world["carol"].device)
+    await greetings.announce()
+    held = {node.name: node.ledger.peers()[alice.device] for node in world.nodes.values()}
+    assert (held["bob"].rev, held["bob"].address, held["bob"].certificate_pem) == (
+        2, "10.0.0.7:7100", made.certificate_pem,
+    )  # fmt: skip
+    assert held["carol"].rev == 1
+    assert greetings.heard[world["bob"].device].holds == 2
+    assert ("alice", world["bob"].device, 2) in told
+    assert ("bob", alice.device, 1) in told
+    world.down.clear()
+    await world["carol"].ceremonies.greetings.greet(alice.device)  # the answer brings it, whoever asks first
+    assert world["carol"].ledger.peers()[alice.device].rev == 2
+    await world["carol"].ceremonies.greetings.greet(alice.device)
+    assert greetings.heard[world["carol"].device].holds == 2
+
+
+@breaks("ST-5.2", "ST-5.7")
+async def test_a_card_in_a_greeting_counts_only_if_its_own_device_signed_it_and_it_is_later(
+    world: World,
+) -> None:
+    alice, bob, carol = (world[name] for name in ("alice", "bob", "carol"))
+    replayed = alice.ledger.me.card
+    alice.ledger.renew_card(address="10.0.0.7:7100")
+    await alice.ceremonies.greetings.greet(bob.device)
+    await alice.ceremonies.greetings.announce()
+    assert bob.ledger.peers()[alice.device].rev == 2
+    held = bob.ledger.peers()
+    forged = announced(alice, address="10.6.6.6:7100").replace("10.6.6.6", "10.6.6.7")
+    for card, code in (
+        (replayed, "OLD_CARD"),
+        (announced(alice, rev=2, address="10.6.6.6:7100"), "OLD_CARD"),
+        (forged, "INVALID_CARD"),
+        (announced(alice, name="bob's friend"), "INVALID_CARD"),
+        (announced(carol), "INVALID_CARD"),
+        ("no card", "INVALID_CARD"),
+    ):
+        hello = Hello(
+            version="", protocol=1, clock_ms=1, boot_counter=1, boot=bytes(32), vaults=(), card=card, holds=1
+        )
+        with pytest.raises(UsageError) as caught:
+            await bob.ceremonies.on_request(alice.device, Method.HELLO, state(alice.ledger.identity, hello))
+        assert caught.value.code == code
+        assert bob.ledger.peers() == held

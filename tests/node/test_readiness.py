@@ -57,7 +57,7 @@ class Case:
         head = VaultHead(vault=self.vault.id, **fields)  # type: ignore[arg-type]
         return Acquaintance(
             version="", protocol=1, boot_counter=1, heads=MappingProxyType({self.vault.id: head}), at=0.0,
-            clock_offset=0.0, rtt=0.0, sights={},
+            clock_offset=0.0, rtt=0.0, sights={}, holds=1,
         )  # fmt: skip
 
 

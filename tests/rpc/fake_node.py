@@ -36,6 +36,7 @@ from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.registry import Access
 from quorate.rpc.tls import TlsIdentity, create_identity, server_name_of
+from quorate.rpc.upkeep import Certificates, Reloaded
 from quorate.storage.clients import EVERY, Client, Grant, Login
 
 AMPLE = Pace(1e6, 10**6)
@@ -334,6 +335,20 @@ class FakeExaminer:
             await self.gate.wait()
 
 
+class FakeUpkeep:
+    def certificates(self) -> Certificates:
+        raise UsageError("not here")
+
+    def rotate(self, *, rev: int, at_once: bool) -> Certificates:
+        raise UsageError(f"not here: {rev} {at_once}")
+
+    def set_address(self, device: str, address: str) -> Peer:
+        raise UsageError(f"no {device} at {address}", code="UNKNOWN_PEER")
+
+    def reload(self) -> Reloaded:
+        return Reloaded(changed=("limits.drain",), restart=("peer.port",))
+
+
 class Served:
     """A node server on loopback and on a socket in ``home``, and clients for it."""
 
@@ -363,6 +378,7 @@ class Served:
             certificate_address="127.0.0.1:0" if self.certificates else "",
             limits=self.limits,
             refused=self.refused.append,
+            upkeep=FakeUpkeep(),
         )
         self.port = await self.server.start()
 

@@ -93,9 +93,12 @@ def key_file(directory: Path) -> KeyFile:
 
 
 def create(
-    directory: Path, name: str = "alice", on_commit: Callable[[str], None] | None = None
+    directory: Path,
+    name: str = "alice",
+    on_commit: Callable[[str], None] | None = None,
+    now_ms: Callable[[], int] = lambda: NOW,
 ) -> SqliteLedger:
-    """A new store at ``directory``/store.db, under ``key_file(directory)``, its clock at ``NOW``."""
+    """A new store at ``directory``/store.db, under ``key_file(directory)``, its clock at ``NOW`` or as given."""
     made = device(name)
     return SqliteLedger.create(
         directory / "store.db",
@@ -106,7 +109,7 @@ def create(
         certificate_pem=made.certificate,
         tls_key=SecretBytes.of(made.tls_key),
         on_commit=on_commit,
-        now_ms=lambda: NOW,
+        now_ms=now_ms,
     )
 
 

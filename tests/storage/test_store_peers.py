@@ -13,7 +13,7 @@ from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.storage import SqliteLedger
 from tests.rules import breaks
-from tests.storage.devices import create, device, make_certificate, reopen
+from tests.storage.devices import NOW, create, device, make_certificate, reopen
 from tests.storage.rawsql import raw_sql
 from tests.storage.story import BOB
 
@@ -141,3 +141,105 @@ def test_a_store_without_its_own_card_is_corrupt(tmp_path: Path) -> None:
     raw_sql(tmp_path / "store.db", "DELETE FROM peers")
     with pytest.raises(Corrupt, match="own card"):
         reopen(tmp_path)
+
+
+@breaks("ST-5.8")
+def test_a_card_that_a_peer_shows_changes_its_address_and_certificate_and_nothing_else(
+    ledger: SqliteLedger,
+) -> None:
+    bob, carol = device("bob"), device("carol")
+    ledger.add_peer(bob.card())
+    certificate, _ = make_certificate()
+    later = bob.card(rev=2, address="elsewhere:7100", certificate=certificate)
+    assert ledger.learn_card(BOB, later)
+    assert not ledger.learn_card(BOB, ledger.peers()[BOB].card)
+    assert (ledger.peers()[BOB].address, ledger.peers()[BOB].certificate_pem) == (
+        "elsewhere:7100",
+        certificate,
+    )
+    held = ledger.peers()
+    for shown, why in (
+        (carol.card(), "another's to show"),
+        (ledger.me.card, "another's to show"),
+        (bob.card(rev=3, name="alice2"), "another name"),
+        (bob.card(rev=3, hardware_id="other"), "hardware id"),
+        (bob.card(rev=2, address="third:7100"), "is not above rev 2"),
+        (bob.card(), "is not above rev 2"),
+        (bob.card(rev=3).replace("7100", "7101"), "changed since its device signed it"),
+        ("{}", "not a device card"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            ledger.learn_card(BOB, shown)
+    with pytest.raises(UsageError, match="another's to show"):
+        ledger.learn_card(carol.identity.device, carol.card())  # nobody has compared its fingerprint
+    with pytest.raises(UsageError, match="another's to show"):
+        ledger.learn_card(ALICE, device("alice").card(rev=9))
+    assert ledger.peers() == held
+
+
+@breaks("ST-5.9")
+def test_a_certificate_that_was_replaced_is_kept_for_the_overlap_and_no_longer(tmp_path: Path) -> None:
+    now = [NOW]
+    with create(tmp_path, now_ms=lambda: now[0]) as ledger:
+        first, first_key = ledger.tls()
+        certificate, key = make_certificate()
+        renewed = ledger.renew_card(
+            certificate_pem=certificate, tls_key=SecretBytes.of(key), above=6, overlap_ms=1000
+        )
+        assert renewed.rev == 7
+        [kept] = ledger.retiring()
+        assert (kept.rev, kept.certificate_pem, kept.until_ms) == (1, first, NOW + 1000)
+        assert kept.tls_key == first_key.reveal()
+        ledger.renew_card(address="elsewhere:7100")
+        assert len(ledger.retiring()) == 1
+        now[0] += 1001
+        assert ledger.retiring() == []
+        for _ in range(4):
+            certificate, key = make_certificate()
+            ledger.renew_card(certificate_pem=certificate, tls_key=SecretBytes.of(key), overlap_ms=1000)
+        assert [each.rev for each in ledger.retiring()] == [8, 9, 10, 11]
+        certificate, key = make_certificate()
+        with pytest.raises(UsageError, match="still awaited by peers"):
+            ledger.renew_card(certificate_pem=certificate, tls_key=SecretBytes.of(key), overlap_ms=1000)
+        assert (ledger.me.rev, len(ledger.retiring())) == (12, 4)
+        ledger.renew_card(certificate_pem=certificate, tls_key=SecretBytes.of(key))
+        assert ledger.retiring() == []
+        certificate, key = make_certificate()
+        ledger.renew_card(certificate_pem=certificate, tls_key=SecretBytes.of(key), overlap_ms=1000)
+        ledger.retire()
+        assert ledger.retiring() == []
+
+
+def test_an_address_set_for_a_peer_stands_until_the_peer_announces_another(ledger: SqliteLedger) -> None:
+    bob = device("bob")
+    on_card = ledger.add_peer(bob.card()).address
+    assert ledger.set_dial(BOB, "10.0.0.9:7100").address == "10.0.0.9:7100"
+    certificate, _ = make_certificate()
+    ledger.add_peer(bob.card(rev=2, certificate=certificate))  # elsewhere is not what it announces
+    assert ledger.peers()[BOB].address == "10.0.0.9:7100"
+    assert ledger.set_dial(BOB, "").address == on_card
+    ledger.set_dial(BOB, "10.0.0.9:7100")
+    ledger.add_peer(bob.card(rev=3, address="moved:7100", certificate=certificate))
+    assert ledger.peers()[BOB].address == "moved:7100"
+    for wrong in ("nowhere", "host:0", "host:99999", "a b:1"):
+        with pytest.raises(UsageError, match="is not host:port"):
+            ledger.set_dial(BOB, wrong)
+    with pytest.raises(UsageError, match="our card"):
+        ledger.set_dial(ALICE, "host:1")
+    with pytest.raises(UsageError, match="no peer"):
+        ledger.set_dial(DeviceId("z" * 24), "host:1")
+
+
+def test_the_client_authority_is_made_once(ledger: SqliteLedger, tmp_path: Path) -> None:
+    assert ledger.client_authority() is None
+    certificate, key = make_certificate()
+    other, other_key = make_certificate()
+    with pytest.raises(UsageError, match="not the certificate's"):
+        ledger.keep_client_authority(certificate, SecretBytes.of(other_key))
+    ledger.keep_client_authority(certificate, SecretBytes.of(key))
+    ledger.keep_client_authority(other, SecretBytes.of(other_key))
+    ledger.close()
+    with reopen(tmp_path) as again:
+        held = again.client_authority()
+        assert held is not None
+        assert (held[0], held[1].reveal()) == (certificate, key)

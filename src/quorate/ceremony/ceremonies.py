@@ -61,8 +61,10 @@ class Ceremonies:
         organisation: str = "",
         inbox: Inbox | None = None,
         on_change: Callable[[OperationId], None] | None = None,
+        on_cards: Callable[[DeviceId, int], None] = lambda *_: None,
     ) -> None:
-        """``on_change`` hears on the event loop of every operation that came in or changed; it must not raise."""
+        """``on_change`` hears on the event loop of every operation that came in or changed; it must not raise.
+        ``on_cards`` hears, there too, of a peer with a new card, or which rev of ours a peer holds by now."""
         prepare()  # before the pool's threads
         context = self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
@@ -76,7 +78,7 @@ class Ceremonies:
         self._coordinator = Coordinator(context, voting, self._participant, self._catchup)
         admission = Admission(context, self._catchup)
         self._background = Background()
-        self.greetings = Greetings(context, version)
+        self.greetings = Greetings(context, version, on_cards)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
@@ -122,6 +124,10 @@ class Ceremonies:
         await self._coordinator.stop()
         await self._participant.stop()
         await self._background.stop()
+
+    def limit(self, limits: Limits) -> None:
+        """From now on; what has begun keeps the times it was given."""
+        self._context.limits = limits
 
     @property
     def vaults(self) -> Vaults:

@@ -47,8 +47,10 @@ class Boot:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Context:
+    """``limits`` alone is exchanged while the node runs."""
+
     identity: Identity
     ledger: Ledger
     mesh: Mesh

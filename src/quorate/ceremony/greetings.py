@@ -1,13 +1,14 @@
-"""What peers say of themselves: version, clock, boot, and which epoch of each shared vault they hold.
+"""What peers say of themselves: version, clock, boot, which epoch of each shared vault they hold, and new cards.
 
-Nothing is decided by it: it is what this node knows of the others when it tells its operator how things stand.
+But for the cards, which prove themselves, nothing is decided by it: it is what this node knows of the others when it
+tells its operator how things stand.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -40,12 +41,18 @@ class Acquaintance:
     clock_offset: float | None
     rtt: float | None
     sights: Mapping[DeviceId, Sight]
+    holds: int  # the rev of our card that it holds
 
 
 class Greetings:
-    def __init__(self, context: Context, version: str) -> None:
+    def __init__(
+        self, context: Context, version: str, on_cards: Callable[[DeviceId, int], None] = lambda *_: None
+    ) -> None:
+        """``on_cards`` hears of a peer that has another card than before, or holds another one of ours, and of which
+        rev."""
         self._context = context
         self._version = version
+        self._on_cards = on_cards
         self._heard: dict[DeviceId, Acquaintance] = {}
 
     @property
@@ -57,7 +64,9 @@ class Greetings:
     ) -> bytes:
         """Ours to a peer, with the vaults it is a member of, ``asking`` how it sees others, or saying how we see those
         that it asked ``about``."""
-        context = self._context
+        context, known = self._context, self._heard.get(peer)
+        cards = context.ledger.peers()
+        held, own = cards.get(peer), cards[context.me]
         heads = tuple(
             VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
             for v in context.vaults.all()
@@ -67,13 +76,16 @@ class Greetings:
             version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
             boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
             asked=tuple(sorted(set(asking) - {peer})[:MAX_ASKED]), sights=self._sights(set(about) - {peer}),
+            holds=held.rev if held is not None else 0,
+            card=own.card if known is not None and known.holds < own.rev else "",
         )  # fmt: skip
         return state(context.identity, hello)
 
-    def note(self, peer: DeviceId, hello: Hello) -> None:
-        """Keep what a peer says when it greets us. When it said it we cannot tell, so not what its clock shows."""
+    async def note(self, peer: DeviceId, hello: Hello) -> None:
+        """Keep what a peer says when it greets us. When it said it we cannot tell, so not what its clock shows.
+        ``UsageError`` for a card that is none of its own or not later than the one held."""
         known = self._heard.get(peer)
-        self._keep(peer, hello, known.clock_offset if known else None, known.rtt if known else None)
+        await self._keep(peer, hello, known.clock_offset if known else None, known.rtt if known else None)
 
     def _sights(self, devices: Collection[str]) -> tuple[Sight, ...]:
         """Of those that are our peers, and that the asker knew to name."""
@@ -107,7 +119,7 @@ class Greetings:
         signer, hello = hear(Hello, answer, context.key_of)
         if signer != peer:
             raise UsageError(f"CE-1.1 speaker: {peer} answered with a hello of {signer}", code="WRONG_SENDER")
-        return self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
+        return await self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
 
     async def keep_greeting(self) -> None:
         """Until cancelled: every peer that is connected, now and then; who is gone is forgotten with its card."""
@@ -127,7 +139,8 @@ class Greetings:
         known = self._heard.get(peer)
         if known is None or known.clock_offset is None:
             return True
-        return self._context.clock.monotonic() - known.at >= AGAIN or self._at_odds(peer, known)
+        late = known.holds < self._context.ledger.peers()[self._context.me].rev
+        return late or self._context.clock.monotonic() - known.at >= AGAIN or self._at_odds(peer, known)
 
     def _at_odds(self, peer: DeviceId, known: Acquaintance) -> bool:
         return any(
@@ -144,13 +157,36 @@ class Greetings:
         except (QuorateError, EncodingError) as error:
             log.debug("no greeting", peer=peer, why=str(error))
 
-    def _keep(
+    async def announce(self) -> None:
+        """Greet everybody who is connected, at once: our card is another."""
+        context = self._context
+        connected = [peer for peer in context.ledger.peers() if context.mesh.connected(peer)]
+        await asyncio.gather(*(self._try(peer) for peer in connected if peer != context.me))
+
+    async def _learn(self, peer: DeviceId, hello: Hello) -> None:
+        """Take a later card of the peer's, and tell who dials it what changed between us."""
+        known, learned = self._heard.get(peer), False
+        if hello.card:
+            ledger = self._context.ledger
+            try:
+                learned = await self._context.aside(lambda: ledger.learn_card(peer, hello.card))
+            except UsageError as error:
+                log.warning("card refused", peer=peer, why=str(error))
+                raise
+        if learned:
+            log.info("a peer has a new card", peer=peer, rev=self._context.peer(peer).rev)
+        if learned or known is None or known.holds != hello.holds:
+            self._on_cards(peer, hello.holds)
+
+    async def _keep(
         self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None
     ) -> Acquaintance:
+        await self._learn(peer, hello)
         heard = self._heard[peer] = Acquaintance(
             version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
             heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),
             at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt,
             sights=MappingProxyType({DeviceId(sight.device): sight for sight in hello.sights}),
+            holds=hello.holds,
         )  # fmt: skip
         return heard

@@ -190,7 +190,7 @@ def read_card(text: str) -> Peer:
         "changed since its device signed it",
     )
     _check_name(card.name)
-    _check_address(card.address)
+    check_address(card.address)
     if not card.hardware_id.isprintable():
         raise _refusal("its hardware id has characters that do not print")
     return Peer(
@@ -235,7 +235,8 @@ def _check_name(name: str) -> None:
         raise _refusal(f"its name {name!r} looks like a device id")
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
+    """``UsageError`` unless it is host:port."""
     match = _ADDRESS.fullmatch(address)
     if match is None or not 1 <= int(match["port"]) <= 65535:
         raise _refusal(f"address {address!r} is not host:port")

@@ -75,7 +75,7 @@ class PeerDesk:
 
     async def _hello(self, sender: DeviceId, body: bytes) -> bytes:
         hello = self._hear(Hello, sender, body)
-        self._greetings.note(sender, hello)
+        await self._greetings.note(sender, hello)
         return self._greetings.hello(sender, about=hello.asked)
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:

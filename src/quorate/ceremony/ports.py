@@ -472,6 +472,10 @@ class Ledger(Protocol):
     # peers
     def peers(self) -> Mapping[DeviceId, Peer]: ...
 
+    def learn_card(self, device: DeviceId, card: str) -> bool:
+        """Keep a later card that a known peer showed of itself (ST-5.8); whether it was new."""
+        ...
+
 
 # --- what the client side sees --------------------------------------------------------------------------------------
 

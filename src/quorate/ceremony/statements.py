@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Protocol, TypeVar
 
 from msgspec import Meta
 
+from quorate.ceremony.identity import MAX_CARD
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native import keys
@@ -160,7 +161,8 @@ class Sight(Message):
 
 class Hello(Statement):
     """``asked``: devices of which the sender would like to know how the hearer sees them; ``sights``: the answer, of
-    those that are the sender's peers too."""
+    those that are the sender's peers too. ``holds``: the rev of the hearer's card that the sender holds; ``card``: the
+    sender's own, if the hearer is known to hold an earlier one."""
 
     purpose = "hello"
     version: Annotated[str, Meta(max_length=40)]
@@ -171,6 +173,8 @@ class Hello(Statement):
     vaults: Annotated[tuple[VaultHead, ...], Meta(max_length=10_000)]
     asked: Annotated[tuple[Identifier, ...], Meta(max_length=MAX_ASKED)] = ()
     sights: Annotated[tuple[Sight, ...], Meta(max_length=MAX_ASKED)] = ()
+    holds: Millis = 0
+    card: Annotated[str, Meta(max_length=MAX_CARD)] = ""
 
 
 class Ballot(Message):

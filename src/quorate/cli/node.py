@@ -1,4 +1,4 @@
-"""``quorate run`` and ``quorate status``."""
+"""``quorate run``, ``quorate status`` and ``quorate reload``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def register(app: typer.Typer) -> None:
             view = await node.status()
         call.output.show(status_record(view), status_text(view))
 
+    @command(app, "reload")
+    async def reload(call: Call) -> None:
+        """Have the running node read quorate.toml again, as SIGHUP does. A file with a mistake changes nothing."""
+        async with connect(call) as node:
+            done = await node.reload()
+        lines = [f"[green]✓[/] {escape(name)} in effect" for name in done.changed]
+        lines += [f"[yellow]restart needed[/] for {escape(name)}" for name in done.restart]
+        call.output.show(
+            {"changed": list(done.changed), "restart_needed": list(done.restart)},
+            "\n".join(lines) or "nothing has changed",
+        )
+
 
 def status_record(view: NodeStatus) -> dict[str, Any]:
     names = names_of(view)
@@ -56,6 +68,7 @@ def status_record(view: NodeStatus) -> dict[str, Any]:
         ],
         "vaults": [vault_record(vault) for vault in view.vaults],
         "unfinished": view.unfinished,
+        "summary": status_line(view),
         "ready": not view.not_ready,
         "not_ready": [asdict(cause) for cause in view.not_ready],
     }
@@ -66,6 +79,7 @@ def status_text(view: NodeStatus) -> Group:
     table = Table.grid(padding=(0, 2))
     verb = "restarted" if view.boot > 1 else "started"
     since = datetime.fromtimestamp(view.started_ms / 1000).astimezone()
+    table.add_row("[bold]status", escape(status_line(view)))
     table.add_row("[bold]node", f"[bold]{escape(view.name)}[/] [dim]{view.device} version {view.version}[/]")
     table.add_row("running", f"{verb} {since:%Y-%m-%d %H:%M:%S} (start {view.boot})")
     away = [escape(names.get(device, device)) for device, up in view.peers.items() if not up]
@@ -86,6 +100,20 @@ def status_text(view: NodeStatus) -> Group:
     if not view.not_ready:
         table.add_row("[green]ready", "the node, and every vault on it")
     return Group(table)
+
+
+def status_line(view: NodeStatus) -> str:
+    """The whole in one line: restarted 14:02; vault ops ready; peers 2/2."""
+    verb = "restarted" if view.boot > 1 else "started"
+    since = datetime.fromtimestamp(view.started_ms / 1000).astimezone()
+    today = since.date() == datetime.now().astimezone().date()
+    unready = {cause.vault for cause in view.not_ready}
+    vaults = [
+        f"vault {vault.name} {'not ready' if unready & {None, vault.id} else vault.state}"
+        for vault in view.vaults
+    ]
+    peers = f"peers {sum(view.peers.values())}/{len(view.peers)}"
+    return "; ".join([f"{verb} {since:%H:%M}" if today else f"{verb} {since:%Y-%m-%d %H:%M}", *vaults, peers])
 
 
 def names_of(view: NodeStatus) -> dict[DeviceId, str]:

@@ -1,4 +1,4 @@
-"""``quorate peer``: add, list."""
+"""``quorate peer``: add, list, set-address."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from quorate.ceremony.identity import fingerprint, read_card
 from quorate.ceremony.ports import Peer
+from quorate.cli.cert import cards
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
 from quorate.cli.views import rows
@@ -73,6 +74,25 @@ def register(app: typer.Typer) -> None:
             for number, peer in enumerate(peers)
         )
         call.output.out.print(rows(("NAME", "DEVICE", "ADDRESS", "LINK", "FINGERPRINT"), body))
+
+    @command(app, "set-address")
+    async def set_address(
+        call: Call,
+        address: Annotated[str, typer.Argument(help="host:port.")],
+        peer: Annotated[
+            str | None,
+            typer.Option("--peer", help="Of where this node reaches that peer, until it announces another."),
+        ] = None,
+    ) -> None:
+        """This node has moved: its peers learn the new address over their links, by a card with a higher rev.
+
+        With --peer, reach that peer at another address than the one on its card; "" takes that back."""
+        async with cards(call) as own:
+            changed = await own.set_address(address, device=peer or "")
+        call.output.show(
+            record(changed),
+            f"[green]✓[/] {escape(changed.name)} at {escape(changed.address)}, card rev {changed.rev}",
+        )
 
 
 def connection(connected: bool | None) -> str:

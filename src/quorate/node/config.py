@@ -99,7 +99,8 @@ class Key(Section):
 
 class Limits(Section):
     """Seconds, and counts. ``silence``: how long a session waits on one message; ``unlinked``: the same while there is
-    no connection to the peer it waits on; ``deadline``: one session; ``carry_out``: from approval to the end."""
+    no connection to the peer it waits on; ``deadline``: one session; ``carry_out``: from approval to the end.
+    ``overlap``: how long a TLS certificate that another took the place of still counts, ours and a peer's."""
 
     expiry: Seconds = DAY
     longest_expiry: Seconds = 7 * DAY
@@ -112,6 +113,7 @@ class Limits(Section):
     attempts: int = Field(default=8, ge=1, le=64)
     unfinished: int = Field(default=1000, ge=1)
     drain: Seconds = 20
+    overlap: Seconds = 7 * DAY
 
 
 class Log(Section):

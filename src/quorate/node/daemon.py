@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from quorate.errors import QuorateError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import keep_heap
 from quorate.node import logs
@@ -18,6 +21,7 @@ from quorate.node.config import load
 from quorate.node.founding import opened, write_card
 from quorate.node.metrics import Metrics
 from quorate.node.observers import CommitWatch
+from quorate.node.reload import Configuration
 from quorate.node.wiring import build
 from quorate.rpc.mesh import Observer
 
@@ -56,15 +60,21 @@ async def run(
     """Run the node in ``home`` until SIGTERM or SIGINT. ``ready`` hears once that it serves."""
     keep_heap()
     settings = load(home)
+    configuration = Configuration(home, settings)
     metrics = Metrics()
     with opened(home, settings, on_commit=CommitWatch(metrics, on_commit)) as ledger:
-        logs.configure(settings.log.level, settings.log.format, ledger.me.name)
+        change_log = logs.configure(settings.log.level, settings.log.format, ledger.me.name)
+        configuration.prepare.append(lambda wanted: partial(change_log, wanted.log.level, wanted.log.format))
         write_card(home, ledger.me)
-        node = build(home, settings, ledger, metrics=metrics, observer=observer)
+        node = build(home, settings, ledger, metrics=metrics, observer=observer, configuration=configuration)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end, number, stop)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: reloads.add(loop.create_task(reload_quietly(configuration)))
+        )
         try:
             settle_heap()
             await node.start()
@@ -85,7 +95,25 @@ async def run(
             await stop.wait()
             log.info("stopping", running=node.ceremonies.sessions_running)
         finally:
-            await node.stop(settings.limits.drain)
-            for number in SIGNALS:
+            await node.stop(configuration().limits.drain)
+            for number in (*SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("stopped")
+
+
+def end(number: signal.Signals, stop: asyncio.Event) -> None:
+    """Stop in good order at the first signal, and at once at the second: the journal says what to take up again."""
+    if stop.is_set():
+        log.warning("stopped at once, by a second signal")
+        os._exit(128 + number)
+    stop.set()
+
+
+async def reload_quietly(configuration: Configuration) -> None:
+    """On SIGHUP nobody waits for an answer: it stands in the log."""
+    try:
+        await asyncio.to_thread(configuration.reload)
+    except QuorateError as error:
+        log.error("settings not read again: nothing changed", why=str(error))
+    except Exception:
+        log.exception("bug in a reload")

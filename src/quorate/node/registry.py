@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from quorate.ceremony.ports import Decided, Peer
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
+from quorate.node.certificates import client_authority
 from quorate.node.config import Settings
 from quorate.rpc.client_certificates import read_certificate
 from quorate.rpc.registry import Access
@@ -79,5 +80,5 @@ class Registry:
         return Access(
             endpoint=client.address if secret else client.certificate_address,
             secret=secret,
-            ca_pem=self._ledger.me.certificate_pem,
+            ca_pem=client_authority(self._ledger).certificate_pem,
         )

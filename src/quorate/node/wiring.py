@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from quorate.approval.configure import Means, build_approver
 from quorate.approval.policy.book import Book
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
+from quorate.ceremony.ports import Clock
 from quorate.ceremony.session import Patience
 from quorate.node import config
+from quorate.node.cards import Cards, LiveCards
+from quorate.node.certificates import earlier_identities, issue_client_certificate, own_identity
 from quorate.node.doctor.examiner import NodeExaminer
 from quorate.node.entropy import SystemClock, SystemEntropy
 from quorate.node.metrics import Metrics
@@ -21,13 +26,14 @@ from quorate.node.monitor import Monitor
 from quorate.node.observers import OperationWatch, WatchedApprover
 from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
+from quorate.node.reload import Configuration, keeps_nothing
+from quorate.node.upkeep import NodeUpkeep
 from quorate.rpc import limits as rpc_limits
 from quorate.rpc.approver import GrpcApprover
 from quorate.rpc.client import SOCKET_NAME
 from quorate.rpc.mesh import GrpcMesh, Observer
 from quorate.rpc.node_server import SERVICES, NodeServer
 from quorate.rpc.peer_server import PeerServer
-from quorate.rpc.tls import TlsIdentity
 from quorate.rpc.trust import Trust
 from quorate.storage import SqliteLedger
 
@@ -84,12 +90,20 @@ def build(
     *,
     metrics: Metrics,
     observer: Observer | None = None,
+    configuration: Configuration | None = None,
 ) -> Node:
-    """Wire a node on an open store, counting one more boot. On the event loop it is to run on."""
+    """Wire a node on an open store, counting one more boot. On the event loop it is to run on. ``configuration`` is what
+    a reload changes."""
     clock, entropy = SystemClock(), SystemEntropy()
-    certificate, tls_key = ledger.tls()
-    tls = TlsIdentity(certificate, tls_key.reveal())
-    trust = Trust(ledger.identity.device, tls, ledger.peers())
+    configuration = configuration or Configuration(home, settings)
+    now = partial(_now, clock)
+    trust = Trust(
+        ledger.identity.device,
+        own_identity(ledger),
+        ledger.peers(),
+        earlier=earlier_identities(ledger, now),
+        overlap=settings.limits.overlap,
+    )
     mesh = GrpcMesh(trust, observer=observer)
     counted = ledger.boot()
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
@@ -112,12 +126,30 @@ def build(
         limits=limits_of(settings.limits),
         inbox=person,
         on_change=OperationWatch(ledger, clock, metrics, then=book.settle),
+        on_cards=lambda peer, holds: live.on_cards(peer, holds),
     )
+    live = LiveCards(ledger, trust, mesh, configuration, now)
+
+    def prepare(wanted: config.Settings) -> Callable[[], None]:
+        """Another approver, other limits: made first, so that putting them into effect cannot fail."""
+        exchanged = keeps_nothing(configuration()) and keeps_nothing(wanted)
+        other, _ = build_approver(wanted.approver, means, wanted.approvers)
+        limits = limits_of(wanted.limits)
+
+        def apply() -> None:
+            if exchanged:
+                watched.exchange(other)
+            ceremonies.limit(limits)
+            trust.overlap = wanted.limits.overlap
+
+        return apply
+
+    configuration.prepare.append(prepare)
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"
     node_server = NodeServer(
         ceremonies.clients,
-        tls,
+        issue_client_certificate(ledger, settings),
         client_address,
         socket=home / SOCKET_NAME,
         logins=ledger,
@@ -128,14 +160,16 @@ def build(
         causes=lambda: monitor.causes(),
         examiner=NodeExaminer(
             home=home,
-            settings=settings,
+            configured=configuration,
             ledger=ledger,
             ceremonies=ceremonies,
             clock=clock,
             entropy=entropy,
             version=program_version(),
         ),
+        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration),
     )
+    live.begin(ceremonies.greetings, node_server)
     monitor = Monitor(
         ledger=ledger,
         ceremonies=ceremonies,
@@ -169,6 +203,10 @@ def paces_of(limits: config.CallLimits) -> rpc_limits.Limits:
         failures=rpc_limits.Pace(limits.failures_per_second, limits.failures_burst),
         checks=rpc_limits.Pace(limits.checks_per_second, limits.checks_burst),
     )
+
+
+def _now(clock: Clock) -> tuple[int, float]:
+    return clock.now_ms(), clock.monotonic()
 
 
 def program_version() -> str:

@@ -78,6 +78,10 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.AdminService.AddClient": Rule(_ADMIN, Reach.NODE, Repeat.KEYED, at_once=2),
     "quorate.v1.AdminService.RotateClient": Rule(_ADMIN, Reach.NODE, Repeat.KEYED, at_once=2),
     "quorate.v1.AdminService.RevokeClient": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES),
+    "quorate.v1.AdminService.GetCertificates": Rule(_ADMIN, Reach.NODE, Repeat.READS),
+    "quorate.v1.AdminService.RotateCertificate": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
+    "quorate.v1.AdminService.SetAddress": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
+    "quorate.v1.AdminService.Reload": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
 }
 
 SHOWS_SIGNATURES = "quorate.v1.SigningService.GetSignature"

@@ -15,6 +15,7 @@ from quorate.rpc._pb import admin_pb2
 from quorate.rpc.access import Permit, require_to_give
 from quorate.rpc.convert import (
     access_to_pb,
+    certificates_to_pb,
     client_to_pb,
     decided_to_pb,
     examination_to_pb,
@@ -25,6 +26,7 @@ from quorate.rpc.convert import (
 from quorate.rpc.findings import Examiner
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import to_the_end
+from quorate.rpc.upkeep import Upkeep
 
 LONGEST_KEY = 200  # characters
 MOST_DECISIONS = 1000  # in one answer
@@ -43,12 +45,14 @@ class AdminServant:
         examiner: Examiner,
         changed: Callable[[str], Awaitable[None]],
         causes: Callable[[], Sequence[Cause]],
+        upkeep: Upkeep,
     ) -> None:
         self._api = api
         self._registry = registry
         self._examiner = examiner
         self._changed = changed
         self._causes = causes
+        self._upkeep = upkeep
 
     async def get_status(self, _: Permit, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
         return status_to_pb(replace(await self._api.status(), not_ready=tuple(self._causes())))
@@ -119,6 +123,28 @@ class AdminServant:
     ) -> admin_pb2.RevokeClientResponse:
         await to_the_end(self._changing(request.id, partial(self._registry.revoke_client, request.id)))
         return admin_pb2.RevokeClientResponse()
+
+    async def get_certificates(
+        self, _: Permit, __: admin_pb2.GetCertificatesRequest
+    ) -> admin_pb2.Certificates:
+        return certificates_to_pb(await asyncio.to_thread(self._upkeep.certificates))
+
+    async def rotate_certificate(
+        self, _: Permit, request: admin_pb2.RotateCertificateRequest
+    ) -> admin_pb2.Certificates:
+        rotating = asyncio.to_thread(self._upkeep.rotate, rev=request.rev, at_once=request.at_once)
+        return certificates_to_pb(await to_the_end(rotating))
+
+    async def set_address(
+        self, _: Permit, request: admin_pb2.SetAddressRequest
+    ) -> admin_pb2.SetAddressResponse:
+        setting = asyncio.to_thread(self._upkeep.set_address, request.device, request.address)
+        peer = await to_the_end(setting)
+        return admin_pb2.SetAddressResponse(card=peer.card, address=peer.address)
+
+    async def reload(self, _: Permit, __: admin_pb2.ReloadRequest) -> admin_pb2.ReloadResponse:
+        done = await to_the_end(asyncio.to_thread(self._upkeep.reload))
+        return admin_pb2.ReloadResponse(changed=done.changed, restart_needed=done.restart)
 
     async def _changing(self, client: str, change: Callable[[], T]) -> T:
         try:

@@ -16,7 +16,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -42,6 +42,7 @@ from quorate.rpc.convert import (
     VERDICTS,
     access_from_pb,
     asked_from_pb,
+    certificates_from_pb,
     client_from_pb,
     decided_from_pb,
     examination_from_pb,
@@ -56,6 +57,7 @@ from quorate.rpc.failures import RemoteError
 from quorate.rpc.findings import Examination, Finding
 from quorate.rpc.registry import Access
 from quorate.rpc.tls import server_name_of
+from quorate.rpc.upkeep import Certificates, Reloaded
 from quorate.storage.clients import Client, Grant
 
 SOCKET_NAME = "quorate.sock"
@@ -73,7 +75,7 @@ A = TypeVar("A")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """A client's credentials file: a secret, or a certificate and its key. ``endpoint`` is host:port; ``ca_pem`` the
-    one certificate that the node may show. The key is in the file, or in another one (``private_key_file``, taken from
+    one authority to trust there, which is the node's own and outlives the certificates it shows. The key is in the file, or in another one (``private_key_file``, taken from
     where the credentials file is)."""
 
     endpoint: str
@@ -157,7 +159,7 @@ class NodeClient:
 
     @classmethod
     def remote(cls, credentials: Credentials) -> Self:
-        """The node at the credentials' endpoint, which must hold the certificate in them."""
+        """The node at the credentials' endpoint, which must show a certificate of the authority in them."""
         if credentials.certificate_pem and not credentials.private_key_pem:
             raise UsageError(f"the credentials of {credentials.client_id} have a certificate and not its key")
         tls = grpc.ssl_channel_credentials(
@@ -500,6 +502,29 @@ class NodeClient:
 
     async def revoke_client(self, client: str) -> None:
         await self._call(self._admin.RevokeClient, admin_pb2.RevokeClientRequest(id=client))
+
+    async def certificates(self) -> Certificates:
+        """The certificate on the node's card, those before it that it still shows, and who awaits what."""
+        request = admin_pb2.GetCertificatesRequest()
+        return certificates_from_pb(await self._call(self._admin.GetCertificates, request))
+
+    async def rotate_certificate(self, *, at_once: bool = False) -> Certificates:
+        """New certificates; the earlier one is shown for an overlap to peers that do not know it yet, unless
+        ``at_once``."""
+        rev = (await self.certificates()).me.rev
+        request = admin_pb2.RotateCertificateRequest(rev=rev, at_once=at_once)
+        return certificates_from_pb(await self._call(self._admin.RotateCertificate, request))
+
+    async def set_address(self, address: str, *, device: str = "") -> Peer:
+        """Another address (host:port) of the node, or of where it reaches a peer (name or id)."""
+        request = admin_pb2.SetAddressRequest(device=device, address=address)
+        answer = await self._call(self._admin.SetAddress, request)
+        return replace(read_card(answer.card), address=answer.address)
+
+    async def reload(self) -> Reloaded:
+        """Have the node read its quorate.toml again."""
+        answer = await self._call(self._admin.Reload, admin_pb2.ReloadRequest())
+        return Reloaded(changed=tuple(answer.changed), restart=tuple(answer.restart_needed))
 
     async def _call(
         self, method: Callable[..., Awaitable[A]], request: object, *, allow: float = CALL_TIMEOUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from quorate.ceremony.identity import read_card
 from quorate.ceremony.ports import (
     AskedView,
     Cause,
@@ -27,6 +28,7 @@ from quorate.operations.kinds import TRANSACTIONS
 from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.registry import Access
+from quorate.rpc.upkeep import Certificates, Earlier
 from quorate.storage.clients import EVERY, Client, Credential, Grant
 
 K = TypeVar("K")
@@ -392,3 +394,29 @@ def decided_from_pb(pb: admin_pb2.Decision) -> Decided:
     )
     row = DecisionRow(operation=OperationId(pb.operation), digest=pb.digest, decision=said, at_ms=pb.at_ms)
     return Decided(number=pb.number, row=row, effect=pb.effect.encode(), counts=pb.counts)
+
+
+def certificates_to_pb(held: Certificates) -> admin_pb2.Certificates:
+    return admin_pb2.Certificates(
+        card=held.me.card,
+        earlier=[
+            admin_pb2.EarlierCertificate(
+                rev=each.rev, certificate_pem=each.certificate_pem, until_ms=each.until_ms
+            )
+            for each in held.earlier
+        ],
+        awaited=held.awaited,
+        authority_pem=held.authority_pem,
+    )
+
+
+def certificates_from_pb(told: admin_pb2.Certificates) -> Certificates:
+    return Certificates(
+        me=read_card(told.card),
+        earlier=tuple(
+            Earlier(rev=each.rev, certificate_pem=each.certificate_pem, until_ms=each.until_ms)
+            for each in told.earlier
+        ),
+        awaited=tuple(map(DeviceId, told.awaited)),
+        authority_pem=told.authority_pem,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import grpc
@@ -16,8 +16,10 @@ from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options
 from quorate.rpc._pb import peer_pb2, peer_pb2_grpc
 from quorate.rpc.peer_link import LinkStatus, PeerLink
-from quorate.rpc.trust import Trust
+from quorate.rpc.tls import TlsIdentity
+from quorate.rpc.trust import Earlier, Trust
 
+UNDER_WAY = 15.0  # seconds that calls on a connection may take which another has taken the place of
 REASON = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 
 Observer: TypeAlias = Callable[[Literal["send", "receive"], DeviceId, int], None]
@@ -46,17 +48,20 @@ class GrpcMesh:
         await asyncio.gather(*(remote.close() for remote in remotes.values()), *self._closing)
 
     def update(self, peers: Mapping[DeviceId, Peer]) -> None:
-        """Trust and link exactly these from now on; a peer whose card did not change keeps its link.
+        """Trust and link exactly these from now on; a peer whose card did not change keeps its link, and one with
+        another address or certificate is dialled anew, without losing a frame.
 
         From the event loop, or from another thread, which then waits until the loop has done it.
         """
-        self._trust.replace(peers)
-        if self._loop is None:
-            return
-        if threading.get_ident() == self._thread:
-            self._match()
-        else:
-            asyncio.run_coroutine_threadsafe(self._match_soon(), self._loop).result()
+        self._change(lambda: self._trust.replace(peers))
+
+    def confirm(self, device: DeviceId, rev: int) -> None:
+        """A peer says that it holds our card of this rev: dial it as who it knows. On the event loop."""
+        self._change(lambda: self._trust.confirm(device, rev))
+
+    def renew(self, identity: TlsIdentity, earlier: Sequence[Earlier]) -> None:
+        """Show another certificate of ours. Links move without losing a frame. From any thread."""
+        self._change(lambda: self._trust.renew(identity, earlier))
 
     async def request(self, peer: DeviceId, method: Method, body: bytes, *, timeout: float) -> bytes:
         """Fails at once if the last attempt to connect failed and the next one is not due."""
@@ -96,41 +101,71 @@ class GrpcMesh:
         """Of each link: whether it is up and why not, its round trip, and what it sent, holds and dropped."""
         return {device: remote.link.status for device, remote in self._remotes.items()}
 
-    async def _match_soon(self) -> None:
+    def _change(self, change: Callable[[], None]) -> None:
+        if self._loop is None:
+            change()
+        elif threading.get_ident() == self._thread:
+            change()
+            self._match()
+        else:
+            asyncio.run_coroutine_threadsafe(self._change_soon(change), self._loop).result()
+
+    async def _change_soon(self, change: Callable[[], None]) -> None:
+        change()
         self._match()
 
     def _match(self) -> None:
         """Make the open channels those of the trusted peers."""
         for device, remote in list(self._remotes.items()):
-            if _dialled(self._trust.peers.get(device)) != _dialled(remote.peer):
+            peer = self._trust.peers.get(device)
+            if peer is None:
                 del self._remotes[device]
-                task = asyncio.get_running_loop().create_task(remote.close())
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._close(remote.close())
+            elif remote.dialled != _dialled(peer, self._trust):
+                self._close(remote.redial(peer))
+            else:
+                remote.peer = peer
         for device, peer in self._trust.peers.items():
             if device not in self._remotes:
                 self._remotes[device] = _Remote(peer, self._trust, self._observer)
+
+    def _close(self, closing: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 class _Remote:
     """One peer as we dial it."""
 
     def __init__(self, peer: Peer, trust: Trust, observer: Observer | None) -> None:
-        self.peer = peer
-        self._channel = grpc.aio.secure_channel(
-            options.target(peer.address),
-            trust.channel_credentials(peer),
-            options=options.peer_channel(trust.server_name(peer)),
-        )
-        stub: Any = peer_pb2_grpc.PeerServiceStub(self._channel)
-        self.calls = {method: getattr(stub, method.value) for method in Method}
+        self._trust = trust
+        stub = self._dial(peer)
         self.link = PeerLink(
             peer.device,
             stub.Link,
-            explain=lambda error: explain(error, peer, None)[1],
+            explain=lambda error: explain(error, self.peer, None)[1],
             before_send=(lambda size: observer("send", peer.device, size)) if observer is not None else None,
         )
         self._running = asyncio.get_running_loop().create_task(self.link.run())
+
+    def _dial(self, peer: Peer) -> Any:
+        self.peer, self.dialled = peer, _dialled(peer, self._trust)
+        self._channel = grpc.aio.secure_channel(
+            options.target(peer.address),
+            self._trust.channel_credentials(peer),
+            options=options.peer_channel(self._trust.server_name(peer)),
+        )
+        stub: Any = peer_pb2_grpc.PeerServiceStub(self._channel)
+        self.calls = {method: getattr(stub, method.value) for method in Method}
+        return stub
+
+    def redial(self, peer: Peer) -> Coroutine[None, None, None]:
+        """From now on reach the peer by its new card, or as who it knows now. What is to be awaited ends the old
+        connection, after what is under way on it."""
+        before = self._channel
+        self.link.move(self._dial(peer).Link)
+        return before.close(UNDER_WAY)
 
     async def close(self) -> None:
         self._running.cancel()
@@ -138,8 +173,9 @@ class _Remote:
         await self._channel.close(None)
 
 
-def _dialled(peer: Peer | None) -> tuple[str, str] | None:
-    return None if peer is None else (peer.address, peer.certificate_pem)
+def _dialled(peer: Peer, trust: Trust) -> tuple[str, bytes, bytes]:
+    """What a connection is made of: where to, to whom, as whom."""
+    return peer.address, peer.certificate_pin, trust.identity_for(peer.device).pin
 
 
 def explain(error: grpc.aio.AioRpcError, peer: Peer, timeout: float | None) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import os
 import socket as sockets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -28,6 +28,7 @@ from quorate.rpc.reception import Attendance, Reception
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import handlers, refuse
 from quorate.rpc.tls import TlsIdentity
+from quorate.rpc.upkeep import Upkeep
 
 LONGEST_SOCKET_PATH = 103  # bytes: sun_path of the strictest common system, less its NUL
 CALLS_AT_ONCE = 2000
@@ -52,6 +53,7 @@ class NodeServer:
         registry: Registry,
         examiner: Examiner,
         causes: Callable[[], Sequence[Cause]],
+        upkeep: Upkeep,
         certificate_address: str = "",
         limits: Limits | None = None,
         refused: Callable[[str], None] = lambda _: None,
@@ -60,7 +62,7 @@ class NodeServer:
         ``start`` on ``certificate_port`` is its port. ``causes``: why the node or a vault is not ready at this moment.
         ``refused`` hears the reason of every call on the client port that got no further than the door. What health
         says is set from outside."""
-        self._tls = tls
+        self._tls = self._shown = tls
         self._address, self._certificate_address = address, certificate_address
         self.certificate_port = 0
         self._socket = socket
@@ -72,7 +74,7 @@ class NodeServer:
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
             "ApprovalService": ApprovalServant(api),
-            "AdminService": AdminServant(api, registry, examiner, self._client_changed, causes),
+            "AdminService": AdminServant(api, registry, examiner, self._client_changed, causes, upkeep),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._servers: list[grpc.aio.Server] = []
@@ -86,8 +88,9 @@ class NodeServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, local)
         names = [service.full_name for service in SERVICES.values()]
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], local)
-        credentials = grpc.ssl_server_credentials(
-            [(self._tls.private_key_pem, self._tls.certificate_pem.encode())]
+        credentials = grpc.dynamic_ssl_server_credentials(
+            self._configuration(),
+            cast("Callable[[], grpc.ServerCertificateConfiguration]", self._reconfigured),  # None: unchanged
         )
         port = _listen(remote, self._address, credentials)
         if self._certificate_address:
@@ -106,6 +109,19 @@ class NodeServer:
             await server.stop(grace)
         self._servers.clear()
         self._socket.unlink(missing_ok=True)
+
+    def renew(self, tls: TlsIdentity) -> None:
+        """Show another certificate from the next connection on. From any thread."""
+        self._tls = tls
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        shown = self._shown = self._tls
+        return grpc.ssl_server_certificate_configuration(
+            [(shown.private_key_pem, shown.certificate_pem.encode())]
+        )
+
+    def _reconfigured(self) -> grpc.ServerCertificateConfiguration | None:
+        return self._configuration() if self._shown is not self._tls else None
 
     async def set_serving(self, service: str, serving: bool) -> None:
         """What the gRPC health service says of ``service`` ("" is the whole node)."""

@@ -70,6 +70,7 @@ class PeerLink:
         self._dropped = 0
         self._dropping = False
         self._failure = "not tried yet"
+        self._moving: Callable[[], Call] | None = None
 
     def post(self, frame: bytes) -> bool:
         """Queue one frame; False if the queue is full and it was dropped. Never blocks."""
@@ -83,6 +84,12 @@ class PeerLink:
         self._queued_bytes += len(frame)
         self._wake.set()
         return True
+
+    def move(self, open_stream: Callable[[], Call]) -> None:
+        """Go on over another stream once the peer has acknowledged what is under way on this one: its newest link is the
+        one that counts there, and what came later on an older one would be lost."""
+        self._moving = open_stream
+        self._wake.set()
 
     @property
     def connected(self) -> bool:
@@ -104,8 +111,12 @@ class PeerLink:
     async def run(self) -> None:
         """Keep the link up until cancelled."""
         while True:
+            if self._moving is not None:
+                self._open, self._moving = self._moving, None
             try:
                 await self._stream()
+                if self._moving is not None:
+                    continue
                 self._failed("the peer ended the link")
             except grpc.aio.AioRpcError as error:
                 self._failed(self._explain(error))
@@ -122,6 +133,11 @@ class PeerLink:
         writer = asyncio.create_task(self._write(call))
         try:
             await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if writer.done() and writer.exception() is None:  # the link moves
+                await asyncio.wait({reader}, timeout=PROBE_SECONDS)
+                if not reader.done():
+                    call.cancel()
+                return
             if not reader.done() and not isinstance(writer.exception(), BROKEN):
                 call.cancel()
                 await writer
@@ -143,20 +159,31 @@ class PeerLink:
         await self._send(call, b"", acknowledge=True)
         # Until the peer has answered there may be no stream, and what is written to none is lost.
         while self._heard is None:
+            if self._moving is not None:
+                return
             self._wake.clear()
             await self._wake.wait()
         timer = asyncio.create_task(self._probe())
         try:
-            while True:
+            while self._moving is None:
                 self._wake.clear()
-                while self._queue and self._number - self._acknowledged < WINDOW:
+                while self._moving is None and self._queue and self._number - self._acknowledged < WINDOW:
                     await self._write_next(call)
                 if self._probe_due:
                     self._probe_due = False
                     await self._send(call, b"", acknowledge=True)
                 await self._wake.wait()
+            await self._settle(call)
         finally:
             timer.cancel()
+
+    async def _settle(self, call: Call) -> None:
+        """End the stream when everything written to it has arrived, or the peer is silent."""
+        await self._send(call, b"", acknowledge=True)
+        while self._acknowledged < self._number and self.connected:
+            self._wake.clear()
+            await self._wake.wait()
+        await call.done_writing()
 
     async def _write_next(self, call: Call) -> None:
         envelope = self._queue.popleft()

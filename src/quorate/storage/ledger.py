@@ -12,15 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
-
 from quorate.ceremony.identity import Identity, card_of, read_card
 from quorate.ceremony.ports import Peer
 from quorate.errors import Corrupt, Locked, StoreError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
+from quorate.storage.certificates import CertificateShelf, require_pair
 from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
 from quorate.storage.epochs import EpochShelf
@@ -42,7 +39,9 @@ class Boot(NamedTuple):
     id: bytes
 
 
-class SqliteLedger(OperationJournal, VoteBook, ReservationBook, EpochShelf, PeerBook, ClientBook):
+class SqliteLedger(
+    OperationJournal, VoteBook, ReservationBook, EpochShelf, CertificateShelf, PeerBook, ClientBook
+):
     """``ceremony.ports.Ledger`` on one SQLite file, with what else a node keeps. One process at a time holds it."""
 
     def __init__(
@@ -75,7 +74,7 @@ class SqliteLedger(OperationJournal, VoteBook, ReservationBook, EpochShelf, Peer
         """A new store for this device, in one transaction; its first card has rev 1. ``tls_key`` is the PEM of the
         certificate's key. ``UsageError`` if the path already holds a device."""
         clock = now_ms or _wall_clock_ms
-        _require_pair(certificate_pem, tls_key)
+        require_pair(certificate_pem, tls_key)
         parameters = key.enrol()
         now, device = clock(), identity.device
         me = read_card(card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now))
@@ -151,39 +150,6 @@ class SqliteLedger(OperationJournal, VoteBook, ReservationBook, EpochShelf, Peer
 
         return self._database.write("boot", change)
 
-    def tls(self) -> tuple[str, SecretBytes]:
-        """The certificate and its private key, both PEM."""
-        return self.me.certificate_pem, self._secret("tls-key")
-
-    def renew_card(
-        self,
-        *,
-        address: str | None = None,
-        certificate_pem: str | None = None,
-        tls_key: SecretBytes | None = None,
-    ) -> Peer:
-        """Our card with another address, or another certificate and its key, and the next rev."""
-        if (certificate_pem is None) != (tls_key is None):
-            raise UsageError("a new certificate comes with its key")
-        held = self.me
-        certificate, now = certificate_pem or held.certificate_pem, self._now_ms()
-        sealed = None
-        if tls_key is not None:
-            _require_pair(certificate, tls_key)
-            sealed = self._sealer.seal(_node_place(self._device, "tls-key"), tls_key)
-        address = held.address if address is None else address
-        card = card_of(self.identity, held.name, address, certificate, held.hardware_id, held.rev + 1, now)
-        renewed = read_card(card)
-
-        def change(connection: sqlite3.Connection) -> None:
-            keep_card(connection, renewed, now)
-            if sealed is not None:
-                connection.execute("UPDATE node SET tls_key = ?", (sealed,))
-
-        self._database.write("renew_card", change)
-        self._forget_peers()
-        return renewed
-
     def require_key(self, key: KeySource) -> None:
         """``Locked`` unless ``key`` opens this store, as it will have to at the next start."""
         if (row := self._database.read(_lock_row)) is not None:
@@ -243,15 +209,3 @@ def _lock_row(connection: sqlite3.Connection) -> tuple[DeviceId, str, str, bytes
     if not (isinstance(check, bytes) and all(isinstance(text, str) for text in (device, scheme, parameters))):
         raise Corrupt("node: the row that says how the store is locked does not read")
     return DeviceId(device), scheme, parameters, check
-
-
-def _require_pair(certificate_pem: str, tls_key: SecretBytes) -> None:
-    try:
-        certified = load_pem_x509_certificate(certificate_pem.encode()).public_key()
-        owned = load_pem_private_key(tls_key.reveal(), None).public_key()
-        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        same = certified.public_bytes(*form) == owned.public_bytes(*form)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"the TLS certificate or its key does not read: {type(error).__name__}") from None
-    if not same:
-        raise UsageError("the TLS key is not the certificate's")

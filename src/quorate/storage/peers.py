@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from quorate.ceremony.identity import fingerprint, read_card
+from quorate.ceremony.identity import check_address, fingerprint, read_card
 from quorate.ceremony.ports import Peer
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
@@ -47,6 +48,46 @@ class PeerBook:
         self._forget_peers()
         return peer
 
+    def learn_card(self, device: DeviceId, card: str) -> bool:
+        """ST-5.8 learned: keep a card that a known peer showed of itself, nobody having compared anything: only another
+        address and another certificate may stand on it. Whether it was new."""
+        held = self.peers().get(device)
+        if held is not None and held.card == card:
+            return False
+        peer = read_card(card)
+        if held is None or peer.device != device or device == self._device:
+            raise UsageError(
+                f"ST-5.8 learned: {device} showed a card of {peer.device}, which is another's to show",
+                code="INVALID_CARD",
+            )
+        if (peer.name, peer.hardware_id) != (held.name, held.hardware_id):
+            raise UsageError(
+                f"ST-5.8 learned: {held.name} ({device}) shows a card with another name or hardware id, {peer.name!r}: "
+                "somebody has to add it by hand",
+                code="INVALID_CARD",
+            )
+        self.add_peer(card)
+        return True
+
+    def set_dial(self, device: DeviceId, address: str) -> Peer:
+        """From now on reach a peer at this address (host:port), until it announces another of its own; "" for the one
+        on its card."""
+        if device == self._device:
+            raise UsageError("our own address stands on our card: renew it")
+        if address:
+            check_address(address)
+
+        def change(connection: sqlite3.Connection) -> None:
+            if (
+                connection.execute("UPDATE peers SET dial = ? WHERE device = ?", (address, device)).rowcount
+                != 1
+            ):
+                raise UsageError(f"no peer {device} is known", code="UNKNOWN_PEER")
+
+        self._database.write("set_dial", change)
+        self._forget_peers()
+        return self.peers()[device]
+
     def remove_peer(self, device: DeviceId) -> None:
         if device == self._device:
             raise UsageError("ST-5.4 ourselves: a node cannot forget itself")
@@ -75,7 +116,8 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
             )
         if peer.rev <= held.rev:
             raise UsageError(
-                f"ST-5.2 rev: {peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held"
+                f"ST-5.2 rev: {peer.name}: card rev {peer.rev} is not above rev {held.rev}, which is held",
+                code="OLD_CARD",
             )
     for other in known.values():
         if other.device == peer.device:
@@ -86,21 +128,26 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
             )
         if other.certificate_pin == peer.certificate_pin:
             raise UsageError(f"ST-5.3 one device: {peer.name}: its certificate is {other.name}'s")
+    # an address that an operator set stands until the peer itself announces another
+    moved = held is None or read_card(held.card).address != peer.address
+    dial = "" if held is None or moved or held.address == peer.address else held.address
     connection.execute(
         "INSERT INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device)"
-        " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card",
-        (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms),
+        " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card, dial = ?",
+        (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms, dial),
     )
 
 
 def _peers(connection: sqlite3.Connection) -> dict[DeviceId, Peer]:
     found = {}
-    for device, rev, card in connection.execute("SELECT device, rev, card FROM peers ORDER BY device"):
+    for device, rev, card, dial in connection.execute(
+        "SELECT device, rev, card, dial FROM peers ORDER BY device"
+    ):
         try:
             peer = read_card(str(card))
         except UsageError as error:
             raise Corrupt(f"peers: the card of {device}: {error}") from None
         if (peer.device, peer.rev) != (device, rev):
             raise Corrupt(f"peers: the card of {device} is that of {peer.device}, rev {peer.rev}")
-        found[peer.device] = peer
+        found[peer.device] = replace(peer, address=str(dial)) if dial else peer
     return found

@@ -25,7 +25,7 @@ _WRAPPED = 32 + _TAG
 _HEAD = 1 + _NONCE + _WRAPPED + _NONCE
 
 
-NodeSecret: TypeAlias = Literal["check", "identity", "tls-key"]
+NodeSecret: TypeAlias = Literal["check", "identity", "tls-key", "retired-tls-key", "client-authority"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

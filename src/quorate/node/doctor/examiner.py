@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ class NodeExaminer:
     """Implements ``rpc.findings.Examiner``."""
 
     home: Path
-    settings: Settings
+    configured: Callable[[], Settings]
     ledger: SqliteLedger
     ceremonies: Ceremonies
     clock: Clock
@@ -47,7 +47,7 @@ class NodeExaminer:
             asyncio.to_thread(self.ceremonies.vaults.all),
             greet_all(me, others, self.ceremonies.greetings),
         )
-        tolerance = self.settings.limits.clock_tolerance
+        tolerance = self.configured().limits.clock_tolerance
         findings = [
             *machine,
             *approver,
@@ -58,7 +58,7 @@ class NodeExaminer:
 
     async def _ask_approver(self, kinds: Sequence[Kind]) -> Sequence[Finding]:
         return await examine_approver(
-            self.settings.approver,
+            self.configured().approver,
             self.ledger.me,
             self.ledger.identity.sign,
             clock=self.clock,
@@ -68,7 +68,7 @@ class NodeExaminer:
         )
 
     def _examine_machine(self) -> list[Finding]:
-        key = founding.key_source(self.settings)
+        key = founding.key_source(self.configured())
         return [
             examine_disk(self.home),
             examine_store(self.home, self.home / founding.STORE, lambda: self.ledger.check(0)),

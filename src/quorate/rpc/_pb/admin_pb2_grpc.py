@@ -84,6 +84,26 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.FromString,
                 _registered_method=True)
+        self.GetCertificates = channel.unary_unary(
+                '/quorate.v1.AdminService/GetCertificates',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.GetCertificatesRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.Certificates.FromString,
+                _registered_method=True)
+        self.RotateCertificate = channel.unary_unary(
+                '/quorate.v1.AdminService/RotateCertificate',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.RotateCertificateRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.Certificates.FromString,
+                _registered_method=True)
+        self.SetAddress = channel.unary_unary(
+                '/quorate.v1.AdminService/SetAddress',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.SetAddressRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.SetAddressResponse.FromString,
+                _registered_method=True)
+        self.Reload = channel.unary_unary(
+                '/quorate.v1.AdminService/Reload',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -159,6 +179,34 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCertificates(self, request, context):
+        """The certificate on this node's card, and those before it that are still shown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateCertificate(self, request, context):
+        """New certificates for the peer port and the client port. Peers learn of it over their links; nothing is interrupted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAddress(self, request, context):
+        """Another address of this node, which peers learn of, or another one at which it reaches a peer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reload(self, request, context):
+        """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +259,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeClient,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.SerializeToString,
+            ),
+            'GetCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCertificates,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.GetCertificatesRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.Certificates.SerializeToString,
+            ),
+            'RotateCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCertificate,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.RotateCertificateRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.Certificates.SerializeToString,
+            ),
+            'SetAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAddress,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.SetAddressRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.SetAddressResponse.SerializeToString,
+            ),
+            'Reload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -483,6 +551,114 @@ class AdminService:
             '/quorate.v1.AdminService/RevokeClient',
             quorate_dot_v1_dot_admin__pb2.RevokeClientRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.RevokeClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/GetCertificates',
+            quorate_dot_v1_dot_admin__pb2.GetCertificatesRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.Certificates.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/RotateCertificate',
+            quorate_dot_v1_dot_admin__pb2.RotateCertificateRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.Certificates.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/SetAddress',
+            quorate_dot_v1_dot_admin__pb2.SetAddressRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.SetAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/Reload',
+            quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

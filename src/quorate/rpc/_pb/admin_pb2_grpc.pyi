@@ -52,6 +52,14 @@ class AdminServiceStub:
     """Another secret or certificate for a caller, in place of what it has."""
     RevokeClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]
     """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
+    GetCertificates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetCertificatesRequest, _admin_pb2.Certificates]
+    """The certificate on this node's card, and those before it that are still shown."""
+    RotateCertificate: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateCertificateRequest, _admin_pb2.Certificates]
+    """New certificates for the peer port and the client port. Peers learn of it over their links; nothing is interrupted."""
+    SetAddress: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetAddressRequest, _admin_pb2.SetAddressResponse]
+    """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
+    Reload: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]
+    """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -77,6 +85,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Another secret or certificate for a caller, in place of what it has."""
     RevokeClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeClientRequest, _admin_pb2.RevokeClientResponse]  # type: ignore[assignment]
     """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
+    GetCertificates: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetCertificatesRequest, _admin_pb2.Certificates]  # type: ignore[assignment]
+    """The certificate on this node's card, and those before it that are still shown."""
+    RotateCertificate: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateCertificateRequest, _admin_pb2.Certificates]  # type: ignore[assignment]
+    """New certificates for the peer port and the client port. Peers learn of it over their links; nothing is interrupted."""
+    SetAddress: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetAddressRequest, _admin_pb2.SetAddressResponse]  # type: ignore[assignment]
+    """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
+    Reload: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]  # type: ignore[assignment]
+    """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -159,5 +175,37 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeClientResponse, _abc.Awaitable[_admin_pb2.RevokeClientResponse]]:
         """Serve a caller no longer, at once: its streams end, and its calls under way get no answer. Again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetCertificates(
+        self,
+        request: _admin_pb2.GetCertificatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Certificates, _abc.Awaitable[_admin_pb2.Certificates]]:
+        """The certificate on this node's card, and those before it that are still shown."""
+
+    @_abc_1.abstractmethod
+    def RotateCertificate(
+        self,
+        request: _admin_pb2.RotateCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Certificates, _abc.Awaitable[_admin_pb2.Certificates]]:
+        """New certificates for the peer port and the client port. Peers learn of it over their links; nothing is interrupted."""
+
+    @_abc_1.abstractmethod
+    def SetAddress(
+        self,
+        request: _admin_pb2.SetAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SetAddressResponse, _abc.Awaitable[_admin_pb2.SetAddressResponse]]:
+        """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
+
+    @_abc_1.abstractmethod
+    def Reload(
+        self,
+        request: _admin_pb2.ReloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReloadResponse, _abc.Awaitable[_admin_pb2.ReloadResponse]]:
+        """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

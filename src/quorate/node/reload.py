@@ -1,0 +1,74 @@
+"""``quorate.toml`` read again while the node runs: what can change does, what cannot is named, a mistake changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from quorate.node.config import Settings, load
+from quorate.rpc.upkeep import Reloaded
+
+APPROVERS = frozenset({"approver", "approvers"})
+LIVE = frozenset({"limits", "log"}) | APPROVERS
+FORGETFUL = frozenset({"none", "always", "webhook"})
+
+log = structlog.get_logger()
+
+Prepare = Callable[[Settings], Callable[[], None]]
+"""Checks new settings, raising ``UsageError``, and gives what puts them into effect, which does not fail."""
+
+
+class Configuration:
+    """The settings in effect."""
+
+    def __init__(self, home: Path, settings: Settings) -> None:
+        self._home = home
+        self.settings = settings
+        self.prepare: list[Prepare] = []
+
+    def __call__(self) -> Settings:
+        return self.settings
+
+    def reload(self) -> Reloaded:
+        """Not for the event loop. ``UsageError``, and nothing changed, for a file that has a mistake anywhere."""
+        wanted = load(self._home)
+        differing = sorted(differences(self.settings, wanted))
+        restart = tuple(name for name in differing if not changes_live(name, self.settings, wanted))
+        sections = {name.partition(".")[0] for name in differing} & LIVE
+        sections -= {name.partition(".")[0] for name in restart}
+        merged = self.settings.model_copy(update={name: getattr(wanted, name) for name in sections})
+        for apply in [prepare(merged) for prepare in self.prepare]:
+            apply()
+        self.settings = merged
+        changed = tuple(name for name in differing if name not in restart)
+        log.info("settings read again", changed=list(changed), restart_needed=list(restart))
+        return Reloaded(changed=changed, restart=restart)
+
+
+def changes_live(name: str, before: Settings, after: Settings) -> bool:
+    section = name.partition(".")[0]
+    if section in APPROVERS:
+        return keeps_nothing(before) and keeps_nothing(after)
+    return section in LIVE
+
+
+def keeps_nothing(settings: Settings) -> bool:
+    """Whether no approver of these settings holds anything between requests, such as those that wait for a person: one
+    that does is not exchanged under them."""
+    return {settings.approver.type, *(each.type for each in settings.approvers.values())} <= FORGETFUL
+
+
+def differences(before: BaseModel, after: BaseModel, under: str = "") -> Iterator[str]:
+    """Dotted names of the settings in which two configurations differ."""
+    for name, value in before:
+        other: Any = getattr(after, name)
+        if value == other:
+            continue
+        if isinstance(value, BaseModel) and isinstance(other, BaseModel):
+            yield from differences(value, other, f"{under}{name}.")
+        else:
+            yield f"{under}{name}"

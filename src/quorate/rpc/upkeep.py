@@ -1,0 +1,55 @@
+"""What the admin service changes of a node while it runs: implemented by the node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from quorate.ceremony.ports import Peer
+from quorate.identifiers import DeviceId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A certificate that was on the node's card up to ``rev``, and until when it is shown to peers that hold one."""
+
+    rev: int
+    certificate_pem: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """``awaited``: the peers that have not said they hold the newest card. ``authority_pem`` is what clients trust."""
+
+    me: Peer
+    earlier: tuple[Earlier, ...]
+    awaited: tuple[DeviceId, ...]
+    authority_pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """Dotted names of settings that changed: in effect now, and those that wait for a restart."""
+
+    changed: tuple[str, ...]
+    restart: tuple[str, ...]
+
+
+class Upkeep(Protocol):
+    """Blocking: called in a worker thread. What was changed is durable, and in effect, when the call returns."""
+
+    def certificates(self) -> Certificates: ...
+
+    def rotate(self, *, rev: int, at_once: bool) -> Certificates:
+        """New certificates, the earlier one shown for the overlap unless ``at_once``. Nothing is done where our card is
+        later than ``rev`` already."""
+        ...
+
+    def set_address(self, device: str, address: str) -> Peer:
+        """Of this node ("" or its own name or id), which announces it, or of where it reaches a peer."""
+        ...
+
+    def reload(self) -> Reloaded:
+        """Read quorate.toml again. ``UsageError``, and nothing changed, if anything in it is wrong."""
+        ...
