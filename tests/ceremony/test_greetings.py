@@ -110,10 +110,12 @@ def announced(node: Node, **changes: Any) -> str:
 async def test_a_new_card_reaches_every_peer_by_itself_and_each_says_that_it_holds_it(world: World) -> None:
     alice = world["alice"]
     told: list[tuple[str, DeviceId, int]] = []
-    for node in world.nodes.values():
-        node.ceremonies.greetings._on_cards = lambda peer, holds, name=node.name: told.append(
-            (name, peer, holds)
-        )
+
+    def listen(name: str) -> None:
+        world[name].ceremonies.greetings._on_cards = lambda peer, holds: told.append((name, peer, holds))
+
+    for name in world.nodes:
+        listen(name)
     greetings = alice.ceremonies.greetings
     await greetings.announce()
     made = create_identity(alice.device, rev=2)

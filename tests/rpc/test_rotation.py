@@ -227,9 +227,9 @@ async def test_a_certificate_of_the_client_authority_is_for_servers_and_issues_n
         options=[("grpc.ssl_target_name_override", server_name_of(authority.certificate_pem))],
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await channel.unary_unary("/x/y")(b"", timeout=PATIENCE)
+        await channel.unary_unary("/x/y", bytes, bytes)(b"", timeout=PATIENCE)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    await channel.close()
+    await channel.close(None)
     await port_server.stop(0)
 
 

@@ -33,8 +33,8 @@ def register(app: typer.Typer) -> None:
             typer.Option("--now", help="No overlap: who is not connected needs the new card by hand."),
         ] = False,
     ) -> None:
-        """Make new certificates for the peer port and the client port, while the node runs. Peers learn of it over their
-        links and sessions go on; those that are away learn later, for limits.overlap. Credentials stay valid."""
+        """Make new certificates for the peer port and the client port, while the node runs. Peers learn of it over
+        their links and sessions go on; those that are away learn later, for limits.overlap. Credentials stay valid."""
         async with cards(call) as own:
             held = await own.rotate_certificate(at_once=now)
             peers = await own.peers()

@@ -16,6 +16,7 @@ from quorate.ceremony.ports import Peer
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
+from quorate.node import logs
 from quorate.node.certificates import (
     client_authority,
     earlier_identities,
@@ -197,6 +198,7 @@ class LiveCards:
 @contextmanager
 def at_rest(home: Path) -> Iterator[Cards]:
     """The cards of a node that is not running."""
+    logs.configure("error", "text", home.name)
     settings = load(home)
     with opened(home, settings) as ledger:
         yield Cards(home, ledger, lambda: settings)

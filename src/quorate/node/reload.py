@@ -1,4 +1,5 @@
-"""``quorate.toml`` read again while the node runs: what can change does, what cannot is named, a mistake changes nothing."""
+"""``quorate.toml`` read again while the node runs: what can change does, what cannot is named, a mistake changes
+nothing."""
 
 from __future__ import annotations
 

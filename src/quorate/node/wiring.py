@@ -92,8 +92,8 @@ def build(
     observer: Observer | None = None,
     configuration: Configuration | None = None,
 ) -> Node:
-    """Wire a node on an open store, counting one more boot. On the event loop it is to run on. ``configuration`` is what
-    a reload changes."""
+    """Wire a node on an open store, counting one more boot. On the event loop it is to run on. ``configuration`` is
+    what a reload changes."""
     clock, entropy = SystemClock(), SystemEntropy()
     configuration = configuration or Configuration(home, settings)
     now = partial(_now, clock)

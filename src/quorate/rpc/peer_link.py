@@ -86,8 +86,8 @@ class PeerLink:
         return True
 
     def move(self, open_stream: Callable[[], Call]) -> None:
-        """Go on over another stream once the peer has acknowledged what is under way on this one: its newest link is the
-        one that counts there, and what came later on an older one would be lost."""
+        """Go on over another stream once the peer has acknowledged what is under way on this one: its newest link is
+        the one that counts there, and what came later on an older one would be lost."""
         self._moving = open_stream
         self._wake.set()
 

@@ -1,8 +1,8 @@
 """The node's certificate and what trusts it. P-256, since gRPC's TLS takes no Ed25519 certificates.
 
 Between nodes a certificate is its own and only authority: it says nothing that the pin in the signed device card does
-not. Trust is "this very key", so there is no chain, no expiry to watch, and no name beyond matching itself. Clients trust
-an authority of the node's own, which issues what the client port shows.
+not. Trust is "this very key", so there is no chain, no expiry to watch, and no name beyond matching itself. Clients
+trust an authority of the node's own, which issues what the client port shows.
 """
 
 from __future__ import annotations
