@@ -141,7 +141,7 @@ async def test_a_new_card_reaches_every_peer_by_itself_and_each_says_that_it_hol
     assert greetings.heard[world["carol"].device].holds == 2
 
 
-@breaks("ST-5.2", "ST-5.7")
+@breaks("ST-5.2", "ST-5.8")
 async def test_a_card_in_a_greeting_counts_only_if_its_own_device_signed_it_and_it_is_later(
     world: World,
 ) -> None:

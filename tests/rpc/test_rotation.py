@@ -15,6 +15,7 @@ from quorate.rpc import trust as trust_module
 from quorate.rpc.client import NodeClient
 from quorate.rpc.tls import create_authority, create_identity, issue, server_name_of
 from quorate.rpc.trust import Earlier, Trust
+from quorate.storage import Grant
 from tests.rpc.fake_node import Served
 from tests.rpc.loopback import PATIENCE, LoopbackNode, Wire, card, eventually
 
@@ -195,7 +196,7 @@ async def test_credentials_outlive_the_certificate_that_the_client_port_shows(se
     assert served.server is not None
     served.server.renew(issue(authority, ["127.0.0.1"]))
     credentials = replace(
-        served.credentials("treasury", served.book.enrol("treasury", "admin")),
+        served.credentials("treasury", served.book.enrol("treasury", Grant("admin"))),
         ca_pem=authority.certificate_pem,
     )
     shown = set()
