@@ -18,6 +18,7 @@ from quorate.cli.cluster import free_ports
 from quorate.cli.main import run
 from quorate.errors import UsageError
 from quorate.node import founding
+from quorate.node.certificates import issue_client_certificate
 from quorate.node.config import load
 from quorate.node.doctor.machine import examine_ports
 from quorate.node.registry import Registry
@@ -26,9 +27,8 @@ from quorate.rpc.client_certificates import create_client_identity
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.limits import Limits
 from quorate.rpc.node_server import NodeServer
-from quorate.rpc.tls import TlsIdentity
 from quorate.storage import Grant
-from tests.rpc.fake_node import FakeExaminer, FakeNode
+from tests.rpc.fake_node import FakeExaminer, FakeNode, FakeUpkeep
 
 Quorate = Callable[..., list[dict[str, Any]]]
 
@@ -62,10 +62,9 @@ async def serving(home: Path) -> AsyncIterator[FakeNode]:
     """The client side of the node, over its own store."""
     settings, api = load(home), FakeNode()
     with founding.opened(home, settings) as ledger:
-        certificate, key = ledger.tls()
         server = NodeServer(
             api,
-            TlsIdentity(certificate, key.reveal()),
+            issue_client_certificate(ledger, settings),
             f"127.0.0.1:{settings.client.port}",
             socket=home / "quorate.sock",
             logins=ledger,
@@ -74,6 +73,7 @@ async def serving(home: Path) -> AsyncIterator[FakeNode]:
             causes=tuple,
             certificate_address=settings.client.certificate_listener,
             limits=Limits(),
+            upkeep=FakeUpkeep(),
         )
         await server.start()
         yield api

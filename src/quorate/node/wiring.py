@@ -133,7 +133,7 @@ def build(
     def prepare(wanted: config.Settings) -> Callable[[], None]:
         """Another approver, other limits: made first, so that putting them into effect cannot fail."""
         exchanged = keeps_nothing(configuration()) and keeps_nothing(wanted)
-        other, _ = build_approver(wanted.approver, means, wanted.approvers)
+        other = build_approver(wanted.approver, means, wanted.approvers)[0] if exchanged else approver
         limits = limits_of(wanted.limits)
 
         def apply() -> None:

@@ -75,8 +75,8 @@ A = TypeVar("A")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """A client's credentials file: a secret, or a certificate and its key. ``endpoint`` is host:port; ``ca_pem`` the
-    one authority to trust there, which is the node's own and outlives the certificates it shows. The key is in the file,
-    or in another one (``private_key_file``, taken from where the credentials file is)."""
+    one authority to trust there, which is the node's own and outlives the certificates it shows. The key is in the
+    file, or in another one (``private_key_file``, taken from where the credentials file is)."""
 
     endpoint: str
     client_id: str

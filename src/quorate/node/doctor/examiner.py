@@ -64,7 +64,7 @@ class NodeExaminer:
             clock=self.clock,
             entropy=self.entropy,
             kinds=kinds,
-            named=self.settings.approvers,
+            named=self.configured().approvers,
         )
 
     def _examine_machine(self) -> list[Finding]:
