@@ -77,7 +77,7 @@ REASONS: dict[str, Reason] = {
     ),
     "CERTIFICATE_ENDS": Reason(
         "A node's TLS certificate has ended, or ends within a month.",
-        "make a new certificate on that node and add its new card on the others",
+        "make a new certificate on that node: `quorate cert rotate`",
     ),
     "CERTIFICATE_TAKEN": Reason(
         "A certificate's key is another client's already.", "make a key of its own for each client"
@@ -243,7 +243,7 @@ REASONS: dict[str, Reason] = {
     ),
     "OLD_CARD": Reason(
         "A node holds an earlier card of a peer than this one does.",
-        "add the peer's newest card on that node: `quorate peer add`",
+        "nothing, while the two are connected: it learns the newest; else add that there: `quorate peer add`",
     ),
     "OPERATION_CONFLICT": Reason(
         "One id stands for two different operations.", "use another idempotency key for another request"
