@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -111,6 +113,15 @@ def create(
         on_commit=on_commit,
         now_ms=now_ms,
     )
+
+
+def restore(directory: Path, schema: int) -> None:
+    """Put alice's store there as a release of that schema left it: ``test_store_setups.sharing`` PENDING with shares,
+    and nothing else. Its file is never made again."""
+    frozen = Path(__file__).parent / "stores" / f"schema-{schema}.sql"
+    key_file(directory)
+    with contextlib.closing(sqlite3.connect(directory / "store.db")) as connection:
+        connection.executescript(frozen.read_text())
 
 
 def reopen(directory: Path) -> SqliteLedger:

@@ -10,10 +10,10 @@ import pytest
 from argon2 import PasswordHasher
 
 from quorate.errors import Corrupt, UsageError
-from quorate.storage import Client, Grant, SqliteLedger, database
+from quorate.storage import Client, Grant, SqliteLedger
 from quorate.storage.clients import ROLES, Certificate, Credential
 from tests.rules import breaks
-from tests.storage.devices import NOW, create, reopen
+from tests.storage.devices import NOW, create, reopen, restore
 from tests.storage.rawsql import raw_sql
 
 SIGNER = [Grant("signer")]
@@ -218,12 +218,8 @@ def test_a_client_that_makes_no_sense_is_named_and_let_in_nowhere(tmp_path: Path
         ledger.authenticate("treasury", secret)
 
 
-def test_the_clients_of_a_store_from_before_grants_are_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scripts = database._migrations()
-    monkeypatch.setattr(database, "_migrations", lambda: scripts[:3])
-    create(tmp_path).close()
+def test_the_clients_of_a_store_from_before_grants_are_as_they_were(tmp_path: Path) -> None:
+    restore(tmp_path, 3)
     hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("old secret")
     rows = (
         ("treasury", "signer", '["ops"]', None),
@@ -235,7 +231,6 @@ def test_the_clients_of_a_store_from_before_grants_are_as_they_were(
             tmp_path / "store.db", "INSERT INTO clients VALUES (?, ?, ?, ?, ?, ?)",
             name, hashed, role, vaults, NOW - 1, revoked_ms,
         )  # fmt: skip
-    monkeypatch.undo()
     with reopen(tmp_path) as ledger:
         assert {each.id: (each.grants, each.revoked_ms) for each in ledger.clients()} == {
             "boss": ((Grant("admin"),), None),

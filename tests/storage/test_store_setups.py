@@ -11,9 +11,9 @@ from quorate.ceremony.ports import SealedSetup, SetupState, State
 from quorate.errors import Bug, Corrupt, NoSetup, StaleEpoch, StoreError
 from quorate.identifiers import DeviceId, Epoch, VaultId
 from quorate.native.memory import SecretBytes
-from quorate.storage import SqliteLedger, database
+from quorate.storage import SqliteLedger
 from tests.rules import breaks
-from tests.storage.devices import create, device, reopen
+from tests.storage.devices import create, device, reopen, restore
 from tests.storage.rawsql import raw_sql
 from tests.storage.story import (
     BOB,
@@ -406,19 +406,8 @@ def test_a_row_that_makes_no_sense_is_named(tmp_path: Path, change: str) -> None
         ledger.setups(VAULT, ZERO, 1)
 
 
-def test_a_store_of_the_first_schema_takes_set_ups_once_it_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as then:
-        # the second made the table of set-ups, and nothing else; no store is opened today without the column
-        dial = "ALTER TABLE peers ADD COLUMN dial TEXT NOT NULL DEFAULT ''"
-        second = [*database._migrations()[:2], dial]
-        then.setattr(database, "_migrations", lambda: second)
-        with create(tmp_path) as ledger:
-            ledger.store_pending(sharing(), shares(), ())
-    raw_sql(tmp_path / "store.db", "DROP TABLE setups")
-    raw_sql(tmp_path / "store.db", "ALTER TABLE peers DROP COLUMN dial")
-    raw_sql(tmp_path / "store.db", "PRAGMA user_version = 1")
+def test_a_store_of_an_earlier_schema_takes_set_ups_once_it_is_opened(tmp_path: Path) -> None:
+    restore(tmp_path, 3)
     with reopen(tmp_path) as ledger:
         ledger.mark_signed(VAULT, ZERO, 1)
         ledger.activate(VAULT, ZERO, 1, b"certificate")

@@ -485,8 +485,7 @@ OWNER = "local"  # the client id of whoever can open the node's Unix socket; no 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, after authentication. ``role``: the strongest of its own that allows it; ``owner`` for whoever can open
-    the node's Unix socket."""
+    """Who asks, after authentication. ``role``: the strongest that allows it; of the Unix socket's owner, ``owner``."""
 
     client: str
     role: str

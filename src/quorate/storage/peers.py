@@ -128,14 +128,14 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
             )
         if other.certificate_pin == peer.certificate_pin:
             raise UsageError(f"ST-5.3 one device: {peer.name}: its certificate is {other.name}'s")
-    # an address that an operator set stands until the peer itself announces another
-    moved = held is None or read_card(held.card).address != peer.address
-    dial = "" if held is None or moved or held.address == peer.address else held.address
     connection.execute(
         "INSERT INTO peers (device, name, pin, rev, card, added_ms) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device)"
-        " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card, dial = ?",
-        (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms, dial),
+        " DO UPDATE SET name = excluded.name, pin = excluded.pin, rev = excluded.rev, card = excluded.card",
+        (peer.device, peer.name, peer.certificate_pin, peer.rev, peer.card, now_ms),
     )
+    # An address that an operator set stands until the peer itself announces another.
+    if held is not None and read_card(held.card).address != peer.address:
+        connection.execute("UPDATE peers SET dial = '' WHERE device = ?", (peer.device,))
 
 
 def _peers(connection: sqlite3.Connection) -> dict[DeviceId, Peer]:
