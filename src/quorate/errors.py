@@ -6,6 +6,7 @@
       Denied              an approver or a policy said no: who, which rule, why
       Aborted             a session ended without output
         ProtocolAbort     rule, culprits, evidence (signed envelopes)
+          Contested       culprits are two, of whom one lies
         Stalled           waiting_on: who did not speak in time
         Diverged          echoed views differ; no single culprit
         Cancelled         this node ended the session: deadline, shutdown, another node's abort
@@ -87,6 +88,14 @@ class ProtocolAbort(Aborted):
     @property
     def culprits(self) -> frozenset[DeviceId]:
         return self._culprits
+
+
+class Contested(ProtocolAbort):
+    """Two say what cannot both be so, and nobody else can tell who lies: at least one of the two ``culprits``. So
+    neither is held to be a cheat for it; the two are kept apart."""
+
+    def __init__(self, rule: str, one: DeviceId, other: DeviceId) -> None:
+        super().__init__(rule, one, other)
 
 
 class Stalled(Aborted):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.curves import ED25519, SECP256K1, Group
-from quorate.errors import Aborted, Diverged, ProtocolAbort, Stalled
+from quorate.errors import Aborted, Contested, Diverged, ProtocolAbort, Stalled
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import Message, encode
 from quorate.wire.simulator import Outcome, Tamper
@@ -52,6 +52,17 @@ def assert_all_name(outcome: Outcome[Any], cheat: DeviceId, rule: str) -> None:
         assert isinstance(failure, ProtocolAbort), (device, failure)
         assert failure.rule.split()[0] == rule.split()[0], (device, failure)
         assert failure.culprits == {cheat}, (device, failure)
+
+
+def assert_all_name_the_two(
+    outcome: Outcome[Any], cheat: DeviceId, other: DeviceId, rule: str = "RS-2.2"
+) -> None:
+    """Every honest party ends the session under ``rule``, which cannot tell the cheat from the other."""
+    for device in honest(outcome, cheat):
+        failure = outcome.failures.get(device)
+        assert isinstance(failure, Contested), (device, failure)
+        assert failure.rule.split()[0] == rule, (device, failure)
+        assert failure.culprits == {cheat, other}, (device, failure)
 
 
 def assert_all_name_nobody(outcome: Outcome[Any], cheat: DeviceId, rule: str) -> None:

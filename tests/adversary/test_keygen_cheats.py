@@ -276,7 +276,7 @@ def test_other_weights_than_agreed_name_who_deals_by_them() -> None:
 async def deal_by(net: Net, roster: Sharing) -> None:
     """Deals by another roster and finds nothing wrong, whatever it was dealt."""
     await first_three_rounds(net, roster)
-    await net.echo(Verdict(complaint=None))
+    await net.echo(Verdict(complaint=None, setups=()))
 
 
 def complaining(about: Callable[[Net], Complaint]) -> Outcome[Any]:
@@ -284,7 +284,7 @@ def complaining(about: Callable[[Net], Complaint]) -> Outcome[Any]:
 
     async def protocol(net: Net) -> None:
         await first_three_rounds(net, sharing(WEIGHTS, THRESHOLD))
-        await net.echo(Verdict(complaint=about(net)))
+        await net.echo(Verdict(complaint=about(net), setups=()))
 
     return play(protocol)
 
@@ -336,11 +336,11 @@ def test_a_complaint_with_false_evidence_names_the_complainer(name: str) -> None
 def test_a_complaint_to_some_and_none_to_others_names_no_honest_party(lied_to: DeviceId) -> None:
     async def protocol(net: Net) -> None:
         await first_three_rounds(net, sharing(WEIGHTS, THRESHOLD))
-        await net.echo(Verdict(complaint=complain(net, Curve.ED25519, VICTIM)))
+        await net.echo(Verdict(complaint=complain(net, Curve.ED25519, VICTIM), setups=()))
 
     def two_faced(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
         if (sender, slot) == (CHEAT, "/Verdict") and recipient != lied_to:
-            return Verdict(complaint=None)
+            return replace(message, complaint=None)
         return message
 
     outcome = play(protocol, tamper=two_faced)

@@ -8,18 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from quorate.errors import ProtocolAbort, Stalled
+from quorate.errors import Contested, Diverged, ProtocolAbort, Stalled
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.ot.setup import Answer, Choice
-from quorate.protocols.pairing import Paired
 from quorate.wire.simulator import DROP, Tamper, devices
 from tests.adversary.blame import (
     THRESHOLD,
     WEIGHTS,
     Cheat,
     assert_all_name,
-    assert_all_name_nobody,
+    assert_all_name_the_two,
     assert_all_wait_for,
     assert_no_honest_party_is_named,
 )
@@ -27,13 +26,15 @@ from tests.protocols.vaults import generate
 from tests.rules import breaks
 
 VICTIM, CHEAT, OTHER = devices(3)
-SLOT = "/set-ups/Paired"
+SLOT = "/Verdict"
 
 
 def saying(
     name: str, rule: str, change: Callable[[tuple[bytes, ...]], tuple[bytes, ...]], **aim: bool
 ) -> Cheat:
-    return Cheat(name=name, rule=rule, slot=SLOT, change=lambda m, _: Paired(setups=change(m.setups)), **aim)
+    return Cheat(
+        name=name, rule=rule, slot=SLOT, change=lambda m, _: replace(m, setups=change(m.setups)), **aim
+    )
 
 
 COUNTS = [
@@ -52,45 +53,47 @@ def test_another_number_of_set_ups_than_peers_names_who_says_so(cheat: Cheat) ->
 
 
 IDS = [
-    saying("another id for one pair", "KG-6.2", lambda ids: (bytes(32), *ids[1:])),
-    saying("another id for the other pair", "KG-6.2", lambda ids: (*ids[:-1], bytes(32))),
-    saying("in another order", "KG-6.2", lambda ids: ids[::-1]),
+    (saying("another id for one pair", "KG-6.2", lambda ids: (bytes(32), *ids[1:])), VICTIM),
+    (saying("another id for the other pair", "KG-6.2", lambda ids: (*ids[:-1], bytes(32))), OTHER),
+    (saying("in another order", "KG-6.2", lambda ids: ids[::-1]), VICTIM),
 ]
 
 
 @breaks("KG-6.2")
-@pytest.mark.parametrize("cheat", IDS, ids=lambda cheat: cheat.id)
-def test_two_ids_of_one_set_up_end_the_session_and_name_nobody(cheat: Cheat) -> None:
+@pytest.mark.parametrize(("cheat", "peer"), IDS)
+def test_two_ids_of_one_set_up_name_the_pair_of_whom_one_lies(cheat: Cheat, peer: DeviceId) -> None:
     outcome, shelves = generate(WEIGHTS, THRESHOLD, tamper=cheat.played_by(CHEAT, VICTIM))
-    assert_all_name_nobody(outcome, CHEAT, "KG-6.2")
+    assert_all_name_the_two(outcome, CHEAT, peer, "KG-6.2")
     assert not any(shelves[device].events for device in (VICTIM, OTHER)), "nothing was stored"
 
 
 @breaks("KG-6.2")
-def test_another_id_told_to_one_victim_names_no_honest_party() -> None:
-    cheat = saying("to one", "KG-6.2", lambda ids: (bytes(32), *ids[1:]), one_victim=True)
+def test_another_id_told_to_one_victim_names_no_honest_party_without_the_cheat() -> None:
+    cheat = saying("to one", "KG-6.2", lambda ids: (*ids[:-1], bytes(32)), one_victim=True)
     outcome, _ = generate(WEIGHTS, THRESHOLD, tamper=cheat.played_by(CHEAT, VICTIM))
-    assert_no_honest_party_is_named(outcome, CHEAT)
     failure = outcome.failures[VICTIM]
-    assert isinstance(failure, ProtocolAbort)
-    assert (failure.rule.split()[0], failure.culprits) == ("KG-6.2", frozenset())
+    assert isinstance(failure, Contested)
+    assert failure.rule.split()[0] == "KG-6.2"
+    assert failure.culprits == {CHEAT, OTHER}
 
 
-@breaks("CT-1.2")
-def test_two_cheats_who_name_their_set_up_differently_to_different_members_get_no_certificate() -> None:
-    """Each side of the pair says the same to each member, so only the records differ."""
+def test_two_cheats_who_name_their_set_up_differently_to_different_members_are_named() -> None:
+    """Each side of the pair says the same to each member, so only views, and the records, differ."""
     one, two, lied_to, friend = devices(4)
 
     def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
         if slot == SLOT and sender in (one, two) and recipient == lied_to:
-            return Paired(setups=(bytes(32), *message.setups[1:]))
+            return replace(message, setups=(bytes(32), *message.setups[1:]))
         return message
 
-    outcome, _ = generate([1, 1, 1, 1], 3, tamper=tamper)
+    outcome, shelves = generate([1, 1, 1, 1], 3, tamper=tamper)
+    assert shelves[lied_to].record != shelves[friend].record
     for device in (lied_to, friend):
         failure = outcome.failures[device]
-        assert isinstance(failure, ProtocolAbort)
-        assert (failure.rule.split()[0], failure.culprits) == ("CT-1.2", frozenset())
+        assert isinstance(failure, (Diverged, ProtocolAbort))
+        assert failure.culprits
+        assert failure.culprits <= {one, two}
+        assert shelves[device].certificate is None
 
 
 def spoiling(kind: type[Any], change: Callable[[Any], Any]) -> Tamper:

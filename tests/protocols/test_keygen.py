@@ -178,7 +178,7 @@ def test_what_could_not_be_made_durable_is_not_signed(event: str) -> None:
 def test_a_generation_costs_five_rounds() -> None:
     outcome, _ = generate([2, 1, 1], 3, lockstep=True, ideally=False)
     assert outcome.rounds == 5
-    assert outcome.messages == 13 * 6
+    assert outcome.messages == 12 * 6
 
 
 def test_every_pair_ends_with_both_halves_of_a_set_up_that_the_record_names() -> None:

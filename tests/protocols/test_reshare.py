@@ -102,7 +102,7 @@ def test_a_reshare_costs_five_rounds() -> None:
     outcome, _ = hand_over(OLD, NEW, [A, B], lockstep=True, ideally=False)
     assert outcome.rounds == 5
     every, paired = 4 * 3, 3 * 2
-    assert outcome.messages == every * (2 * 4 + 1 + 1 + 1) + paired * 2
+    assert outcome.messages == every * (2 * 4 + 1 + 1) + paired * 2
 
 
 @pytest.mark.parametrize("curve", Curve)

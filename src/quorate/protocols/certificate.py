@@ -227,8 +227,8 @@ async def certify(
         heard = endorsements[device]
         good = verify_ed25519(key, endorsement(heard.record, device), heard.signature)
         require(good, "CT-1.1 endorsement", device)
-    for heard in endorsements.values():
-        require(heard.record == mine.record, "CT-1.2 record")
+    for device, heard in endorsements.items():
+        require(heard.record == mine.record, "CT-1.2 record", device)
     in_order = tuple(endorsements[device].signature for device in record.signers)
     certificate = Certificate(record=record, signatures=in_order)
     book.activate(certificate)

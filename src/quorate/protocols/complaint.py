@@ -15,6 +15,7 @@ from quorate.curves import Point, Randomness, group_of
 from quorate.errors import ProtocolAbort, require
 from quorate.identifiers import Curve, DeviceId
 from quorate.protocols.inspection import Shares, inspection
+from quorate.protocols.pairing import SetupIds, agreed
 from quorate.protocols.quorum import Sharing
 from quorate.wire.codec import Bytes32, Message
 from quorate.wire.envelope import MAX_SEALED_FRAME
@@ -33,7 +34,10 @@ class Complaint(Message):
 
 
 class Verdict(Message):
+    """``setups``: what its sender calls those it has made, where nobody complains."""
+
     complaint: Complaint | None
+    setups: SetupIds
 
 
 def complain(net: Net, curve: Curve, dealer: DeviceId) -> Complaint:
@@ -42,14 +46,10 @@ def complain(net: Net, curve: Curve, dealer: DeviceId) -> Complaint:
 
 
 async def settle(
-    net: Net,
-    sharing: Sharing,
-    complaint: Complaint | None,
-    commitments: Mapping[Curve, Commitments],
-    rng: Randomness,
-) -> None:
-    """Returns if nobody complains; else ends the session, naming the dealer or the complainer."""
-    verdicts = await net.echo(Verdict(complaint=complaint))
+    net: Net, sharing: Sharing, mine: Verdict, commitments: Mapping[Curve, Commitments], rng: Randomness
+) -> tuple[bytes, ...]:
+    """The ids of all set-ups, if nobody complains; else ends the session, naming the dealer or the complainer."""
+    verdicts = await net.echo(mine)
     for seat in sharing.seats:
         accusation = verdicts[seat.device].complaint
         if accusation is None:
@@ -67,3 +67,4 @@ async def settle(
         fitting = check.accept(dealt, commitments[accusation.curve][dealer])
         require(fitting is not None, "KG-4.2 share", dealer)
         raise ProtocolAbort("KG-4.3 false complaint", seat.device)
+    return agreed(sharing, {device: verdict.setups for device, verdict in verdicts.items()})

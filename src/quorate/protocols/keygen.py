@@ -14,9 +14,9 @@ from quorate.identifiers import Epoch, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.protocols.certificate import CURVES, Book, Certificate, EpochRecord, certify, places, public_side
-from quorate.protocols.complaint import complain, settle
+from quorate.protocols.complaint import Verdict, complain, settle
 from quorate.protocols.dealing import Dealing, Table, combine, hand_out, open_polynomials
-from quorate.protocols.pairing import pair_up
+from quorate.protocols.pairing import names, pair_up
 from quorate.protocols.quorum import Sharing
 from quorate.wire.net import Net, gather
 
@@ -37,14 +37,15 @@ async def create(
     """
     if tuple(net.parties) != sharing.devices:
         raise Bug("the parties of a key generation are its roster")
-    runs, pairing = await gather(
+    runs, paired = await gather(
         gather(*(keygen(net.over(group_of(curve)), sharing, rng) for curve in CURVES)),
         pair_up(net, sharing, rng, vault=vault, epoch=Epoch(0), attempt=attempt),
     )
     dealings = dict(zip(CURVES, runs, strict=True))
     complaints = (complain(net, curve, cheat) for curve, dealt in dealings.items() for cheat in dealt.cheats)
     commitments = {curve: dealt.commitments for curve, dealt in dealings.items()}
-    await settle(net, sharing, next(complaints, None), commitments, rng)
+    verdict = Verdict(complaint=next(complaints, None), setups=names(paired))
+    setups = await settle(net, sharing, verdict, commitments, rng)
     codes = {curve: chain_code(dealt) for curve, dealt in dealings.items()}
     me = sharing.seat(net.me)
     shares = [combine(curve, me, dealt, codes[curve]) for curve, dealt in dealings.items()]
@@ -59,10 +60,10 @@ async def create(
         threshold=sharing.threshold,
         terms=sharing.terms,
         keys=(first, second),
-        setups=pairing.ids,
+        setups=setups,
         transcript=digest(Domain.TRANSCRIPT, net.sid, [dealt.transcript for dealt in runs]),
     )
-    return await certify(net, record, shares, pairing.ours, book, sign)
+    return await certify(net, record, shares, paired, book, sign)
 
 
 async def keygen(net: Net, sharing: Sharing, rng: Randomness) -> Dealing:

@@ -15,7 +15,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from quorate.curves import Point, Randomness, SecretScalar, group_of
-from quorate.errors import Bug, EncodingError, ProtocolAbort, UsageError, require
+from quorate.errors import Bug, Contested, EncodingError, UsageError, require
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.drbg import hedged
@@ -32,7 +32,7 @@ from quorate.protocols.certificate import (
 )
 from quorate.protocols.dealing import Dealing, Table, combine, hand_out, open_polynomials
 from quorate.protocols.history import follows
-from quorate.protocols.pairing import pair_up
+from quorate.protocols.pairing import SetupIds, agreed, names, pair_up
 from quorate.protocols.quorum import Quorum, Sharing, images_of
 from quorate.protocols.sharing import told_apart
 from quorate.wire.codec import Message
@@ -92,9 +92,11 @@ class Accused(Message):
 
 
 class Objection(Message):
-    """Round 4. Nothing is disclosed: what was dealt belongs to keys that live on."""
+    """Round 4. Nothing is disclosed: what was dealt belongs to keys that live on. ``setups``: what its sender calls
+    those it has made, where nobody objects."""
 
     accused: Accused | None
+    setups: SetupIds
 
 
 async def reshare(
@@ -119,12 +121,12 @@ async def reshare(
         raise Bug("a dealer of a reshare has shares, and nobody else")
     images = {curve: handover.images(curve) for curve in CURVES}
     vault, epoch = VaultId(previous.vault), Epoch(previous.epoch + 1)
-    runs, pairing = await gather(
+    runs, paired = await gather(
         gather(*(pass_on(net.over(group_of(curve)), handover, images[curve], rng) for curve in CURVES)),
         pair_up(net, target, rng, vault=vault, epoch=epoch, attempt=attempt),
     )
     dealings = dict(zip(CURVES, runs, strict=True))
-    await settle(net, target, dealings)
+    setups = await settle(net, target, dealings, names(paired))
     codes = {curve: previous.key(curve).chain_code for curve in CURVES}
     first, second = (public_side(curve, dealt.commitment, codes[curve]) for curve, dealt in dealings.items())
     record = EpochRecord(
@@ -137,7 +139,7 @@ async def reshare(
         threshold=target.threshold,
         terms=target.terms,
         keys=(first, second),
-        setups=pairing.ids,
+        setups=setups,
         transcript=digest(Domain.TRANSCRIPT, net.sid, [dealt.transcript for dealt in runs]),
     )
     follows(record, previous)
@@ -146,7 +148,7 @@ async def reshare(
         for seat in target.seats if seat.device == net.me
         for curve, dealt in dealings.items()
     ]  # fmt: skip
-    return await certify(net, record, shares, pairing.ours, book, sign)
+    return await certify(net, record, shares, paired, book, sign)
 
 
 async def pass_on(net: Net, handover: Handover, images: Mapping[DeviceId, Point], rng: Randomness) -> Dealing:
@@ -164,16 +166,20 @@ async def pass_on(net: Net, handover: Handover, images: Mapping[DeviceId, Point]
     return await hand_out(net, opened, rng)
 
 
-async def settle(net: Net, target: Sharing, dealings: Mapping[Curve, Dealing]) -> None:
-    """Returns if nobody objects; else ends the session, naming the two of whom one lies."""
+async def settle(
+    net: Net, target: Sharing, dealings: Mapping[Curve, Dealing], setups: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    """The ids of all set-ups, given those of our own, if nobody objects; else ends the session, naming the two of whom
+    one lies."""
     cheats = (
         Accused(dealer=cheat, curve=curve) for curve, dealt in dealings.items() for cheat in dealt.cheats
     )
-    objections = await net.echo(Objection(accused=next(cheats, None)))
+    objections = await net.echo(Objection(accused=next(cheats, None), setups=setups))
     for device, objection in objections.items():
         if (accused := objection.accused) is None:
             continue
         dealt_to = device in target.devices and accused.dealer != device
         dealt = dealt_to and accused.dealer in dealings[accused.curve].commitments
         require(dealt, "RS-2.1 objection", device)
-        raise ProtocolAbort("RS-2.2 share", accused.dealer, device)
+        raise Contested("RS-2.2 share", accused.dealer, device)
+    return agreed(target, {device: objection.setups for device, objection in objections.items()})
