@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import structlog
+from msgspec import structs
 
 from quorate.ceremony.context import Limits
 from quorate.ceremony.ports import EpochState, State
 from quorate.ceremony.session import Patience
 from quorate.errors import UsageError
-from quorate.identifiers import VaultId
+from quorate.identifiers import DeviceId, VaultId
+from quorate.native.memory import SecretBytes
 from quorate.wire.envelope import unpack
 from tests.ceremony.resets import Losing, until
+from tests.ceremony.setups import lie
 from tests.ceremony.test_reshare_whole import both_curves, four, shares, states
 from tests.ceremony.world import CALLER, World
 from tests.rules import breaks
@@ -161,6 +165,26 @@ async def test_a_dealer_that_falls_silent_is_replaced_by_another(four: World) ->
     assert view.attempt > 1
     record = four["dave"].ceremonies.vaults.get(VaultId(view.vault or "")).record
     assert silent[0] not in {dealer.device for dealer in record.dealers}
+
+
+async def test_a_dealer_of_bad_shares_is_replaced_by_another_and_who_was_dealt_them_still_joins(
+    four: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its objection names the two. One of them is the new member, without whom there is no reshare."""
+    dave, spoilers = four["dave"].device, list[DeviceId]()
+
+    def spoil(sender: DeviceId, recipient: DeviceId, slot: str, message: Any) -> Any:
+        if recipient != dave or not slot.endswith("/Shares"):
+            return message
+        if not spoilers:
+            spoilers.append(sender)
+        return structs.replace(message, values=SecretBytes(32)) if sender in spoilers else message
+
+    lie(monkeypatch, four["bob"], spoil, four["carol"])
+    view = await four["alice"].reshare("ops", {"dave": 2}, removed=("bob", "carol"), threshold=3, seconds=40)
+    assert view.state is State.COMPLETED, view
+    record = four["dave"].ceremonies.vaults.get(VaultId(view.vault or "")).record
+    assert spoilers[0] not in {dealer.device for dealer in record.dealers}
 
 
 async def test_a_restart_of_the_proposer_loses_nothing(four: World) -> None:

@@ -38,6 +38,7 @@ from quorate.ceremony.voting import Voting
 from quorate.errors import (
     Aborted,
     Bug,
+    Contested,
     Denied,
     EncodingError,
     NoSetup,
@@ -353,7 +354,7 @@ class Coordinator:
         spoils."""
         record, others = self._record(operation), set(parties) - {self._context.me}
         dealt = bool(procedure_of(self._context, operation).electorate().everyone)
-        if isinstance(failure, Aborted) and not isinstance(failure, Stalled):
+        if isinstance(failure, Aborted) and not isinstance(failure, (Stalled, Contested)):
             record.cheats |= failure.culprits & others
         named = failure.suspects if isinstance(failure, Reported) else suspected(failure)
         if isinstance(failure, PeerError) and failure.code == NoSetup.reason:
