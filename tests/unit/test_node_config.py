@@ -119,3 +119,19 @@ def test_files_of_named_approvers_are_taken_from_the_home_too() -> None:
     options = settings.approvers["rules"].policy
     assert options is not None
     assert options.file == FILE.parent / "policy.toml"
+
+
+def test_token_lists_are_taken_from_the_home_and_chains_by_their_number() -> None:
+    settings = parse(
+        '[tokens]\nfiles = ["a.json", "/b.json"]\n[chains.5]\nrpc = "https://five.example/key"', FILE
+    )
+    assert settings.tokens.files == (Path("/home/node/a.json"), Path("/b.json"))
+    assert settings.chains[5].rpc == "https://five.example/key"
+    assert "key" not in repr(settings.chains)
+
+
+@pytest.mark.parametrize("url", ["http://five.example", "five.example", "ws://five.example"])
+def test_a_chain_s_endpoint_is_https_and_a_mistake_is_named_without_it(url: str) -> None:
+    with pytest.raises(UsageError, match=r"quorate\.toml:2: chains\.5\.rpc: .*https") as refused:
+        parse(f'[chains.5]\nrpc = "{url}"', FILE)
+    assert "five.example" not in str(refused.value)

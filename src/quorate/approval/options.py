@@ -96,7 +96,7 @@ class GrpcOptions(BaseModel):
         host, colon, port = self.address.rpartition(":")
         if not (host and colon and port.isdecimal() and 0 < int(port) < 1 << 16):
             raise ValueError("address is HOST:PORT")
-        if self.plaintext and not _is_loopback(host.strip("[]")):
+        if self.plaintext and not is_loopback(host.strip("[]")):
             raise ValueError("plaintext is only for loopback; leave it out to use TLS")
         if self.plaintext and (self.ca_file or self.client_certificate or self.server_name):
             raise ValueError("plaintext and certificates do not go together")
@@ -188,12 +188,12 @@ def _flaw(url: str, *, allow_http: bool) -> str:
         return f"there is no port {parts.port}"
     if parts.userinfo or parts.fragment:
         return "a URL without user, password and fragment is needed"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.host):
         return "http is only for loopback; use https, or set allow_http"
     return ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -37,6 +37,7 @@ from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, OperationId
+from quorate.operations.tokens import Tokens
 from quorate.wire.codec import prepare
 
 log = structlog.get_logger()
@@ -60,6 +61,7 @@ class Ceremonies:
         limits: Limits | None = None,
         organisation: str = "",
         inbox: Inbox | None = None,
+        tokens: Tokens | None = None,
         on_change: Callable[[OperationId], None] | None = None,
         on_cards: Callable[[DeviceId, int], None] = lambda *_: None,
     ) -> None:
@@ -70,7 +72,7 @@ class Ceremonies:
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
             limits=limits or Limits(), boot=boot, pool=pool, vaults=Vaults(ledger, identity.device),
             pairs=Pairs(ledger), sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
-            inbox=inbox,
+            inbox=inbox, tokens=tokens or Tokens(),
         )  # fmt: skip
         voting = Voting(context)
         self._participant = Participant(context, voting)
@@ -128,6 +130,10 @@ class Ceremonies:
     def limit(self, limits: Limits) -> None:
         """From now on; what has begun keeps the times it was given."""
         self._context.limits = limits
+
+    def name_tokens(self, tokens: Tokens) -> None:
+        """From now on; what an approver was asked stays as it was asked."""
+        self._context.tokens = tokens
 
     @property
     def vaults(self) -> Vaults:

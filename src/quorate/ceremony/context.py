@@ -49,7 +49,7 @@ class Boot:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Context:
-    """``limits`` alone is exchanged while the node runs."""
+    """``limits`` and ``tokens`` alone are exchanged while the node runs."""
 
     identity: Identity
     ledger: Ledger

@@ -12,11 +12,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from quorate.approval.options import ApproverOptions, wrong_references
+from quorate.approval.options import ApproverOptions, is_loopback, wrong_references
 from quorate.errors import UsageError
 
 FILE = "quorate.toml"
@@ -131,6 +132,32 @@ class MetricsPort(Section):
     port: int = Field(default=2112, ge=1, le=65535)
 
 
+class TokenLists(Section):
+    """Lists of tokens (tokenlists.org) that this node has names for, read when it starts."""
+
+    files: tuple[Path, ...] = ()
+
+
+def rpc_url(url: str) -> str:
+    """An endpoint may carry a key of its owner, so no message repeats it."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ValueError("not the https:// address of a JSON-RPC endpoint")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("http:// reaches this machine alone; anywhere else it is https://")
+    return url
+
+
+RpcUrl = Annotated[str, AfterValidator(rpc_url)]
+ChainId = Annotated[int, Field(ge=1, lt=2**64)]
+
+
+class ChainOptions(Section):
+    """Where the command line reaches a chain. A node reaches none."""
+
+    rpc: RpcUrl = Field(repr=False)
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="QUORATE_",
@@ -145,6 +172,8 @@ class Settings(BaseSettings):
     approver: ApproverOptions = ApproverOptions()
     approvers: dict[str, ApproverOptions] = {}  # by the names that combinations and policies call them
     limits: Limits = Limits()
+    tokens: TokenLists = TokenLists()
+    chains: dict[ChainId, ChainOptions] = {}  # by EIP-155's number
     log: Log = Log()
     metrics: MetricsPort = MetricsPort()
 
@@ -200,6 +229,8 @@ def anchored(section: S, home: Path) -> S:
             changes[name] = home / value.expanduser()
         elif isinstance(value, BaseModel):
             changes[name] = anchored(value, home)
+        elif isinstance(value, tuple) and all(isinstance(each, Path) for each in value):
+            changes[name] = tuple(home / each.expanduser() for each in value)
         elif name == "approvers":
             changes[name] = {each: anchored(options, home) for each, options in value.items()}
     return section.model_copy(update=changes)

@@ -14,7 +14,7 @@ from quorate.node.config import Settings, load
 from quorate.rpc.upkeep import Reloaded
 
 APPROVERS = frozenset({"approver", "approvers"})
-LIVE = frozenset({"limits", "log"}) | APPROVERS
+LIVE = frozenset({"limits", "log", "tokens", "chains"}) | APPROVERS
 FORGETFUL = frozenset({"none", "always", "webhook"})
 
 log = structlog.get_logger()

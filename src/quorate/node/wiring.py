@@ -28,6 +28,7 @@ from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
 from quorate.node.reload import Configuration, keeps_nothing
 from quorate.node.upkeep import NodeUpkeep
+from quorate.operations.tokens import read_tokens
 from quorate.rpc import limits as rpc_limits
 from quorate.rpc.approver import GrpcApprover
 from quorate.rpc.client import SOCKET_NAME
@@ -125,21 +126,23 @@ def build(
         version=program_version(),
         limits=limits_of(settings.limits),
         inbox=person,
+        tokens=read_tokens(settings.tokens.files),
         on_change=OperationWatch(ledger, clock, metrics, then=book.settle),
         on_cards=lambda peer, holds: live.on_cards(peer, holds),
     )
     live = LiveCards(ledger, trust, mesh, configuration, now)
 
     def prepare(wanted: config.Settings) -> Callable[[], None]:
-        """Another approver, other limits: made first, so that putting them into effect cannot fail."""
+        """Another approver, other limits, token lists as they are now: made first, so that putting them into effect cannot fail."""
         exchanged = keeps_nothing(configuration()) and keeps_nothing(wanted)
         other = build_approver(wanted.approver, means, wanted.approvers)[0] if exchanged else approver
-        limits = limits_of(wanted.limits)
+        limits, tokens = limits_of(wanted.limits), read_tokens(wanted.tokens.files)
 
         def apply() -> None:
             if exchanged:
                 watched.exchange(other)
             ceremonies.limit(limits)
+            ceremonies.name_tokens(tokens)
             trust.overlap = wanted.limits.overlap
 
         return apply
