@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 from eth_abi.exceptions import EncodingError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +93,28 @@ def test_nothing_is_written_for_a_method_that_is_not_known() -> None:
             calldata.write(name, **arguments)
     with pytest.raises(EncodingError):
         calldata.write("transfer", to=BOB, amount=2**256)
+
+
+def test_any_method_is_called_by_its_signature() -> None:
+    to = bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
+    assert calldata.call_of("mint(address,uint256)", [f"0x{to.hex()}", "0x7"]) == calldata.write(
+        "mint", to=to, amount=7
+    )
+    made = calldata.call_of("f(bool,bytes2,bytes,string,int8)", ["true", "0x0102", "0x", "é", "-1"])
+    assert made[4:] == encode(
+        ["bool", "bytes2", "bytes", "string", "int8"], [True, b"\x01\x02", b"", "é", -1]
+    )
+    assert calldata.call_of("pause()", []) == bytes.fromhex("8456cb59")
+
+
+@pytest.mark.parametrize(
+    ("signature", "arguments"),
+    [
+        ("f(uint)", ["1"]), ("f(uint7)", ["1"]), ("f(bytes33)", ["0x"]), ("f (bool)", ["true"]), ("f(bool,)", ["true"]),
+        ("f(uint256[])", ["1"]), ("f", []), ("f(bool)", []), ("f(bool)", ["True"]), ("f(uint8)", ["256"]),
+        ("f(uint8)", ["-1"]), ("f(bytes2)", ["0x01"]), ("f(bytes)", ["01"]), ("f(address)", ["0x01"]),
+    ],
+)  # fmt: skip
+def test_a_call_that_would_be_another_is_refused(signature: str, arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        calldata.call_of(signature, arguments)

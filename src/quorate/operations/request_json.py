@@ -188,22 +188,27 @@ def _transaction(actions: Sequence[Action], request: SignTransaction) -> Json:
             "details": {"executionType": ETHEREUM},
         },
         "chain": main.chain or "",
-        "actions": [
-            {
-                "source": action.source or "",
-                "receiver": action.receiver or "",
-                "asset": asset_id(action.asset) if action.asset else "",
-                "symbol": action.asset.symbol if action.asset else "",
-                "decimals": action.asset.decimals if action.asset else None,
-                "amount": None if action.amount is None else str(action.amount),
-                "method": action.method or "",
-            }
-            for action in actions
-        ],
+        "actions": actions_json(actions),
         "feeLimit": None if actions[0].fee is None else str(actions[0].fee),
         "toVault": request.claim.vault,
         "memo": request.memo,
     }
+
+
+def actions_json(actions: Sequence[Action]) -> list[Json]:
+    """What a transaction does, one after the other."""
+    return [
+        {
+            "source": action.source or "",
+            "receiver": action.receiver or "",
+            "asset": asset_id(action.asset) if action.asset else "",
+            "symbol": action.asset.symbol if action.asset else "",
+            "decimals": action.asset.decimals if action.asset else None,
+            "amount": None if action.amount is None else str(action.amount),
+            "method": action.method or "",
+        }
+        for action in actions
+    ]
 
 
 def _typenames(kind: Kind) -> tuple[str, str]:

@@ -6,19 +6,26 @@ it is the token that it is taken for. What isn't read stays a call of an unknown
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 
 from quorate.errors import UsageError
+from quorate.operations.addresses import account_of
 from quorate.operations.digests import keccak256
 
 UNLIMITED = 2**256 - 1  # what an allowance that never runs out says
+
+
+_SIGNATURE = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\(([a-z0-9,]*)\)", re.ASCII)
+_INTEGER = re.compile(r"u?int([1-9][0-9]{0,2})", re.ASCII)
+_FIXED = re.compile(r"bytes([1-9][0-9]?)", re.ASCII)
 
 
 class Token(StrEnum):
@@ -107,6 +114,54 @@ def write(name: str, **arguments: Any) -> bytes:
             values = [arguments[called] for called, _ in method.arguments]
             return method.selector + encode([kind for _, kind in method.arguments], values)
     raise ValueError(f"no method {name} with {', '.join(arguments)}")
+
+
+def call_of(signature: str, arguments: Sequence[str]) -> bytes:
+    """The data of a call of any method, from its signature and its arguments as people write them: accounts and bytes
+    in hex after 0x, numbers in decimal or hex, ``true`` or ``false``. ``UsageError`` naming what does not fit."""
+    match = _SIGNATURE.fullmatch(signature)
+    kinds = match[1].split(",") if match and match[1] else []
+    if match is None or not all(map(_is_canonical, kinds)):
+        raise UsageError(
+            f"{signature!r} is no signature of plain types, such as mint(address,uint256); give the data itself"
+        )
+    if len(kinds) != len(arguments):
+        raise UsageError(f"{signature} takes {len(kinds)} arguments, not {len(arguments)}")
+    values = [_argument(kind, text) for kind, text in zip(kinds, arguments, strict=True)]
+    try:
+        return keccak256(signature.encode())[:4] + encode(kinds, values)
+    except (EncodingError, OverflowError) as error:
+        raise UsageError(f"{signature}: {error}") from None
+
+
+def _is_canonical(kind: str) -> bool:
+    """Selectors are hashes of the names: ``uint`` for ``uint256`` would call another method."""
+    if kind in ("address", "bool", "string", "bytes"):
+        return True
+    number, size = _INTEGER.fullmatch(kind), _FIXED.fullmatch(kind)
+    if number is not None:
+        return int(number[1]) % 8 == 0 and int(number[1]) <= 256
+    return size is not None and int(size[1]) <= 32
+
+
+def _argument(kind: str, text: str) -> Any:
+    try:
+        if kind == "string":
+            return text
+        if kind == "address":
+            return account_of(text)
+        if kind == "bool":
+            return {"true": True, "false": False}[text]
+        if not kind.startswith("bytes"):
+            return int(text, 16 if text.startswith("0x") else 10)
+        if not text.startswith("0x"):
+            raise ValueError("bytes are hex after 0x")
+        data = bytes.fromhex(text[2:])
+        if kind != "bytes" and len(data) != int(kind[5:]):
+            raise ValueError(f"{len(data)} bytes")  # no padding that nobody wrote
+        return data
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"{text!r} is no {kind}: {error}") from None
 
 
 def _refused(why: str) -> UsageError:
