@@ -82,6 +82,18 @@ REASONS: dict[str, Reason] = {
     "CERTIFICATE_TAKEN": Reason(
         "A certificate's key is another client's already.", "make a key of its own for each client"
     ),
+    "CHAIN_DISAGREES": Reason(
+        "An endpoint took a transaction and calls it by another hash than this program.",
+        "look for the transaction at another endpoint before anything is sent again, and do not use this one",
+    ),
+    "CHAIN_REFUSED": Reason(
+        "An endpoint of a chain refuses what it was asked, or answers what makes no sense.",
+        "read its words: nonce too low, too little fee and no funds are about the account that pays",
+    ),
+    "CHAIN_UNREACHABLE": Reason(
+        "An endpoint of a chain gives no answer that could be read.",
+        "check rpc in [chains.ID] of quorate.toml, or --rpc, and the network between; asking again is safe",
+    ),
     "CLAIM_DISAGREES": Reason(
         "A transaction does something else than the request says.",
         "look at the transaction: it, not the request, is what would have been signed",
@@ -372,6 +384,9 @@ REASONS: dict[str, Reason] = {
     "WRONG_CERTIFICATE": Reason(
         "What answers does not hold the certificate it should.",
         "correct the address, or get the current card or credentials file; if neither helps, somebody is in between",
+    ),
+    "WRONG_CHAIN": Reason(
+        "An endpoint serves another chain than the one meant.", "give the endpoint of the transaction's chain"
     ),
     "WRONG_DIGEST": Reason(
         "A decision was made on another request than the one that waits.",

@@ -26,6 +26,9 @@ ALONE = {
     "demo": "demo",
     "sign": "sign",
     "batch-sign": "sign",
+    "transfer": "transaction",
+    "contract-call": "transaction",
+    "broadcast": "broadcast",
     "verify": "verify",
 }
 NOUNS = {

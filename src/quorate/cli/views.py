@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -101,7 +101,19 @@ def signature_record(signature: SignatureView, *, der: bool = False) -> dict[str
         record["recovery_id"] = signature.recovery_id
     if der:
         record["der_hex"] = der_of(signature).hex()
+    if signature.transaction:
+        record["transaction"] = hash_of(signature)
+        record["raw_transaction"] = f"0x{signature.transaction.hex()}"
     return record
+
+
+def hash_of(signature: SignatureView) -> str:
+    """What the chain calls the transaction that was signed."""
+    from quorate.operations.transactions.evm import (
+        transaction_id,
+    )  # only here: few operations are transactions
+
+    return f"0x{transaction_id(signature.transaction).hex()}"
 
 
 def der_of(signature: SignatureView) -> bytes:
@@ -161,6 +173,9 @@ def operation_text(view: OperationView, *, der: bool = False) -> RenderableType:
         table.add_row("signers", ", ".join(names.get(each, each) for each in view.signers))
     for signature in view.signatures[:1]:  # one key signs all of a batch
         table.add_row("key", f"{signature.public_key.hex()} [dim]{signature.algorithm}[/]")
+        if signature.transaction:
+            table.add_row("transaction", hash_of(signature))
+            table.add_row("raw", f"0x{signature.transaction.hex()}")
     return Group(table, *(signature_text(signature, der=der) for signature in view.signatures))
 
 
@@ -193,7 +208,43 @@ def asked_text(asked: AskedView) -> RenderableType:
     table.add_row("[bold]operation", f"[bold]{asked.operation}")
     table.add_row("digest", asked.digest.hex())
     table.add_row("waits", "for a decision here" if asked.pending else "no more")
-    return Group(table, Text(json.dumps(json.loads(asked.request), indent=2, ensure_ascii=False)))
+    request = json.loads(asked.request)
+    if told := request.get("tDetails"):
+        table.add_row("chain", escape(told["chain"]))
+        actions_rows(table, told["actions"], told["feeLimit"])
+        if told["memo"]:
+            table.add_row("memo", escape(told["memo"]))
+    return Group(table, Text(json.dumps(request, indent=2, ensure_ascii=False)))
+
+
+def actions_rows(table: Table, actions: Sequence[Mapping[str, Any]], fee: str | None) -> None:
+    """What a transaction does, as the nodes read it, in a row each; ``fee`` in base units of the chain's coin."""
+    for action in actions:
+        table.add_row("does", f"[bold]{escape(action_text(action))}")
+        table.add_row("from", escape(action["source"]))
+    table.add_row("fee", "not known" if fee is None else f"at most {units(fee, 18)} of the chain's coin")
+
+
+def action_text(action: Mapping[str, Any]) -> str:
+    """What one action does, on one line."""
+    method, receiver, asset = action["method"], action["receiver"], action["asset"]
+    if not asset:
+        return f"calls {method or 'nothing known'} of {receiver or 'a new contract'}"
+    name = f"{action['symbol']} [{asset}]" if action["symbol"] else asset
+    if action["amount"] is None:
+        moved = f"an amount that is not known of {name}"
+    elif action["decimals"] is None:
+        moved = f"{action['amount']} base units of {name}"
+    else:
+        moved = f"{units(action['amount'], action['decimals'])} {name}"
+    return f"{method or 'pays'}: {moved} to {receiver or 'nobody'}"
+
+
+def units(amount: str, decimals: int) -> str:
+    """An amount of base units in whole ones."""
+    whole, point = divmod(int(amount), 10**decimals)
+    fraction = f"{point:0{decimals}d}".rstrip("0") if point else ""
+    return f"{whole}.{fraction}" if fraction else str(whole)
 
 
 def signature_text(signature: SignatureView, *, der: bool = False) -> Text:

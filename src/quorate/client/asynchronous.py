@@ -113,6 +113,43 @@ class AsyncNode:
             vault, messages, True, algorithm, content_type, path, expires_in, _key(idempotency_key)
         )
 
+    async def sign_transaction(
+        self,
+        vault: str,
+        transaction: bytes,
+        *,
+        purpose: str,
+        asset: str = "",
+        amount: int | None = None,
+        address: str = "",
+        to_vault: str = "",
+        memo: str = "",
+        path: str = "",
+        expires_in: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> OperationView:
+        """Ask for a transaction to be signed: its unsigned serialisation. ``purpose``: ``transfer-out``,
+        ``transfer-between``, ``contract-call``, ``mint``, ``burn``, ``allow-address``, ...; ``asset``, ``amount`` in
+        base units, ``address`` and ``to_vault`` are claims: the nodes refuse it if it does something else. ``signed``
+        has how it is sent, as ``transaction`` of its one item."""
+        key = _key(idempotency_key)
+        return await self._persist(
+            lambda: self._node.sign_transaction(
+                vault=vault,
+                purpose=purpose,
+                data=transaction.hex(),
+                content_type=HEX,
+                derivation_path=path,
+                asset=asset,
+                amount="" if amount is None else str(amount),
+                address=address,
+                to_vault=to_vault,
+                memo=memo,
+                idempotency_key=key,
+                expires_in_ms=_ms(expires_in),
+            )
+        )
+
     async def _sign(
         self,
         vault: str,

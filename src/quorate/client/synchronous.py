@@ -142,6 +142,41 @@ class Node:
             )
         )
 
+    def sign_transaction(
+        self,
+        vault: str,
+        transaction: bytes,
+        *,
+        purpose: str,
+        asset: str = "",
+        amount: int | None = None,
+        address: str = "",
+        to_vault: str = "",
+        memo: str = "",
+        path: str = "",
+        expires_in: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> OperationView:
+        """Ask for a transaction to be signed: its unsigned serialisation. ``purpose``: ``transfer-out``,
+        ``transfer-between``, ``contract-call``, ``mint``, ``burn``, ``allow-address``, ...; ``asset``, ``amount`` in
+        base units, ``address`` and ``to_vault`` are claims: the nodes refuse it if it does something else. ``signed``
+        has how it is sent, as ``transaction`` of its one item."""
+        return self._run(
+            lambda: self._node.sign_transaction(
+                vault,
+                transaction,
+                purpose=purpose,
+                asset=asset,
+                amount=amount,
+                address=address,
+                to_vault=to_vault,
+                memo=memo,
+                path=path,
+                expires_in=expires_in,
+                idempotency_key=idempotency_key,
+            )
+        )
+
     def signed(self, operation: str, *, timeout: float = 60.0) -> tuple[SignatureView, ...]:
         """The signatures, once they are made. ``NotSigned`` if they are not within ``timeout`` seconds, or never will
         be."""

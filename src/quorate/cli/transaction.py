@@ -1,0 +1,239 @@
+"""``quorate transfer`` and ``contract-call``: put a transaction together, show it, and have it signed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quorate.cli.chain import settings_of
+from quorate.cli.command import Call, command
+from quorate.cli.composing import Doing, Terms, account, asset_of, base_units, gwei, hex_of
+from quorate.cli.connection import connect
+from quorate.cli.sign import HEX
+from quorate.cli.transacting import (
+    Manner,
+    Request,
+    ask,
+    claim_of,
+    composed,
+    payer_of,
+    paying,
+    receiver_of,
+)
+from quorate.errors import UsageError
+from quorate.operations import payload
+from quorate.operations.addresses import checksummed
+from quorate.operations.kinds import TRANSACTIONS, Claim, Kind
+from quorate.operations.tokens import read_tokens
+from quorate.operations.transactions import calldata, evm, signing_input
+from quorate.operations.transactions.purposes import asset_id
+
+CALLS = sorted(TRANSACTIONS - {Kind.TRANSFER_OUT, Kind.TRANSFER_BETWEEN})
+
+VaultName = Annotated[str, typer.Option("--vault", help="Name or id.")]
+ChainNumber = Annotated[
+    int | None, typer.Option("--chain", metavar="ID", help="The chain, by the number of EIP-155.")
+]
+Amount = Annotated[str | None, typer.Option("--amount", help="In whole coins, such as 0.25.")]
+BaseUnits = Annotated[
+    str | None, typer.Option("--base-units", help="The amount in the coin's smallest part.")
+]
+Nonce = Annotated[int | None, typer.Option("--nonce", help="[default: the account's next one]")]
+GasLimit = Annotated[int | None, typer.Option("--gas-limit", help="[default: what the chain estimates]")]
+MaxFee = Annotated[str | None, typer.Option("--max-fee", metavar="GWEI", help="Per gas, the tip included.")]
+Tip = Annotated[str | None, typer.Option("--priority-fee", metavar="GWEI", help="The tip per gas.")]
+OldForm = Annotated[bool, typer.Option("--legacy", help="A transaction of the form before EIP-1559.")]
+GasPrice = Annotated[str | None, typer.Option("--gas-price", metavar="GWEI", help="Per gas, with --legacy.")]
+Rpc = Annotated[
+    str,
+    typer.Option("--rpc", metavar="URL", help="Whom to ask for what is not said, in place of [chains.ID]."),
+]
+Path = Annotated[str, typer.Option("--path", help="Derivation path of the key that pays, such as m/60/0.")]
+Memo = Annotated[str, typer.Option(help="Shown to the approvers.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be signed.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
+ExpiresIn = Annotated[float | None, typer.Option(help="Seconds until the request expires.")]
+IdempotencyKey = Annotated[str | None, typer.Option(help="The same key is the same request.")]
+
+
+def manner_of(
+    dry_run: bool,
+    wait: bool,
+    timeout: float | None,
+    expires_in: float | None,
+    idempotency_key: str | None,
+) -> Manner:
+    if dry_run and wait:
+        raise UsageError("--dry-run asks for nothing, so there is nothing to --wait for")
+    return Manner(
+        dry_run=dry_run, wait=wait, timeout=timeout, expires_in=expires_in, idempotency_key=idempotency_key
+    )
+
+
+def terms_of(
+    nonce: int | None,
+    gas_limit: int | None,
+    max_fee: str | None,
+    priority_fee: str | None,
+    gas_price: str | None,
+    *,
+    legacy: bool,
+) -> Terms:
+    return Terms(
+        nonce=nonce,
+        gas_limit=gas_limit,
+        max_fee=gwei(max_fee, "--max-fee"),
+        priority_fee=gwei(priority_fee, "--priority-fee"),
+        gas_price=gwei(gas_price, "--gas-price"),
+        legacy=legacy,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "transfer")
+    async def transfer(
+        call: Call,
+        vault: VaultName,
+        chain: ChainNumber = None,
+        to: Annotated[str, typer.Option("--to", metavar="ACCOUNT", help="Who is paid.")] = "",
+        to_vault: Annotated[
+            str, typer.Option("--to-vault", help="The vault that is paid, by name or id.")
+        ] = "",
+        token: Annotated[
+            str, typer.Option("--token", help="A token's contract, or its symbol in a token list.")
+        ] = "",
+        amount: Amount = None,
+        base_units_: BaseUnits = None,
+        nonce: Nonce = None,
+        gas_limit: GasLimit = None,
+        max_fee: MaxFee = None,
+        priority_fee: Tip = None,
+        legacy: OldForm = False,
+        gas_price: GasPrice = None,
+        rpc: Rpc = "",
+        transaction: Annotated[
+            str, typer.Option("--transaction", metavar="HEX", help="An unsigned transaction, as it is.")
+        ] = "",
+        signing_input_: Annotated[
+            str, typer.Option("--signing-input", metavar="HEX", help="The same as wallet-core writes it.")
+        ] = "",
+        path: Path = "",
+        memo: Memo = "",
+        dry_run: DryRun = False,
+        wait: Wait = False,
+        timeout: Timeout = None,
+        expires_in: ExpiresIn = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> None:
+        """Pay somebody in a chain's coin or a token, once enough weight approves. What is signed is shown first."""
+        manner = manner_of(dry_run, wait, timeout, expires_in, idempotency_key)
+        terms = terms_of(nonce, gas_limit, max_fee, priority_fee, gas_price, legacy=legacy)
+        tokens = read_tokens(settings_of(call.home).tokens.files)
+        async with connect(call) as node:
+            payer = payer_of(await node.vault(vault), path, tokens)
+            vault_id, receiver = await receiver_of(node, to, to_vault)
+            form, data = HEX, transaction
+            if transaction or signing_input_:
+                if (transaction and signing_input_) or terms != Terms():
+                    raise UsageError("--transaction and --signing-input say all of it: give one, and no fees")
+                if signing_input_:
+                    form, data = payload.SIGNING_INPUT, signing_input_
+                    made = signing_input.read(hex_of(signing_input_, "--signing-input"))
+                else:
+                    made = evm.read(hex_of(transaction, "--transaction"))
+                if chain not in (None, made.chain_id):
+                    raise UsageError(f"--chain {chain}: the transaction is for chain {made.chain_id}")
+                asset = asset_of(tokens, made.chain_id, token)
+                moved = base_units(asset, amount, base_units_)
+            else:
+                if chain is None or not receiver:
+                    raise UsageError("say --chain and --to or --to-vault, or give a --transaction")
+                asset = asset_of(tokens, chain, token)
+                moved = base_units(asset, amount, base_units_)
+                if moved is None:
+                    raise UsageError("say how much: --amount in whole coins, or --base-units")
+                made = await composed(
+                    call, paying(chain, payer.account, receiver, asset.contract, moved), terms, rpc
+                )
+                data = made.unsigned().hex()
+            claimed = bool(token) or moved is not None
+            request = Request(
+                purpose=Kind.TRANSFER_BETWEEN if to_vault else Kind.TRANSFER_OUT,
+                transaction=made,
+                data=data.removeprefix("0x"),
+                content_type=form,
+                claim=Claim(
+                    asset=asset_id(asset) if claimed else "",
+                    amount="" if moved is None else str(moved),
+                    address=checksummed(receiver) if receiver else "",
+                    vault=vault_id,
+                ),
+                memo=memo,
+                path=path,
+            )
+            await ask(call, node, vault, request, payer, manner)
+
+    @command(app, "contract-call")
+    async def contract_call(
+        call: Call,
+        vault: VaultName,
+        chain: Annotated[
+            int, typer.Option("--chain", metavar="ID", help="The chain, by the number of EIP-155.")
+        ],
+        contract: Annotated[str, typer.Option("--contract", metavar="ACCOUNT", help="What is called.")],
+        data: Annotated[str, typer.Option("--data", metavar="HEX", help="The call as it is.")] = "",
+        method: Annotated[
+            str,
+            typer.Option("--method", help='The method by its signature, such as "mint(address,uint256)".'),
+        ] = "",
+        arg: Annotated[list[str] | None, typer.Option("--arg", help="An argument of it, in order.")] = None,
+        purpose: Annotated[
+            str, typer.Option("--purpose", help=f"What it is for: {', '.join(CALLS)}.")
+        ] = Kind.CONTRACT_CALL.value,
+        amount: Amount = None,
+        base_units_: BaseUnits = None,
+        nonce: Nonce = None,
+        gas_limit: GasLimit = None,
+        max_fee: MaxFee = None,
+        priority_fee: Tip = None,
+        legacy: OldForm = False,
+        gas_price: GasPrice = None,
+        rpc: Rpc = "",
+        path: Path = "",
+        memo: Memo = "",
+        dry_run: DryRun = False,
+        wait: Wait = False,
+        timeout: Timeout = None,
+        expires_in: ExpiresIn = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> None:
+        """Call a contract, paying --amount of the chain's coin along. What is signed is shown first."""
+        if purpose not in CALLS:
+            raise UsageError(f"--purpose {purpose}: one of {', '.join(CALLS)}")
+        if bool(data) == bool(method) or (data and arg):
+            raise UsageError("say what is called as --method with an --arg for each argument, or as --data")
+        body = hex_of(data, "--data") if data else calldata.call_of(method, arg or [])
+        manner = manner_of(dry_run, wait, timeout, expires_in, idempotency_key)
+        terms = terms_of(nonce, gas_limit, max_fee, priority_fee, gas_price, legacy=legacy)
+        tokens = read_tokens(settings_of(call.home).tokens.files)
+        async with connect(call) as node:
+            payer = payer_of(await node.vault(vault), path, tokens)
+            doing = Doing(
+                chain_id=chain,
+                source=payer.account,
+                to=account(contract, "--contract"),
+                value=base_units(tokens.asset(chain), amount, base_units_) or 0,
+                data=body,
+            )
+            made = await composed(call, doing, terms, rpc)
+            request = Request(
+                purpose=Kind(purpose),
+                transaction=made,
+                data=made.unsigned().hex(),
+                claim=claim_of(Kind(purpose), made, payer),
+                memo=memo,
+                path=path,
+            )
+            await ask(call, node, vault, request, payer, manner)
