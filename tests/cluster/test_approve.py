@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from quorate.ceremony.ports import State
-from quorate.cli.cluster import Cluster, Member
+from quorate.cli.cluster import Cluster, Member, ProcessFailed
 from quorate.cli.connection import vault_ready
 from quorate.errors import QuorateError
 from quorate.rpc.client import NodeClient
@@ -21,6 +21,8 @@ from tests.cluster.conftest import PATIENCE, Command, ask
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("approve")]
 
+PAYEE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+CONTRACT = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 LIMITS = "[limits]\nsilence = 5\nunlinked = 1\nrepeat = 0.5\ndrain = 2\n"
 
 
@@ -89,6 +91,52 @@ async def test_what_waits_is_listed_shown_approved_and_signed(pair: Cluster, quo
     late = await quorate("approve", "no", asked.id, *home)
     assert late.code == 1
     assert "approve by local: order 7" in late.err
+
+
+async def test_a_person_reads_what_a_transaction_does_with_the_names_of_the_node_s_lists(
+    pair: Cluster, quorate: Command
+) -> None:
+    alice, bob = pair["alice"], pair["bob"]
+    file, tokens = alice.home / "quorate.toml", alice.home / "tokens.json"
+    right = file.read_text()
+    listed = {"chainId": 11155111, "address": CONTRACT, "symbol": "USDC", "decimals": 6}
+    tokens.write_text(json.dumps({"tokens": [listed]}))
+    file.write_text(right + '\n[tokens]\nfiles = ["tokens.json"]\n')
+    try:
+        said = await quorate("reload", "--home", alice.home, "--json")
+        assert said.lines == [{"changed": ["tokens.files"], "restart_needed": []}], said.err
+        made = await quorate(
+            "transfer", "--vault", "ops", "--chain", 11155111, "--token", CONTRACT, "--base-units", 12_500_000,
+            "--to", PAYEE, "--nonce", 1, "--gas-limit", 90000, "--max-fee", 30, "--priority-fee", 1,
+            "--memo", "forty [red]chairs", "--home", bob.home, "--json",
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        operation = made.lines[0]["operation"]
+        await waits(alice, operation)
+        shown = (await quorate("approve", "show", operation, "--home", alice.home)).out
+        assert f"transfer(address,uint256): 12.5 USDC [eip155:11155111/erc20:{CONTRACT}] to {PAYEE}" in shown
+        assert "at most 0.0027 of the chain's coin" in shown
+        assert "memo" in shown
+        assert "forty [red]chairs" in shown
+        said = await quorate("approve", "yes", operation, "--home", alice.home)
+        assert said.code == 0, said.err
+        view = await bob.node.wait(operation, PATIENCE)
+        assert view.state is State.COMPLETED
+        assert view.signatures[0].transaction
+
+        tokens.write_text("{}")
+        refused = await quorate("reload", "--home", alice.home)
+        assert refused.code == 2
+        assert str(tokens) in refused.err
+        await alice.stop()
+        with pytest.raises(ProcessFailed):
+            await alice.start()
+        assert f"token list {tokens}" in alice.log.read_text()
+    finally:
+        file.write_text(right)
+        if alice.running is None:
+            await alice.start()
+        await pair.linked()
 
 
 async def test_no_ends_it_and_a_restart_in_the_middle_asks_again(pair: Cluster, quorate: Command) -> None:

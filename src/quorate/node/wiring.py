@@ -133,7 +133,8 @@ def build(
     live = LiveCards(ledger, trust, mesh, configuration, now)
 
     def prepare(wanted: config.Settings) -> Callable[[], None]:
-        """Another approver, other limits, token lists as they are now: made first, so that putting them into effect cannot fail."""
+        """Another approver, other limits, the token lists of now: made first, so that putting them into effect cannot
+        fail."""
         exchanged = keeps_nothing(configuration()) and keeps_nothing(wanted)
         other = build_approver(wanted.approver, means, wanted.approvers)[0] if exchanged else approver
         limits, tokens = limits_of(wanted.limits), read_tokens(wanted.tokens.files)
