@@ -142,6 +142,7 @@ async def test_a_member_that_is_down_holds_it_up_and_is_named(four: World) -> No
 BEGINS: dict[str, Callable[[World, Begin], Begin]] = {
     "nobody deals": lambda _, begin: put(begin, dealers=()),
     "too few deal": lambda w, begin: put(begin, dealers=(w["alice"].device,)),
+    "one that is too light deals twice": lambda w, begin: put(begin, dealers=(w["alice"].device,) * 2),
     "a stranger deals": lambda w, begin: put(begin, dealers=tuple(sorted((*begin.dealers, "a" * 24)))),
     "who joins deals": lambda w, begin: put(begin, dealers=(w["dave"].device,)),
 }

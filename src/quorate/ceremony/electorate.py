@@ -56,7 +56,7 @@ class Electorate:
             raise UsageError(
                 "CE-3.5 weight: the parties are not the dealers and the new roster", code="WRONG_PARTIES"
             )
-        if sum(self.weights[device] for device in dealers or parties) < self.needed:
+        if sum(self.weights[device] for device in set(dealers) or parties) < self.needed:
             raise UsageError(
                 f"CE-3.5 weight: the parties' weight is below {self.needed}", code="NOT_ENOUGH_WEIGHT"
             )
