@@ -22,6 +22,8 @@ ecdsa               an ECDSA signature by a vault's own key
 derived             an ECDSA signature by a key derived from the vault's
 ethereum            a transaction: chain_id, from, to, value_wei, transaction (its hash), raw_transaction; the message
                     that was signed is its unsigned form
+policy.rejected     a transfer over a policy's limit: rule (its name), explanation (which has it), limit_wei,
+                    unsigned_transaction; the transaction of `ethereum` is below the limit
 reshared            a signature by the new signers of a vault, one with each of EDDSA and ES256K
 approval.abstained  an abstention; the others sign without that node if their weight is enough
 approval.rejected   a rejection that ended the operation
@@ -44,6 +46,7 @@ from typing import Any
 
 import coincurve
 import ecdsa
+import rlp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256K1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -61,9 +64,14 @@ WEIGHTS, AFTER, THRESHOLDS = [1, 1, 2], [1, 2, 2], {3, 4}
 SINGLE = b"Some data to be signed here".hex()
 BATCH = ["68656c6c6f", "676f6f64627965"]
 SEPOLIA = 11155111
-VERDICTS = {"approval.approved": "approve", "approval.rejected": "reject", "approval.abstained": "abstain"}
+VERDICTS = {
+    "approval.approved": "approve",
+    "approval.rejected": "reject",
+    "policy.rejected": "reject",
+    "approval.abstained": "abstain",
+}
 SIGNED = {"approval.approved", "approval.abstained", "batch-sign", "ecdsa", "derived", "ethereum", "reshared"}
-REFUSED = {"approval.rejected", "threshold.refused"}
+REFUSED = {"approval.rejected", "policy.rejected", "threshold.refused"}
 REQUIRED = {"start", "vault.create", "vault.reshare", "sign", "done", *SIGNED, *REFUSED}
 UNSIGNED_STATES = {"REJECTED", "EXPIRED", "FAILED", "CANCELLED"}
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -164,6 +172,7 @@ class Demo:
         self.thresholds: set[int] = set()  # of vaults as they were created
         self.reshared: set[str] = set()  # vaults
         self.since: set[str] = set()  # algorithms that signed after it
+        self.limit = 0  # wei, of a policy
         self.by_ecdsa: set[int] = set()  # how many signers made a signature under a vault's own key
 
     def read(self, line: Line) -> None:
@@ -299,6 +308,8 @@ class Demo:
             case "ethereum":
                 [signature] = signatures
                 self.ethereum(line, signature)
+            case "policy.rejected":
+                self.over_the_limit(line)
 
     def votes(self, step: str, line: Line, signatures: list[Line]) -> None:
         votes = {vote["id"]: (vote["weight"], vote["verdict"]) for vote in line["votes"]}
@@ -328,6 +339,16 @@ class Demo:
             verdict = VERDICTS.get(step, "approve")
             claim(any(vote == verdict for _, vote in votes.values()), f"somebody voted {verdict}")
 
+    def over_the_limit(self, line: Line) -> None:
+        name = line["rule"].rpartition(": ")[2]
+        claim(name and f'rule "{name}"' in line["explanation"], "the rule is named")
+        wanted = HexBytes(line["unsigned_transaction"])
+        claim(wanted[:1] == b"\x02", "the transaction is of type 2")
+        chain, value = (int.from_bytes(rlp.decode(wanted[1:])[place], "big") for place in (0, 6))
+        claim(chain == SEPOLIA, "the transaction is for Sepolia")
+        claim(value > line["limit_wei"] > 0, "it pays more than the limit")
+        self.limit = line["limit_wei"]
+
     def ethereum(self, line: Line, signature: Line) -> None:
         """The raw transaction, read by eth-account."""
         claim(signature["algorithm"] == "ESKEC256", "it is signed by ESKEC256")
@@ -340,6 +361,7 @@ class Demo:
             to_checksum_address(fields["to"]) == line["to"] and fields["value"] == line["value_wei"],
             "the transaction pays what and whom the line says",
         )
+        claim(0 < fields["value"] <= self.limit, "the transaction is below the policy's limit")
         claim(
             bytes(transaction.hash()) == keccak(hexstr=signature["message_hex"]),
             "the message that was signed is the unsigned transaction",

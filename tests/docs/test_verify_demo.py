@@ -120,6 +120,13 @@ def unsigned(fields: dict[str, Any]) -> bytes:
     return b"\x02" + encoded
 
 
+def over_the_limit(value: int = 11, **changes: Any) -> Line:
+    return votes("policy.rejected", "much", "REJECTED", a="reject", b="reject", c="") | {
+        "rule": "PO-2.1 rules: small", "explanation": 'rule "small": too much', "limit_wei": 10,
+        "unsigned_transaction": "0x" + unsigned(FIELDS | {"value": value}).hex(),
+    } | changes  # fmt: skip
+
+
 def ethereum(fields: dict[str, Any] = FIELDS, secret: int = PAYER) -> Line:
     signed = Account.sign_transaction(fields, secret.to_bytes(32, "big"))
     return approved("ethereum", "pay", unsigned(FIELDS)) | {
@@ -177,6 +184,7 @@ def honest_demo() -> list[Line]:
         approved("ecdsa", "salaries", b"salaries", vault="all"),
         sign_ecdsa("receipt", b"receipt", [ALICE, BOB], child(SECRET, CODE, 0, 1), path="m/0/1"),
         approved("derived", "receipt", b"receipt"),
+        over_the_limit(),
         sign_ecdsa("pay", unsigned(FIELDS), [ALICE, BOB], PAYER, path="m/60/0", algorithm="ESKEC256"),
         ethereum(),
         sign("four", b"without carol", [ALICE, BOB]),
@@ -200,7 +208,7 @@ def test_an_honest_demo_is_believed() -> None:
     check(honest_demo())
 
 
-@pytest.mark.parametrize("left_out", range(26))
+@pytest.mark.parametrize("left_out", range(27))
 def test_a_missing_line_is_noticed(left_out: int) -> None:
     lines = honest_demo()
     del lines[left_out]
@@ -303,6 +311,11 @@ ONE, CHAIRS, PAY = (honest_demo()[place("sign", operation)] for operation in ("o
         ("ethereum", {"value_wei": 6}, "pays what and whom"),
         ("ethereum", {"from": "0x" + "22" * 20}, "account of the key"),
         ("ethereum", {"transaction": "0x" + "22" * 32}, "Keccak-256"),
+        ("policy.rejected", over_the_limit(10), "more than the limit"),
+        ("policy.rejected", over_the_limit(limit_wei=4), "below the policy's limit"),
+        ("policy.rejected", over_the_limit(rule="PO-2.1 rules: large"), "rule is named"),
+        ("policy.rejected", over_the_limit(unsigned_transaction="0x01"), "type 2"),
+        ("policy.rejected", over_the_limit(state="COMPLETED"), "ended without a signature"),
         ("ethereum", approved("ethereum", "receipt", b"receipt"), "by ESKEC256"),
         (
             "approval.abstained",

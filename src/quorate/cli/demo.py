@@ -18,7 +18,7 @@ from quorate.cli.cluster import Cluster, ProcessFailed, Running, last_lines, lau
 from quorate.cli.command import Call, command
 from quorate.cli.output import Output
 from quorate.cli.stopwatch import Stopwatch
-from quorate.cli.story import NODES, RULES, Story
+from quorate.cli.story import CAREFUL, NODES, POLICY, RULES, Story
 from quorate.errors import QuorateError
 
 APPROVAL_SERVER = Path(__file__).with_name("approval_server.py")
@@ -97,7 +97,12 @@ async def start(root: Path) -> tuple[Running, Cluster]:
     server = (sys.executable, str(APPROVAL_SERVER), "--key", str(key), *RULES)
     approver = await launch("the approval server", server, root / "approver.log")
     url = approver.ready.rpartition(" ")[2]
-    settings = {name: approver_settings(f"{url}/{name}", public) for name in NODES}
+    policy = root / "policy.toml"
+    policy.write_text(POLICY)
+    settings = {
+        name: approver_settings(f"{url}/{name}", public, policy if name == CAREFUL else None)
+        for name in NODES
+    }
     return approver, Cluster(root, settings)
 
 
@@ -106,8 +111,13 @@ def public_key_of(key: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
-def approver_settings(url: str, public_key: str) -> str:
+def approver_settings(url: str, public_key: str, policy: Path | None = None) -> str:
+    """The server at ``url`` has to approve, and the policy, if there is one."""
+    server = f'transaction_url = "{url}"\nreshare_url = "{url}"\npublic_key = """\n{public_key}"""\n'
+    if policy is None:
+        return f'[approver]\ntype = "webhook"\n[approver.webhook]\n{server}'
     return (
-        '[approver]\ntype = "webhook"\n[approver.webhook]\n'
-        f'transaction_url = "{url}"\nreshare_url = "{url}"\npublic_key = """\n{public_key}"""\n'
+        '[approver]\ntype = "all-of"\nof = ["server", "rules"]\n'
+        f'[approvers.rules]\ntype = "policy"\n[approvers.rules.policy]\nfile = "{policy}"\n'
+        f'[approvers.server]\ntype = "webhook"\n[approvers.server.webhook]\n{server}'
     )

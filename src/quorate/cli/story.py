@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -17,15 +17,15 @@ from quorate.cli.connection import finish, vault_ready
 from quorate.cli.output import Output
 from quorate.cli.sign import HEX, TEXT
 from quorate.cli.stopwatch import Stopwatch
-from quorate.cli.views import ballot_record, named, signature_record
+from quorate.cli.views import ballot_record, hash_of, named, signature_record, units
 from quorate.errors import QuorateError
 from quorate.identifiers import Curve
 from quorate.operations.addresses import Chain, address, checksummed
 from quorate.operations.derivation import derive
-from quorate.operations.kinds import Algorithm
+from quorate.operations.kinds import Algorithm, Kind
 from quorate.operations.payload import algorithm
-from quorate.operations.signatures import EcdsaSignature, verifies
-from quorate.operations.transactions.evm import DynamicFee, transaction_id
+from quorate.operations.signatures import verifies
+from quorate.operations.transactions.evm import DynamicFee
 
 WEIGHTS = {"alice": 2, "bob": 1, "carol": 1}
 LATECOMER, LEAVER = "dave", "carol"
@@ -47,6 +47,21 @@ PAYMENT = DynamicFee(
     to=bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"),
     value=10**15,
 )
+CAREFUL = "alice"  # whose node has a policy besides
+LIMIT, LIMITED = 10**16, "transfers of at most 0.01 ETH"
+POLICY = f"""\
+default = "approve"                # the approval server decides on all else
+
+[assets.ETH]
+chain = "eip155:11155111"
+decimals = 18
+
+[[rule]]
+name = "{LIMITED}"
+scope = "global"
+when.kinds = ["transfer-out"]
+limits = [{{ asset = "ETH", each = "0.01" }}, {{ asset = "ETH", fee = "0.01" }}]
+"""
 RULES = ("--abstain", "invoice@/carol", "--reject", "stranger@/alice")
 PATIENCE = 30.0
 SHORT_EXPIRY = 3000  # milliseconds
@@ -65,10 +80,22 @@ class Wish:
     content_type: str = TEXT
     algorithm: Algorithm = Algorithm.EDDSA
     path: str = ""
+    transfer_of: int | None = None  # wei, where it is a transaction
 
     @classmethod
     def text(cls, text: str, algorithm: Algorithm = Algorithm.EDDSA, path: str = "") -> Wish:
         return cls(data=[text], what=text, algorithm=algorithm, path=path)
+
+    @classmethod
+    def transfer(cls, payment: DynamicFee) -> Wish:
+        return cls(
+            data=[payment.unsigned().hex()],
+            what=f"{units(str(payment.value), 18)} ETH on Sepolia",
+            content_type=HEX,
+            algorithm=Algorithm.ESKEC256,
+            path=ETHEREUM_PATH,
+            transfer_of=payment.value,
+        )
 
     def __str__(self) -> str:
         by = "" if self.algorithm is Algorithm.EDDSA else f" by {self.algorithm}"
@@ -109,6 +136,7 @@ class Story:
         everybody = await self.create("everybody", EVERYBODY)
         await self.signed(everybody, "ecdsa", Wish.text(SALARIES, Algorithm.ES256K))
         await self.signed(vault, "derived", Wish.text(RECEIPT, Algorithm.ES256K, STORE_PATH))
+        await self.over_the_limit(vault)
         await self.paid(vault)
         self.node = self.cluster["carol"].node
         await self.signed(vault, "approval.abstained", Wish.text(INVOICE))
@@ -174,29 +202,37 @@ class Story:
             view = await self.all_votes(view)
         self.line(step, **outcome(vault, view))
 
+    async def over_the_limit(self, vault: VaultView) -> None:
+        """Alice's policy reads the amount from the bytes that would be signed."""
+        too_much = replace(PAYMENT, value=50 * LIMIT)
+        view = await self.ask(vault, Wish.transfer(too_much))
+        view = await self.ended("a transfer over the limit", view, State.REJECTED)
+        # Which rule it was stays on the node whose policy it is; its admin may read it.
+        decided = [each async for each in self.node.decided(since_ms=view.created_ms)]
+        decision = next(each.row.decision for each in decided if each.row.operation == view.id)
+        if LIMITED not in decision.rule:
+            raise DemoFailed(f"{decision.rule!r} does not name the rule {LIMITED!r}")
+        self.unsigned(
+            "policy.rejected", vault, view, f"{Wish.transfer(too_much)}: {self.approvals(view)}",
+            rule=decision.rule, explanation=decision.explanation, limit_wei=LIMIT,
+            unsigned_transaction="0x" + too_much.unsigned().hex(),
+        )  # fmt: skip
+        self.clock.detail(escape(f"{CAREFUL}'s rule: {decision.explanation}"))
+
     async def paid(self, vault: VaultView) -> None:
         """The message is the unsigned transaction: each node computes its hash itself, and none is told one."""
         payer = key_at(vault, Curve.SECP256K1, ETHEREUM_PATH)
         sender, to = address(Chain.ETHEREUM, payer), checksummed(PAYMENT.to)
-        wish = Wish(
-            data=[PAYMENT.unsigned().hex()],
-            what="0.001 ETH on Sepolia",
-            content_type=HEX,
-            algorithm=Algorithm.ESKEC256,
-            path=ETHEREUM_PATH,
-        )
-        view = await self.carried_out(vault, wish)
+        view = await self.carried_out(vault, Wish.transfer(PAYMENT))
         [signature] = view.signatures
-        if signature.recovery_id is None:
-            raise DemoFailed("an ECDSA signature came without its recovery id")
-        raw = PAYMENT.signed(EcdsaSignature.of(signature.signature, signature.recovery_id))
+        raw = signature.transaction
         self.line(
             "ethereum",
             chain_id=PAYMENT.chain_id,
             **{"from": sender},
             to=to,
             value_wei=PAYMENT.value,
-            transaction="0x" + transaction_id(raw).hex(),
+            transaction=hash_of(signature),
             raw_transaction="0x" + raw.hex(),
             **outcome(vault, view),
         )
@@ -242,8 +278,8 @@ class Story:
             "threshold.refused", vault, view, f"[bold]{RENT}[/], alice's node is down: {self.approvals(view)}"
         )
 
-    def unsigned(self, step: str, vault: VaultView, view: OperationView, what: str) -> None:
-        self.line(step, reason=view.reason, detail=view.detail, **outcome(vault, view))
+    def unsigned(self, step: str, vault: VaultView, view: OperationView, what: str, **fields: Any) -> None:
+        self.line(step, reason=view.reason, detail=view.detail, **fields, **outcome(vault, view))
         self.clock.lap(
             f"{what}; weight {view.approved_weight} of {view.threshold}, no signature", "[red]✗[/]"
         )
@@ -252,6 +288,16 @@ class Story:
         )
 
     async def ask(self, vault: VaultView, wish: Wish, *, expires_in_ms: int | None = None) -> OperationView:
+        if wish.transfer_of is not None:
+            return await self.node.sign_transaction(
+                vault=vault.id,
+                purpose=Kind.TRANSFER_OUT.value,
+                data=wish.data[0],
+                derivation_path=wish.path,
+                amount=str(wish.transfer_of),
+                idempotency_key=uuid.uuid4().hex,
+                expires_in_ms=expires_in_ms,
+            )
         return await self.node.sign(
             vault=vault.id,
             data=wish.data,
