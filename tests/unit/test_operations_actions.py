@@ -30,6 +30,7 @@ from quorate.operations.transactions.actions import (
 )
 from quorate.operations.transactions.evm import DynamicFee, Legacy, Transaction
 from tests.approval.facts import VAULT, operation
+from tests.unit.test_operations_evm import count_items
 from tests.unit.test_operations_typed_data import DOMAIN, MAIL
 
 US, BOB, EVE, TOKEN = (bytes([value]) * 20 for value in (0xAA, 0xBB, 0xEE, 0x70))
@@ -157,15 +158,24 @@ def test_making_a_contract_is_a_call_of_nobody_that_moves_nobody_knows_what() ->
     assert (payment.amount, payment.receiver, call.method) == (2, "", CREATION)
 
 
-def test_consent_to_run_another_s_code_is_seen_on_one_chain_and_on_all() -> None:
-    for chain_id in (1, 0):
-        [action] = actions_of_message(b"\x05" + rlp.encode([chain_id, EVE, 9]), PAYER)
-        assert (action.chain, action.receiver, action.method) == (
-            f"eip155:{chain_id}",
-            checksummed(EVE),
-            DELEGATION,
-        )
-        assert action.amount is None
+def consent(chain_id: int) -> Action:
+    [action] = actions_of_message(b"\x05" + rlp.encode([chain_id, EVE, 9]), PAYER)
+    assert (action.receiver, action.method, action.amount) == (checksummed(EVE), DELEGATION, None)
+    return action
+
+
+def test_consent_to_run_another_s_code_is_seen() -> None:
+    assert consent(chain_id=1).chain == "eip155:1"
+
+
+def test_consent_on_every_chain_is_not_taken_for_one_on_a_chain_that_no_rule_is_about() -> None:
+    assert consent(chain_id=0).chain is None
+
+
+def test_of_a_consent_no_more_items_are_read_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = count_items(monkeypatch)
+    assert actions_of_message(b"\x05" + rlp.encode([b""] * 1000), PAYER) == (Action(),)
+    assert len(read) < 10
 
 
 @pytest.mark.parametrize(

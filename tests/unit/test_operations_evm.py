@@ -13,6 +13,7 @@ from eth_account._utils.legacy_transactions import serializable_unsigned_transac
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rlp.codec import consume_length_prefix
 
 from quorate.curves import SECP256K1
 from quorate.errors import UsageError
@@ -191,16 +192,34 @@ def test_an_account_of_another_length_is_refused(size: int) -> None:
 
 @breaks("OP-3.5")
 @pytest.mark.parametrize(
-    "access",
-    [
-        Access(account=b"", slots=()),
-        Access(account=bytes(21), slots=()),
-        Access(account=bytes(20), slots=(bytes(32), bytes(31))),
-    ],
+    ("account", "slots"), [(b"", ()), (bytes(21), ()), (bytes(20), (bytes(32), bytes(31)))]
 )
-def test_an_access_list_with_another_length_in_it_is_refused(access: Access) -> None:
+def test_an_access_list_with_another_length_in_it_is_refused(
+    account: bytes, slots: tuple[bytes, ...]
+) -> None:
     with pytest.raises(UsageError, match=r"^OP-3\.5 access list: "):
-        replace(FUNDED, access_list=(Access(account=bytes(20), slots=(bytes(32),)), access))
+        Access(account=account, slots=slots)
+
+
+def test_no_more_items_are_read_than_a_transaction_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoded in (rlp.encode([b""] * 1000), rlp.encode([b""] * 8 + [[[b"", []]] * 1000])):
+        items = count_items(monkeypatch)
+        with pytest.raises(UsageError, match=r"^OP-3\.\d"):
+            read(b"\x02" + encoded)
+        assert len(items) < 20
+
+
+def count_items(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where the items start that are read from now on."""
+    items = list[int]()
+
+    def consume(encoded: bytes, start: int) -> object:
+        items.append(start)
+        return consume_length_prefix(encoded, start)
+
+    for module in ("rlp.codec", "rlp.lazy"):
+        monkeypatch.setattr(f"{module}.consume_length_prefix", consume)
+    return items
 
 
 @breaks("OP-3.6")

@@ -9,7 +9,7 @@ import pytest
 
 from quorate.errors import EncodingError, UsageError
 from quorate.operations.kinds import MAX_BATCH, MAX_MESSAGE, MAX_REQUEST, Algorithm, Sign, SigningData
-from quorate.operations.payload import algorithm, messages
+from quorate.operations.payload import MAX_PARTS, TYPED_DATA, algorithm, messages
 from quorate.wire.codec import decode, encode
 
 TEXT, HEX, BASE64 = "text/plain", "application/octet-stream+hex", "application/octet-stream+base64"
@@ -127,6 +127,13 @@ def test_a_request_may_reach_the_limit_of_all_messages_and_no_further() -> None:
     error = refusal(signing(*texts, "m"))
     assert error.code == "REQUEST_TOO_LONG"
     assert str(MAX_REQUEST + 1) in str(error)
+
+
+def test_typed_data_of_more_parts_than_a_node_hashes_in_its_stride_is_refused_unread() -> None:
+    texts = ['{"values":[' + "0," * (MAX_PARTS // 2 - 2) + "0]}"] * 2
+    for data, code in ((texts, "INVALID_PAYLOAD"), ([*texts, "{}"], "REQUEST_TOO_LONG")):
+        asked = signing(*data, content_type=TYPED_DATA, algorithm=Algorithm.ESKEC256)
+        assert refusal(asked).code == code
 
 
 @pytest.mark.parametrize("tail", [b"", b"internal/v1\x00", b"anything"])

@@ -20,6 +20,9 @@ from quorate.protocols.trial import is_internal
 TYPED_DATA = "application/x-eip712+json"
 PERSONAL = "text/x-eip191"
 SIGNING_INPUT = "application/x-wallet-core+hex"
+MAX_PARTS = 30_000
+"""Values and fields that the typed data of a request has together, about: each is hashed, some on their own, so a
+request of the greatest length could have a node do nothing else for minutes."""
 _OF_ETHEREUM = (TYPED_DATA, PERSONAL, SIGNING_INPUT)  # what they are made for is a digest by Keccak-256
 
 
@@ -41,6 +44,13 @@ def messages(signing: SigningData) -> tuple[bytes, ...]:
         )
     if not 1 <= len(signing.data) <= MAX_BATCH:
         raise UsageError(f"{len(signing.data)} messages; a request holds 1 to {MAX_BATCH}", code="BATCH_SIZE")
+    if signing.content_type == TYPED_DATA:
+        parts = sum(text.count(mark) for text in signing.data for mark in ",[{")
+        if parts > MAX_PARTS:
+            raise UsageError(
+                f"typed data of {parts} values and fields; a request holds at most {MAX_PARTS}: send several",
+                code="REQUEST_TOO_LONG",
+            )
     read_all = tuple(_message(read, text, item) for item, text in enumerate(signing.data, start=1))
     if (size := sum(len(text.encode()) for text in signing.data)) > MAX_REQUEST:
         raise UsageError(

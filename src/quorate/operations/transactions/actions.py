@@ -125,17 +125,16 @@ def _of_call(call: Call, token: Asset, action: Action) -> Action:
 
 def _delegation(message: bytes, payer: Payer) -> Action:
     """Consent that an account runs the code of another, which may then do anything in its name (EIP-7702). Chain id 0
-    is consent on every chain."""
+    is consent on every chain, the one that a rule is about too: then none is known."""
     try:
-        fields = rlp.decode(message[1:])
-        chain_id, delegate, _ = (bytes(field) for field in fields)
-        if len(delegate) != 20 or _DELEGATION_TYPE + rlp.encode(fields) != message:
-            return Action()
-    except (rlp.DecodingError, ValueError, TypeError, RecursionError):
+        chain_id, delegate, nonce = map(evm.as_bytes, evm.rlp_items(message[1:]))
+    except evm.NO_RLP:
         return Action()
+    if len(delegate) != 20 or _DELEGATION_TYPE + rlp.encode([chain_id, delegate, nonce]) != message:
+        return Action()
+    chain = chain_of(int.from_bytes(chain_id, "big")) if any(chain_id) else None
     return Action(
-        chain=chain_of(int.from_bytes(chain_id, "big")), source=checksummed(payer.account),
-        receiver=checksummed(delegate), method=DELEGATION, fee=0,
+        chain=chain, source=checksummed(payer.account), receiver=checksummed(delegate), method=DELEGATION, fee=0,
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ is the hash that the chain checks the signature against. Forms: legacy with a ch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import rlp
 
@@ -36,6 +37,10 @@ class Access:
 
     account: bytes
     slots: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.account) != 20 or any(len(slot) != 32 for slot in self.slots):
+            raise _refused("OP-3.5 access list: an account has 20 bytes and a storage slot 32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +118,6 @@ class _Enveloped(Transaction):
 
     access_list: tuple[Access, ...] = ()
 
-    def __post_init__(self) -> None:
-        Transaction.__post_init__(self)
-        for access in self.access_list:
-            if len(access.account) != 20 or any(len(slot) != 32 for slot in access.slots):
-                raise _refused("OP-3.5 access list: an account has 20 bytes and a storage slot 32")
-
     def unsigned(self) -> bytes:
         return self.TYPE + _encoded(self._fields())
 
@@ -161,7 +160,7 @@ class DynamicFee(_Enveloped):
     max_fee_per_gas: int
 
     def __post_init__(self) -> None:
-        _Enveloped.__post_init__(self)
+        Transaction.__post_init__(self)
         if self.max_priority_fee_per_gas > self.max_fee_per_gas:
             raise _refused("OP-3.3 fees: the priority fee is above the fee it is a part of")
 
@@ -181,14 +180,14 @@ def read(unsigned: bytes) -> Transaction:
     try:
         match unsigned[:1]:
             case AccessListed.TYPE:
-                transaction: Transaction = _access_listed(_decoded(unsigned[1:]))
+                transaction: Transaction = _access_listed(rlp_items(unsigned[1:]))
             case DynamicFee.TYPE:
-                transaction = _dynamic_fee(_decoded(unsigned[1:]))
+                transaction = _dynamic_fee(rlp_items(unsigned[1:]))
             case first if first >= b"\xc0":
-                transaction = _legacy(_decoded(unsigned))
+                transaction = _legacy(rlp_items(unsigned))
             case _:
                 raise _refused("OP-3.7 form: not a transaction of a form that is known here")
-    except (rlp.DecodingError, RecursionError, ValueError, TypeError) as error:
+    except NO_RLP as error:
         raise _refused(f"OP-3.7 form: not the fields of a transaction: {error}") from None
     if transaction.unsigned() != unsigned:
         raise _refused("OP-3.7 form: not the one serialisation of what it says")
@@ -200,52 +199,59 @@ def transaction_id(raw: bytes) -> bytes:
     return keccak256(raw)
 
 
-def _legacy(fields: list[Any]) -> Legacy:
+NO_RLP = (rlp.DecodingError, AssertionError, IndexError, ValueError, TypeError)
+"""What reading ``rlp_items`` raises where they are not as many, or not of the form, that is asked for."""
+
+
+def rlp_items(encoded: bytes) -> Iterable[Any]:
+    """Those of a list, read one by one as they are asked for: a stranger's list of a million items costs as much as
+    one of those that it should have. Loose: the caller compares what it reads with the one encoding of that."""
+    items = rlp.decode_lazy(encoded)
+    if isinstance(items, bytes):
+        raise TypeError("no list")
+    return cast("Iterable[Any]", items)
+
+
+def _legacy(fields: Iterable[Any]) -> Legacy:
     nonce, gas_price, gas_limit, to, value, data, chain_id, _, _ = fields
     return Legacy(
-        chain_id=_number(chain_id), nonce=_number(nonce), gas_price=_number(gas_price), to=_bytes(to),
-        gas_limit=_number(gas_limit), value=_number(value), data=_bytes(data),
+        chain_id=_number(chain_id), nonce=_number(nonce), gas_price=_number(gas_price), to=as_bytes(to),
+        gas_limit=_number(gas_limit), value=_number(value), data=as_bytes(data),
     )  # fmt: skip
 
 
-def _access_listed(fields: list[Any]) -> AccessListed:
+def _access_listed(fields: Iterable[Any]) -> AccessListed:
     chain_id, nonce, gas_price, gas_limit, to, value, data, announced = fields
     return AccessListed(
-        chain_id=_number(chain_id), nonce=_number(nonce), gas_price=_number(gas_price), to=_bytes(to),
-        gas_limit=_number(gas_limit), value=_number(value), data=_bytes(data), access_list=_accesses(announced),
+        chain_id=_number(chain_id), nonce=_number(nonce), gas_price=_number(gas_price), to=as_bytes(to),
+        gas_limit=_number(gas_limit), value=_number(value), data=as_bytes(data), access_list=_accesses(announced),
     )  # fmt: skip
 
 
-def _dynamic_fee(fields: list[Any]) -> DynamicFee:
+def _dynamic_fee(fields: Iterable[Any]) -> DynamicFee:
     chain_id, nonce, priority, fee, gas_limit, to, value, data, announced = fields
     return DynamicFee(
-        chain_id=_number(chain_id), nonce=_number(nonce), max_priority_fee_per_gas=_number(priority), to=_bytes(to),
-        max_fee_per_gas=_number(fee), gas_limit=_number(gas_limit), value=_number(value), data=_bytes(data),
+        chain_id=_number(chain_id), nonce=_number(nonce), max_priority_fee_per_gas=_number(priority), to=as_bytes(to),
+        max_fee_per_gas=_number(fee), gas_limit=_number(gas_limit), value=_number(value), data=as_bytes(data),
         access_list=_accesses(announced),
     )  # fmt: skip
 
 
-def _accesses(announced: list[Any]) -> tuple[Access, ...]:
+def _accesses(announced: Iterable[Any]) -> tuple[Access, ...]:
     return tuple(
-        Access(account=_bytes(account), slots=tuple(map(_bytes, slots))) for account, slots in announced
+        Access(account=as_bytes(account), slots=tuple(map(as_bytes, slots))) for account, slots in announced
     )
 
 
 def _number(field: Any) -> int:
-    return int.from_bytes(_bytes(field), "big")
+    return int.from_bytes(as_bytes(field), "big")
 
 
-def _bytes(field: Any) -> bytes:
+def as_bytes(field: Any) -> bytes:
+    """An item that is none of ``rlp_items``' lists."""
     if not isinstance(field, bytes):
         raise TypeError("a list where bytes belong")
     return field
-
-
-def _decoded(encoded: bytes) -> list[Any]:
-    decoded = rlp.decode(encoded)
-    if not isinstance(decoded, list):
-        raise TypeError("no list")
-    return decoded
 
 
 def _encoded(fields: list[Any]) -> bytes:

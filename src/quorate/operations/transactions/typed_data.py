@@ -10,12 +10,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, NoReturn
-
-from eth_abi.abi import encode
-from eth_abi.exceptions import EncodingError
 
 from quorate.errors import UsageError
 from quorate.operations.addresses import account_of
@@ -206,22 +203,29 @@ def _is_atom(kind: str) -> bool:
 
 
 def _atom(kind: str, value: Any, where: str) -> bytes:
+    """32 bytes: numbers fill them from the right, as two's complement, bytes from the left."""
     if kind == "bool":
         if not isinstance(value, bool):
             raise _refused(where, "true or false")
-    elif kind == "address":
-        value = _account(value, where)
-    elif kind.startswith("bytes"):
+        return value.to_bytes(32, "big")
+    if kind == "address":
+        return _account(value, where).rjust(32, b"\0")
+    if kind.startswith("bytes"):
         data = _bytes(value, where)
         if len(data) != int(kind[5:]):
             raise _refused(where, f"{len(data)} bytes in {kind}")
-        value = data
-    else:
-        value = _integer(value, where)
-    try:
-        return encode([kind], [value])
-    except (EncodingError, OverflowError):
-        raise _refused(where, f"{value} is no {kind}") from None
+        return data.ljust(32, b"\0")
+    number, (least, most) = _integer(value, where), _range(kind)
+    if not least <= number <= most:
+        raise _refused(where, f"{number} is no {kind}")
+    return number.to_bytes(32, "big", signed=number < 0)
+
+
+@lru_cache(maxsize=64)  # there are no more
+def _range(kind: str) -> tuple[int, int]:
+    unsigned, _, bits = kind.rpartition("int")
+    size = int(bits)
+    return (0, (1 << size) - 1) if unsigned else (-(1 << size - 1), (1 << size - 1) - 1)
 
 
 def _integer(value: Any, where: str) -> int:
