@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,11 +63,10 @@ def device(name: str) -> Device:
     return Device(identity=Identity.generate(Seeded(name), name), certificate=certificate, tls_key=key)
 
 
-def make_certificate(kind: str = "p256") -> tuple[str, bytes]:
-    """A self-signed certificate and its key, PEM."""
-    key = (
-        ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
-    )
+def make_certificate(kind: str = "p256", names: Sequence[str] = ("device.quorate",)) -> tuple[str, bytes]:
+    """A self-signed certificate for these DNS names and its key, PEM."""
+    curves = {"p256": ec.SECP256R1(), "secp256k1": ec.SECP256K1()}
+    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(curves[kind])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
     start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
     made = (
@@ -78,6 +77,7 @@ def make_certificate(kind: str = "p256") -> tuple[str, bytes]:
         .serial_number(1)
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, names))), critical=False)
         .sign(key, None if kind == "ed25519" else hashes.SHA256())
     )
     private = key.private_bytes(

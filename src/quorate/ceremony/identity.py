@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NoReturn
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -270,9 +270,20 @@ def _pin(pem: str) -> bytes:
     if written.strip() != pem.strip():
         raise _refusal("its certificate has something beside it")
     # gRPC's TLS refuses Ed25519 certificates, so such a card could never connect
-    if not isinstance(key, EllipticCurvePublicKey):
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise _refusal("its certificate's key is not on an elliptic curve TLS uses; make one with P-256")
+    if len(_names(certificate)) != 1:
+        raise _refusal("its certificate is not for exactly one DNS name, by which it would be dialled")
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """The DNS names it is for; none where they do not read."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return []
+    return names.get_values_for_type(x509.DNSName)
 
 
 def _text(card: _Card) -> str:
