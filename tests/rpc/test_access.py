@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -349,6 +350,25 @@ async def test_a_client_is_out_at_once_with_its_streams_and_its_calls_under_way(
         assert await other.vaults()
         await elsewhere.aclose()  # type: ignore[attr-defined] # is a generator
     await eventually(lambda: served.api.watchers == 0)
+
+
+@pytest.mark.parametrize("name", ["SigningService.Sign", "OperationService.WatchOperations"])
+async def test_a_client_that_is_out_before_its_request_has_come_asks_for_nothing(
+    served: Served, name: str
+) -> None:
+    metadata = ((CLIENT_KEY, "app"), (SECRET_KEY, served.book.enrol("app", Grant("signer"))))
+    service, method = name.split(".")
+    async with secure_channel(served) as channel, served.local() as owner:
+        opened = channel.stream_stream(f"/quorate.v1.{service}/{method}", bytes, bytes)
+        call = opened(metadata=metadata, timeout=PATIENCE)
+        await eventually(lambda: "app" in served.server._attendance._visits)
+        await owner.revoke_client("app")
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await call.write(b"")
+            await call.done_writing()
+        assert await call.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert not served.called("sign")
+    assert not served.called("watch")
 
 
 async def test_one_client_has_at_most_so_many_calls_under_way(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Sequence
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from quorate.errors import UsageError
 from quorate.rpc import auth, failures
 from quorate.rpc.auth import Arrival, ClientGate
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, NodeClient
+from quorate.rpc.client_certificates import create_client_identity
 from quorate.rpc.limits import ROOM, Buckets, Limits, Pace, RateLimited, source_of
 from quorate.storage import Grant
 from quorate.storage.clients import Login
@@ -45,6 +47,36 @@ async def code(work: Awaitable[object]) -> str:
 
 
 # --- what is remembered
+
+
+class Sluggish(FakeBook):
+    """The first to read the certificates hears late what it read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late, self.reading = threading.Event(), threading.Event()
+
+    def certified(self) -> Sequence[Login]:
+        held = super().certified()
+        if not self.reading.is_set():
+            self.reading.set()
+            assert self.late.wait(PATIENCE)
+        return held
+
+
+async def test_what_was_read_before_a_certificate_was_revoked_does_not_bring_it_back() -> None:
+    book = Sluggish()
+    gate, identity = ClientGate(book, UNLIMITED), create_client_identity("app")
+    book.pin("app", identity, Grant("signer"))
+    early = asyncio.create_task(gate.refresh())
+    await asyncio.to_thread(book.reading.wait, PATIENCE)
+    book.pinned.clear()
+    after = asyncio.create_task(gate.refresh())
+    await asyncio.wait({after}, timeout=0.05)
+    book.late.set()
+    await asyncio.gather(early, after)
+    shown = Arrival(metadata={}, peer="ipv4:10.0.0.1:5000", certificate_pem=identity.certificate_pem.encode())
+    assert await code(gate.identify(shown)) == "UNAUTHENTICATED"
 
 
 async def test_a_secret_is_checked_slowly_once_and_again_when_it_was_not_used_for_long() -> None:

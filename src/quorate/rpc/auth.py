@@ -94,6 +94,7 @@ class ClientGate:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._certified: dict[bytes, Login] = {}
         self._generation = 0
+        self._refreshing = asyncio.Lock()
         self._slots = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._waiting = 0
 
@@ -109,9 +110,11 @@ class ClientGate:
         self._generation += 1
 
     async def refresh(self) -> None:
-        """Read the clients' certificates again."""
-        held = await asyncio.to_thread(self._logins.certified)
-        self._certified = {each.certificate.pin: each for each in held if each.certificate is not None}
+        """Read the clients' certificates again. One after the other: what was read before a client was revoked does
+        not take the place of what was read after."""
+        async with self._refreshing:
+            held = await asyncio.to_thread(self._logins.certified)
+            self._certified = {each.certificate.pin: each for each in held if each.certificate is not None}
 
     async def identify(self, arrival: Arrival) -> Login:
         source = source_of(arrival.peer)

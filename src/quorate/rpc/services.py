@@ -73,7 +73,9 @@ def _guarded(
         try:
             async with reception.receive(method.full_name, arrival_of(context)) as visit:
                 inside = True
-                answer = await serve(visit.permit, await _request(context, form))
+                request = await _request(context, form)
+                visit.require_welcome()  # who was revoked while its request was on the way asks for nothing
+                answer = await serve(visit.permit, request)
                 visit.require_welcome()
                 return answer
         except Exception as error:
@@ -96,6 +98,7 @@ def _guarded_stream(
             async with reception.receive(method.full_name, arrival_of(context)) as visit:
                 inside = True
                 request = await _request(context, form)
+                visit.require_welcome()
                 async with aclosing(serve(visit.permit, request)) as answers:  # type: ignore[type-var] # is a generator
                     async for answer in while_welcome(visit, answers):
                         yield answer
