@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -360,8 +361,9 @@ async def test_a_client_that_is_out_before_its_request_has_come_asks_for_nothing
     service, method = name.split(".")
     async with secure_channel(served) as channel, served.local() as owner:
         opened = channel.stream_stream(f"/quorate.v1.{service}/{method}", bytes, bytes)
-        call = opened(metadata=metadata, timeout=PATIENCE)
-        await eventually(lambda: "app" in served.server._attendance._visits)
+        call: Any = opened(None, metadata=metadata, timeout=PATIENCE)
+        server: Any = served.server
+        await eventually(lambda: "app" in server._attendance._visits)
         await owner.revoke_client("app")
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await call.write(b"")

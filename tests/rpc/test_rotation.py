@@ -244,3 +244,20 @@ async def test_two_meshes_that_rotate_at_the_same_time_find_each_other(pair: Pai
     for node, peer in ((alice, bob), (bob, alice)):
         await ask(node, peer)
     await eventually(lambda: alice.mesh.connected(bob.device) and bob.mesh.connected(alice.device))
+
+
+async def test_a_peer_that_shows_our_earlier_certificate_as_its_own_stops_nothing() -> None:
+    earlier, ours, theirs = (create_identity(ALICE), create_identity(ALICE, rev=2), create_identity(BOB))
+    trust = Trust(ALICE, ours, {}, earlier=[Earlier(1, earlier, LONG)], now=lambda: 0.0)
+    trust.replace({BOB: card(BOB, earlier, "127.0.0.1:1")})
+    trust.replace({BOB: card(BOB, theirs, "127.0.0.1:1")})
+    assert trust.device_of(theirs.certificate_pem.encode()) == BOB
+
+
+async def test_of_a_peer_that_shows_card_after_card_the_last_few_certificates_count() -> None:
+    shown = [create_identity(BOB, rev=rev) for rev in range(1, 9)]
+    trust = Trust(ALICE, create_identity(ALICE), {}, now=lambda: 0.0)
+    for identity in shown:
+        trust.replace({BOB: card(BOB, identity, "127.0.0.1:1")})
+    known = [trust.device_of(identity.certificate_pem.encode()) for identity in shown]
+    assert known == [None] * 3 + [BOB] * 5

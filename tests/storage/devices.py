@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,15 +60,25 @@ class Device:
 
 @cache
 def device(name: str) -> Device:
-    certificate, key = make_certificate()
-    return Device(identity=Identity.generate(Seeded(name), name), certificate=certificate, tls_key=key)
+    identity = Identity.generate(Seeded(name), name)
+    certificate, key = make_certificate(of=identity.device)
+    return Device(identity=identity, certificate=certificate, tls_key=key)
 
 
-def make_certificate(kind: str = "p256", names: Sequence[str] = ("device.quorate",)) -> tuple[str, bytes]:
-    """A self-signed certificate for these DNS names and its key, PEM."""
+def make_certificate(
+    kind: str = "p256", *, of: str = "device", names: Sequence[str] | None = None, key_pem: bytes = b""
+) -> tuple[str, bytes]:
+    """A self-signed certificate in a device's name, for these DNS names or that one, and its key, PEM."""
     curves = {"p256": ec.SECP256R1(), "secp256k1": ec.SECP256K1()}
-    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(curves[kind])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
+    key: Any = (
+        serialization.load_pem_private_key(key_pem, None)
+        if key_pem
+        else ed25519.Ed25519PrivateKey.generate()
+        if kind == "ed25519"
+        else ec.generate_private_key(curves[kind])
+    )
+    names = [f"{of}.quorate"] if names is None else names
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{of}.quorate")])
     start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
     made = (
         x509.CertificateBuilder()

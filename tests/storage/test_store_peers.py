@@ -49,7 +49,7 @@ def test_a_card_is_replaced_only_by_a_later_one(ledger: SqliteLedger) -> None:
         with pytest.raises(UsageError, match="is not above rev 3"):
             ledger.add_peer(stale)
     assert ledger.peers()[BOB].rev == 3
-    certificate, _ = make_certificate()
+    certificate, _ = make_certificate(of=BOB)
     moved = ledger.add_peer(bob.card(rev=10, address="elsewhere:7100", certificate=certificate))
     assert ledger.peers()[BOB] == moved
     assert (moved.address, moved.rev, moved.certificate_pem) == ("elsewhere:7100", 10, certificate)
@@ -87,8 +87,9 @@ def test_a_name_belongs_to_one_device(ledger: SqliteLedger) -> None:
 
 @breaks("ST-5.3")
 def test_a_certificate_belongs_to_one_device(ledger: SqliteLedger) -> None:
+    certificate, _ = make_certificate(of=BOB, key_pem=device("alice").tls_key)
     with pytest.raises(UsageError, match="its certificate is alice's"):
-        ledger.add_peer(device("bob").card(certificate=device("alice").certificate))
+        ledger.add_peer(device("bob").card(certificate=certificate))
     assert BOB not in ledger.peers()
 
 
@@ -149,7 +150,7 @@ def test_a_card_that_a_peer_shows_changes_its_address_and_certificate_and_nothin
 ) -> None:
     bob, carol = device("bob"), device("carol")
     ledger.add_peer(bob.card())
-    certificate, _ = make_certificate()
+    certificate, _ = make_certificate(of=BOB)
     later = bob.card(rev=2, address="elsewhere:7100", certificate=certificate)
     assert ledger.learn_card(BOB, later)
     assert not ledger.learn_card(BOB, ledger.peers()[BOB].card)
@@ -175,6 +176,32 @@ def test_a_card_that_a_peer_shows_changes_its_address_and_certificate_and_nothin
     with pytest.raises(UsageError, match="another's to show"):
         ledger.learn_card(ALICE, device("alice").card(rev=9))
     assert ledger.peers() == held
+
+
+@breaks("ST-5.1")
+@pytest.mark.parametrize(
+    ("of", "names", "why"),
+    [
+        (BOB, [], "exactly one DNS name"),
+        (BOB, [f"{BOB}.quorate", f"r2.{BOB}.quorate"], "exactly one DNS name"),
+        (BOB, [f"{ALICE}.quorate"], f"in the name of {BOB} alone"),
+        (ALICE, [f"{BOB}.quorate"], f"in the name of {BOB} alone"),
+        (ALICE, [f"{ALICE}.quorate"], f"in the name of {BOB} alone"),
+        (f"r2.{ALICE}", [f"r2.{BOB}.quorate"], f"in the name of {BOB} alone"),
+        ("bob", ["bob.quorate"], f"in the name of {BOB} alone"),
+    ],
+)
+def test_a_card_whose_certificate_is_in_another_name_is_taken_neither_by_hand_nor_by_itself(
+    ledger: SqliteLedger, of: str, names: list[str], why: str
+) -> None:
+    bob = device("bob")
+    ledger.add_peer(bob.card())
+    shown = bob.card(rev=2, certificate=make_certificate(of=of, names=names)[0])
+    for take in (ledger.add_peer, lambda card: ledger.learn_card(BOB, card)):
+        with pytest.raises(UsageError, match=rf"^ST-5\.1 card refused: .*{why}"):
+            take(shown)
+    assert ledger.peers()[BOB].card == bob.card()
+    ledger.learn_card(BOB, bob.card(rev=2, certificate=make_certificate(of=f"r2.{BOB}")[0]))
 
 
 @breaks("ST-5.9")
@@ -214,7 +241,7 @@ def test_an_address_set_for_a_peer_stands_until_the_peer_announces_another(ledge
     bob = device("bob")
     on_card = ledger.add_peer(bob.card()).address
     assert ledger.set_dial(BOB, "10.0.0.9:7100").address == "10.0.0.9:7100"
-    certificate, _ = make_certificate()
+    certificate, _ = make_certificate(of=BOB)
     ledger.add_peer(bob.card(rev=2, certificate=certificate))  # elsewhere is not what it announces
     assert ledger.peers()[BOB].address == "10.0.0.9:7100"
     assert ledger.set_dial(BOB, "").address == on_card

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.x509.oid import NameOID
 from msgspec import Meta
 
 from quorate.ceremony.ports import Entropy, Peer
@@ -32,6 +33,7 @@ from quorate.primitives.transcript import digest
 
 MAX_CARD = 16 * 1024
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<port>[0-9]{1,5})")
+_CERTIFIED = re.compile(r"(?:r[0-9]{1,10}\.)?([a-z2-7]{24})\.quorate", re.ASCII)
 _LIKE_AN_ID = re.compile(r"[a-z2-7]{24}")
 
 
@@ -209,6 +211,26 @@ def read_card(text: str) -> Peer:
     )
 
 
+def require_dialable(peer: Peer) -> None:
+    """``UsageError`` unless the peer's certificate is for one DNS name and no other, its own device's.
+
+    By that name a node dials it; without one, it could not open its links, nor start again. And TLS looks up who is
+    trusted by name alone: a certificate in the name of another device would shut that one out.
+    """
+    certificate = x509.load_pem_x509_certificate(peer.certificate_pem.encode())
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = names.get_values_for_type(x509.DNSName)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        found = []
+    if len(found) != 1:
+        raise _refusal("its certificate is not for exactly one DNS name, by which it would be dialled")
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, found[0])])
+    match = _CERTIFIED.fullmatch(found[0])
+    if match is None or match[1] != peer.device or {certificate.subject, certificate.issuer} != {named}:
+        raise _refusal(f"its certificate is not in the name of {peer.device} alone")
+
+
 def fingerprint(peer: Peer | Identity) -> str:
     """160 bits for two people to compare: eight groups of four characters. It outlives addresses and certificates."""
     hashed = digest(Domain.FINGERPRINT, peer.identity_key, peer.exchange_key, size=20)
@@ -272,18 +294,7 @@ def _pin(pem: str) -> bytes:
     # gRPC's TLS refuses Ed25519 certificates, so such a card could never connect
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise _refusal("its certificate's key is not on an elliptic curve TLS uses; make one with P-256")
-    if len(_names(certificate)) != 1:
-        raise _refusal("its certificate is not for exactly one DNS name, by which it would be dialled")
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    """The DNS names it is for; none where they do not read."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return []
-    return names.get_values_for_type(x509.DNSName)
 
 
 def _text(card: _Card) -> str:

@@ -20,6 +20,7 @@ from quorate.identifiers import DeviceId
 from quorate.rpc.tls import TlsIdentity, pin_of, server_name_of
 
 OVERLAP = 7 * 24 * 3600.0  # seconds that a replaced certificate counts, unless the new one is seen sooner
+MOST_REPLACED = 4  # of one peer; a peer may show card after card
 PARTING = 10.0  # seconds that it counts once the new one was seen: for what is under way
 
 
@@ -90,7 +91,6 @@ class Trust:
         ``UsageError``, and nothing changed, if a card's pin is not its certificate's or two cards share one.
         """
         others = {device: peer for device, peer in peers.items() if device != self.me}
-        own = {self.identity.pin, *(each.identity.pin for each in self._earlier)}
         by_pin: dict[bytes, DeviceId] = {}
         for device, peer in others.items():
             pin = pin_of(peer.certificate_pem)
@@ -98,7 +98,8 @@ class Trust:
                 raise UsageError(
                     f"the certificate on the card of {peer.name} ({device}) is not the one it pins"
                 )
-            if pin in by_pin or pin in own:
+            # An earlier one of ours on a peer's card is no reason to stop: nobody but us has its key.
+            if pin in by_pin or pin == self.identity.pin:
                 raise UsageError(f"the certificate on the card of {peer.name} ({device}) is another device's")
             by_pin[pin] = device
         kept = {
@@ -106,6 +107,9 @@ class Trust:
         }
         for device, before in self.peers.items():
             if device in others and before.certificate_pin not in by_pin:
+                former = [pin for pin, each in kept.items() if each.device == device]
+                for pin in former[: max(0, len(former) + 1 - MOST_REPLACED)]:
+                    del kept[pin]
                 kept[before.certificate_pin] = Replaced(
                     device, before.certificate_pem, self._now() + self.overlap
                 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from quorate.ceremony.identity import check_address, fingerprint, read_card
+from quorate.ceremony.identity import check_address, fingerprint, read_card, require_dialable
 from quorate.ceremony.ports import Peer
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
@@ -44,6 +44,7 @@ class PeerBook:
         id, or takes another device's name or certificate.
         """
         peer = read_card(card)
+        require_dialable(peer)
         self._database.write("add_peer", lambda connection: keep_card(connection, peer, self._now_ms()))
         self._forget_peers()
         return peer
