@@ -18,9 +18,9 @@ help:
 	@echo "make lint     style, types, layers, generated code"
 	@echo "make native   C: warnings as errors, tests, sanitizers, constant time (valgrind)"
 	@echo "make bench    figures, one JSON line each; make bench-peers: beside other libraries (Go, Rust)"
-	@echo "make crash    the slow tests: kill -9 at every commit and every message"
+	@echo "make crash    every write and every message: power cuts, kill -9, disk faults, lost links (an hour)"
 	@echo "make soak     10,000 signatures on both curves while nodes are stopped and killed, and what is left of it all"
-	@echo "make mutate   delete each protocol check in turn and see a test fail"
+	@echo "make mutate   delete each protocol check, and each promise of durability, and see a test fail"
 	@echo "make proto    regenerate the gRPC code; make reference: docs/reference; make lock: the lock files"
 	@echo "make clean    forget the environment"
 
@@ -61,6 +61,7 @@ bench-record: bench-peers
 	@$(RUN) python -m benchmarks table
 
 crash: $(VENV)/installed $(VENV)/development
+	$(RUN) python -m tests.crash.matrix all
 	$(RUN) python -m pytest -m slow
 
 soak: $(VENV)/installed $(VENV)/development
@@ -68,6 +69,7 @@ soak: $(VENV)/installed $(VENV)/development
 
 mutate: $(VENV)/installed $(VENV)/development
 	$(RUN) python scripts/mutate_checks.py
+	$(RUN) python scripts/mutate_durability.py
 
 proto: $(VENV)/development
 	$(RUN) python scripts/generate_proto.py

@@ -18,6 +18,7 @@ from quorate.ceremony.ports import (
     ApprovalRequest,
     Caller,
     Decision,
+    Mesh,
     Method,
     OperationView,
     VaultView,
@@ -141,13 +142,16 @@ class Node:
     async def start(self) -> None:
         boot = self.ledger.boot()
         self.ceremonies = Ceremonies(
-            identity=self.ledger.identity, ledger=self.ledger, mesh=Line(self.world, self),
+            identity=self.ledger.identity, ledger=self.ledger, mesh=self.line(),
             approver=self.person or self.approver, inbox=self.person,
             clock=self.clock, entropy=SystemEntropy(), boot=Boot(counter=boot.counter, id=boot.id, at_ms=0),
             pool=self.pool, version="test", limits=self.limits,
         )  # fmt: skip
         self.world.down.discard(self.device)
         await self.ceremonies.start()
+
+    def line(self) -> Mesh:
+        return Line(self.world, self)
 
     async def stop(self) -> None:
         self.world.down.add(self.device)
