@@ -12,6 +12,10 @@
         Cancelled         this node ended the session: deadline, shutdown, another node's abort
       PeerError           a peer could not be reached or refused a request: who, why
       StoreError
+        Unwritable        the store takes no changes at this moment; what was asked for was not done
+          DiskFull
+          ReadOnly
+          StoreStuck      a commit does not end
         Locked            the key that opens the store is wrong or absent
         StaleEpoch        another epoch of this vault is live
         Corrupt           a row does not open or does not fit
@@ -140,6 +144,24 @@ class PeerError(QuorateError):
 
 class StoreError(QuorateError):
     reason = "STORE_ERROR"
+
+
+class Unwritable(StoreError):
+    """The store takes no changes at this moment; what was there stays, and can be read."""
+
+
+class DiskFull(Unwritable):
+    reason = "DISK_FULL"
+
+
+class ReadOnly(Unwritable):
+    reason = "READ_ONLY"
+
+
+class StoreStuck(Unwritable):
+    """The disk neither takes a commit nor refuses it."""
+
+    reason = "STORE_STUCK"
 
 
 class Locked(StoreError):

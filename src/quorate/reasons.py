@@ -117,6 +117,10 @@ REASONS: dict[str, Reason] = {
         "read who and which rule in the message; the approver's own log says why it decided so",
     ),
     "DERIVATION_TOO_DEEP": Reason("A derivation path has too many steps.", "shorten the path"),
+    "DISK_FULL": Reason(
+        "The disk of a node's store is full, or so nearly that nothing new is begun.",
+        "make room on the disk of QUORATE_HOME: the node goes on by itself, and nothing was lost",
+    ),
     "DISK_LOW": Reason(
         "The disk of a node's home is nearly full.",
         "make room on the disk of QUORATE_HOME, or move it to a larger one",
@@ -329,6 +333,10 @@ REASONS: dict[str, Reason] = {
     "STORE_SET_BACK": Reason(
         "This node signed an epoch that its store does not hold: the store is an old copy.",
         "stop the node; bring back the newest store, or have the others reshare without this node",
+    ),
+    "STORE_STUCK": Reason(
+        "The disk of a node's store neither takes a write nor refuses it.",
+        "look at the disk and its mount; the node goes on by itself if the disk does, else restart it",
     ),
     "TIMEOUT": Reason(
         "No answer came in time.", "try again; if it persists, look at that node's load and network"

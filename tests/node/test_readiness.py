@@ -14,7 +14,7 @@ from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Cause, Decision, Verdict
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
-from quorate.errors import StoreError
+from quorate.errors import DiskFull
 from quorate.identifiers import DeviceId
 from quorate.node import readiness
 from quorate.node.readiness import DOUBT, Standing
@@ -83,8 +83,8 @@ def test_nothing_speaks_against_a_node_that_is_well(case: Case) -> None:
 
 
 def test_a_store_that_cannot_be_written_is_a_reason(case: Case) -> None:
-    (cause,) = case.causes(replace(case.well, store=StoreError("ST-1.7 room: 3 MiB left")))
-    assert (cause.code, cause.vault) == ("STORE_ERROR", None)
+    (cause,) = case.causes(replace(case.well, store=DiskFull("ST-1.7 room: 3 MiB left")))
+    assert (cause.code, cause.vault) == ("DISK_FULL", None)
     assert "3 MiB left" in cause.detail
 
 

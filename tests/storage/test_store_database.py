@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.errors import Bug, Corrupt, StoreError
-from quorate.storage.database import Database
+from quorate.errors import Bug, Corrupt, DiskFull, ReadOnly, StoreError, StoreStuck, Unwritable
+from quorate.storage.database import STUCK, Database
 from tests.rules import breaks
 
 ROOT = Path(__file__).parents[2]
@@ -158,19 +158,22 @@ def test_a_full_disk_fails_the_change_and_loses_nothing(database: Database) -> N
         database._run_alone(f"PRAGMA max_page_count = {pages}")
 
     allow(1)  # which SQLite raises to what the file has now
-    with pytest.raises(StoreError, match=r"make room on the disk"):
+    with pytest.raises(DiskFull, match=r"make room on the disk"):
         database.write("fill", fill)
     assert numbers(database) == [1]
+    assert isinstance(database.fault, DiskFull)
     allow(1_000_000)
     database.write("fill", fill)
+    assert database.fault is None
     assert numbers(database) == [1, 2]
 
 
 @breaks("ST-1.4")
 def test_a_read_only_store_says_so(database: Database) -> None:
     database._run_alone("PRAGMA query_only = ON")
-    with pytest.raises(StoreError, match="read-only"):
+    with pytest.raises(ReadOnly, match="read-only"):
         database.write("insert", insert(1))
+    assert isinstance(database.fault, ReadOnly)
 
 
 @breaks("ST-1.4")
@@ -189,12 +192,35 @@ def test_after_a_failed_disk_write_nothing_more_is_written(database: Database) -
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with pytest.raises(StoreError, match="restart the node"):
         database.write("insert", insert(3))
+    assert isinstance(database.fault, Unwritable)
     assert numbers(database) == [1]
     database.close()
     again = Database(database.path)
     assert again.write("insert", insert(3)) == 3
     assert numbers(again) == [1, 3]
     again.close()
+
+
+@breaks("ST-1.8")
+def test_while_a_commit_does_not_end_nothing_more_waits_for_it(tmp_path: Path, gate: Gate) -> None:
+    now = 0.0
+    database = Database(tmp_path / "home" / "store.db", on_commit=gate, clock=lambda: now)
+    database.write("make", make_table)
+    held = threading.Thread(target=database.write, args=("first", insert(1)))
+    held.start()
+    assert gate.reached.wait(10)
+    assert database.fault is None
+    now = STUCK
+    assert isinstance(database.fault, StoreStuck)
+    with pytest.raises(StoreStuck, match=r"ST-1\.8"):
+        database.write("second", insert(2))
+    assert numbers(database) == []  # reading goes on
+    gate.open.set()
+    held.join(10)
+    assert database.fault is None
+    assert database.write("third", insert(3)) == 3
+    assert numbers(database) == [1, 3]
+    database.close()
 
 
 @breaks("ST-1.3")

@@ -24,11 +24,12 @@ class Admission:
 
     async def take_in(self, operation: Operation, proposal: bytes, shown: bytes = b"") -> OperationRow:
         """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10
-        and CE-7. ``shown``: the certificate beside the proposal."""
+        and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
         context = self._context
         held = context.ledger.operation(operation.id)
         if held is not None:
             return held
+        context.require_store()
         self._check_room(DeviceId(operation.proposer), len(proposal))
         await self._admit(operation, shown)
         row = _row(context, operation, proposal)

@@ -87,6 +87,12 @@ class Context:
         peer = self.ledger.peers().get(device)
         return peer.name if peer is not None else device
 
+    def require_store(self) -> None:
+        """CE-1.11 store: ``Unwritable`` while the store takes no changes: what is begun then could not be kept."""
+        fault = self.ledger.fault
+        if fault is not None:
+            raise type(fault)(str(fault))
+
     async def aside(self, work: Callable[[], T]) -> T:
         """Run blocking work (the disk, arithmetic) in a worker thread."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)

@@ -47,6 +47,7 @@ from quorate.errors import (
     QuorateError,
     StaleEpoch,
     Stalled,
+    Unwritable,
     UsageError,
     suspected,
 )
@@ -150,6 +151,9 @@ class Coordinator:
             try:
                 await self._see_through(operation)
                 await self._tell_outcome(operation)
+            except Unwritable as error:
+                log.warning("an operation waits for the store", operation=operation.id, why=str(error))
+                await asyncio.sleep(self._context.limits.repeat)
             except Exception:
                 log.exception("an operation is stuck; trying again", operation=operation.id)
                 await asyncio.sleep(self._context.limits.repeat)
@@ -163,6 +167,8 @@ class Coordinator:
             async with self._soliciting(operation, electorate):
                 if await self._await_decision(operation, electorate):
                     await self._carry_out(operation)
+        except Unwritable:
+            raise  # no end of the operation: it goes on from the journal once there is one
         except QuorateError as error:
             await self._end(operation, State.FAILED, getattr(error, "code", error.reason), str(error))
         except Exception:

@@ -48,6 +48,7 @@ class Participant:
         """Check and journal one attempt, and set it going. The task ends with the protocol's result, already durable,
         or with what ended the session. ``UsageError`` or ``StaleEpoch`` when this node refuses to take part."""
         context = self._context
+        context.require_store()
         operation = known_operation(context, OperationId(begin.operation))
         procedure = procedure_of(context, operation)
         founding = self._founding.get(operation.id)

@@ -127,6 +127,7 @@ class PeerDesk:
     async def _join(self, sender: DeviceId, body: bytes) -> bytes:
         context = self._context
         call = self._hear(JoinCall, sender, body)
+        context.require_store()
         operation = known_operation(context, OperationId(call.operation))
         row = context.ledger.operation(operation.id)
         if (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Literal, Protocol
 
-from quorate.errors import Bug
+from quorate.errors import Bug, Unwritable
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.operations.effect import Effect
@@ -310,6 +310,11 @@ class Ledger(Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
 
+    @property
+    def fault(self) -> Unwritable | None:
+        """Why nothing can be written, as far as is known without trying. Never waits."""
+        ...
+
     # operations
     def add_operation(self, row: OperationRow) -> OperationRow:
         """Insert, or return the row already there under this id (unchanged)."""
@@ -330,17 +335,9 @@ class Ledger(Protocol):
         ...
 
     def move_operation(
-        self,
-        operation: OperationId,
-        frm: Sequence[State],
-        to: State,
-        *,
-        reason: str = "",
-        detail: str = "",
-        culprits: Sequence[DeviceId] = (),
-        result: bytes = b"",
-        released: bool = False,
-    ) -> bool:
+        self, operation: OperationId, frm: Sequence[State], to: State, *, reason: str = "", detail: str = "",
+        culprits: Sequence[DeviceId] = (), result: bytes = b"", released: bool = False,
+    ) -> bool:  # fmt: skip
         """Set the state if it is one of ``frm``; False, and nothing changed, if it is not. RELEASED stays once set."""
         ...
 

@@ -59,6 +59,7 @@ class Voting:
         if signed is None:
             made = ledger.decision(operation.id)
             if made is None or made.digest != operation.digest:
+                context.require_store()  # nobody is asked for an answer that cannot be kept
                 request = facts.approval_request(context, operation)
                 decision = await self._ask(operation, request)
                 asked, effect = request.encoded(), encode_effect(request.effect)

@@ -23,6 +23,7 @@ from quorate.storage import SqliteLedger
 
 ROUND = 1.0  # seconds between looks
 STORE_ROUND = 10.0  # seconds between checks that the store can be written, which cost a commit
+HUNG = 60.0  # seconds in one commit: the disk is gone, and with it the node
 SILENT = 5.0  # seconds without a beat or a look: the node does not answer for itself
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ class Monitor:
 
     @property
     def alive(self) -> bool:
-        return not self._tasks or self._pulse.silence < SILENT
+        return not self._tasks or (self._pulse.silence < SILENT and self._ledger.commit_takes < HUNG)
 
     def causes(self) -> tuple[Cause, ...]:
         """Why the node, or a vault on it, is not ready; empty if all is well."""
@@ -81,6 +82,9 @@ class Monitor:
         if self._tasks and unseen >= SILENT:
             silent = f"the event loop has not turned for {SILENT:.0f} s"
             return (Cause(code="UNRESPONSIVE", detail=silent), *self._causes)
+        fault = self._ledger.fault
+        if fault is not None and fault.reason not in {cause.code for cause in self._causes}:
+            return (Cause(code=fault.reason, detail=str(fault)), *self._causes)  # since the last look
         return self._causes
 
     def known(self, vault: str) -> VaultId | None:
@@ -116,7 +120,7 @@ class Monitor:
             approver=self._approver.name,
             decision=self._approver.last,
             decided=self._clock.monotonic() - self._approver.last_at,
-            store=self._store,
+            store=self._ledger.fault or self._store,
             paired=self._paired,
             connected=frozenset(peer for peer in peers if self._mesh.connected(peer)),
             heard=self._ceremonies.greetings.heard,
@@ -180,7 +184,10 @@ class Monitor:
 
     async def _keep_checking(self) -> None:
         while True:
-            await asyncio.sleep(STORE_ROUND)
+            for _ in range(round(STORE_ROUND / ROUND)):
+                await asyncio.sleep(ROUND)
+                if self._ledger.fault is not None:  # it may be over by now
+                    break
             try:
                 await self._check_store()
             except Exception as error:

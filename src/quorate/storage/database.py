@@ -8,22 +8,26 @@ takes nothing of the others with it.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from quorate.errors import Bug, Corrupt, StoreError
+from quorate.errors import Bug, Corrupt, DiskFull, ReadOnly, StoreError, StoreStuck, Unwritable
 from quorate.storage.ownership import owned, prepare_directory, prepare_file
 from quorate.storage.readers import Readers
 from quorate.storage.recent import Recent
 
 APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
 MAX_GROUP = 128
+STUCK = 10.0  # seconds in one commit
+UNKNOWN = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})  # whether it is on disk
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
@@ -49,9 +53,18 @@ class Database:
     """``on_commit`` is called in the writer with ``before:NAME`` and ``after:NAME`` around the commit of each change:
     the seam at which crash tests kill the process. It must not raise."""
 
-    def __init__(self, path: Path, *, on_commit: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_commit: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
         self._on_commit = on_commit or (lambda _: None)
+        self._clock = clock
+        self._begun: float | None = None  # the commit under way
+        self._fault: Unwritable | None = None  # what the last commit met
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate, self._writing = threading.Lock(), threading.Lock()
         self._closed = False
@@ -74,8 +87,8 @@ class Database:
 
         ``about`` is the subject it changes, of which ``glance`` keeps what was read.
 
-        What ``change`` raises reaches the caller and undoes only that change. Raises ``StoreError`` when the disk is
-        full, read-only or failing, ``Corrupt`` when the file is damaged.
+        What ``change`` raises reaches the caller and undoes only that change. Raises ``Unwritable`` when the disk is
+        full, read-only, failing or stuck, ``Corrupt`` when the file is damaged.
         """
         if threading.current_thread() is self._writer:
             raise Bug(f"{name}: a change cannot wait for another change")
@@ -83,6 +96,8 @@ class Database:
         with self._gate:
             if self._closed:
                 raise StoreError(f"{self.path}: the store is closed")
+            if self.commit_takes >= STUCK:
+                raise self._stuck()  # nobody queues, each with a thread, behind what may never end
             self._queue.put(job)
         try:
             value: T = job.future.result()
@@ -108,6 +123,17 @@ class Database:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    @property
+    def fault(self) -> Unwritable | None:
+        """Why nothing can be written, as far as the last commit and the one under way tell. Asks no disk."""
+        return self._stuck() if self.commit_takes >= STUCK else self._fault
+
+    @property
+    def commit_takes(self) -> float:
+        """Seconds that the commit under way has taken so far; 0 if there is none."""
+        begun = self._begun
+        return 0.0 if begun is None else self._clock() - begun
 
     def version(self) -> int:
         """The schema version; 0 for a file that has none yet."""
@@ -159,10 +185,11 @@ class Database:
                 return
 
     def _commit(self, group: list[_Job]) -> None:
+        self._begun = self._clock()
         with self._writing:
             try:
                 if self._broken:
-                    raise StoreError(
+                    raise Unwritable(
                         f"ST-1.4 disk: {self.path} failed earlier; restart the node once it is sound"
                     )
                 self._writes.execute("BEGIN IMMEDIATE")
@@ -176,6 +203,10 @@ class Database:
                     self._on_commit(f"after:{name}")
             except BaseException as error:
                 self._abandon(group, error)
+        self._begun = None
+        faults = [job.error for job in group if isinstance(job.error, Unwritable)]
+        if faults or any(job.error is None for job in group):
+            self._fault = faults[0] if faults else None
         for job in group:
             job.settle()
 
@@ -193,7 +224,7 @@ class Database:
 
     def _abandon(self, group: list[_Job], error: BaseException) -> None:
         # after a failed fsync nobody knows what is on disk, and asking again would be told all is well
-        self._broken |= _code(error) == sqlite3.SQLITE_IOERR
+        self._broken |= _code(error) == sqlite3.SQLITE_IOERR and type(self._explain(error, "")) is Unwritable
         if self._writes.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._writes.execute("ROLLBACK")
@@ -260,19 +291,35 @@ class Database:
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return Corrupt(f"ST-1.6 sound: {text}; the file is damaged or no store: restore a backup")
             case sqlite3.SQLITE_FULL:
-                return StoreError(f"ST-1.4 disk: {text}; nothing was changed: make room on the disk")
+                return self._full(text)
             case sqlite3.SQLITE_READONLY:
-                return StoreError(
-                    f"ST-1.4 disk: {text}; nothing was changed: the file or its disk is read-only"
-                )
+                return self._read_only(text)
             case sqlite3.SQLITE_IOERR:
-                return StoreError(
+                if getattr(error, "sqlite_errorcode", 0) not in UNKNOWN:
+                    with contextlib.suppress(OSError):
+                        disk = os.statvfs(self.path)
+                        if disk.f_flag & os.ST_RDONLY:
+                            return self._read_only(text)
+                        if disk.f_bavail == 0:
+                            return self._full(text)
+                return Unwritable(
                     f"ST-1.4 disk: {text}; the disk is failing: check it, then restart the node"
                 )
             case sqlite3.SQLITE_CANTOPEN:
                 return StoreError(f"{text}; the directory must exist and be ours to write")
             case _:
                 return StoreError(text)
+
+    def _full(self, text: str) -> DiskFull:
+        return DiskFull(f"ST-1.4 disk: {text}; nothing was changed: make room on the disk")
+
+    def _read_only(self, text: str) -> ReadOnly:
+        return ReadOnly(f"ST-1.4 disk: {text}; nothing was changed: the file or its disk is read-only")
+
+    def _stuck(self) -> StoreStuck:
+        return StoreStuck(
+            f"ST-1.8 stuck: {self.path}: the disk has not ended a commit for {STUCK:.0f} s; nothing more is begun"
+        )
 
 
 def _code(error: BaseException) -> int:

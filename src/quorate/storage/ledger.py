@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from quorate.ceremony.identity import Identity, card_of, read_card
 from quorate.ceremony.ports import Peer
-from quorate.errors import Corrupt, Locked, StoreError, UsageError
+from quorate.errors import Corrupt, DiskFull, Locked, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.storage.certificates import CertificateShelf, require_pair
@@ -49,6 +49,7 @@ class SqliteLedger(
     ) -> None:
         """Use ``create`` or ``open``."""
         self._database, self._sealer, self._device, self._now_ms = database, sealer, device, now_ms
+        self._low: DiskFull | None = None
         self._known_peers: Mapping[DeviceId, Peer] | None = None
         self._peers_lock = threading.Lock()
         if device not in self.peers():
@@ -155,14 +156,26 @@ class SqliteLedger(
         if (row := self._database.read(_lock_row)) is not None:
             _unlocked(self._database.path, row, key).wipe()
 
+    @property
+    def fault(self) -> Unwritable | None:
+        """Why nothing new may be begun, as far as the last check and the last commit tell. Asks no disk."""
+        return self._database.fault or self._low
+
+    @property
+    def commit_takes(self) -> float:
+        """Seconds that the commit under way has taken so far."""
+        return self._database.commit_takes
+
     def check(self, room: int = ROOM) -> None:
         """``StoreError`` unless the store can be written and its disk has ``room`` bytes left: asked before a
         ceremony starts, so that none fails for want of either."""
         disk = os.statvfs(self._database.path)
         if (free := disk.f_bavail * disk.f_frsize) < room:
-            raise StoreError(
+            self._low = DiskFull(
                 f"ST-1.7 room: {self._database.path}: {free >> 20} MiB left on the disk, {room >> 20} MiB needed"
             )
+            raise self._low
+        self._low = None
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE node SET boots = boots")

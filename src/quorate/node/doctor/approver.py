@@ -17,11 +17,23 @@ from quorate.approval.policy.language import read_policy
 from quorate.approval.rehearsal import rehearse, remedy_for
 from quorate.ceremony.ports import Approver, Clock, Decision, Entropy, Peer, Verdict
 from quorate.errors import UsageError
+from quorate.node.config import Settings
 from quorate.operations.kinds import Kind
 from quorate.rpc.approver import GrpcApprover
 from quorate.rpc.findings import Finding, Level
+from quorate.storage import SqliteLedger
 
 PATIENCE = 60.0  # seconds for all samples together
+
+
+async def ask_approver(
+    settings: Settings, ledger: SqliteLedger, kinds: Sequence[Kind], *, clock: Clock, entropy: Entropy
+) -> tuple[Finding, ...]:
+    """Put samples to the approver of these settings as the node that this store is of."""
+    return await examine_approver(
+        settings.approver, ledger.me, ledger.identity.sign,
+        clock=clock, entropy=entropy, kinds=kinds, named=settings.approvers,
+    )  # fmt: skip
 
 
 async def examine_approver(

@@ -12,7 +12,7 @@ from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.ports import Clock, Entropy
 from quorate.node import founding
 from quorate.node.config import Settings
-from quorate.node.doctor.approver import examine_approver
+from quorate.node.doctor.approver import ask_approver
 from quorate.node.doctor.machine import examine_disk, examine_key, examine_store
 from quorate.node.doctor.peers import examine_peers, greet_all, pairs
 from quorate.node.doctor.vaults import examine_vaults
@@ -57,14 +57,8 @@ class NodeExaminer:
         return Examination(findings=tuple(findings), pairs=tuple(pairs(mesh)))
 
     async def _ask_approver(self, kinds: Sequence[Kind]) -> Sequence[Finding]:
-        return await examine_approver(
-            self.configured().approver,
-            self.ledger.me,
-            self.ledger.identity.sign,
-            clock=self.clock,
-            entropy=self.entropy,
-            kinds=kinds,
-            named=self.configured().approvers,
+        return await ask_approver(
+            self.configured(), self.ledger, kinds, clock=self.clock, entropy=self.entropy
         )
 
     def _examine_machine(self) -> list[Finding]:

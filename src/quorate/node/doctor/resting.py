@@ -9,14 +9,13 @@ from pathlib import Path
 from quorate.ceremony.ports import Peer
 from quorate.errors import QuorateError, UsageError
 from quorate.node import config, founding, logs
-from quorate.node.doctor.approver import examine_approver
+from quorate.node.doctor.approver import ask_approver
 from quorate.node.doctor.examiner import ONE_OF_EACH_URL
 from quorate.node.doctor.machine import examine_disk, examine_ports, examine_store, refused
 from quorate.node.doctor.verdicts import fine, problem, warning
 from quorate.node.entropy import SystemClock, SystemEntropy
 from quorate.operations.kinds import Kind
 from quorate.rpc.findings import Examination, Finding
-from quorate.storage import SqliteLedger
 
 CONNECT = 3.0  # seconds
 
@@ -34,7 +33,9 @@ async def examine_resting(home: Path) -> Examination:
         with founding.opened(home, settings) as ledger:
             findings.append(fine("key", "opens the store"))
             me, known = ledger.me, ledger.peers()
-            findings += await _ask_approver(settings, ledger, ONE_OF_EACH_URL)
+            findings += await ask_approver(
+                settings, ledger, ONE_OF_EACH_URL, clock=SystemClock(), entropy=SystemEntropy()
+            )
     except QuorateError as error:
         return Examination(findings=(*findings, refused("key", error)))
     others = [peer for peer in known.values() if peer.device != me.device]
@@ -49,21 +50,7 @@ async def try_approver(home: Path) -> Sequence[Finding]:
     logs.configure("error", "text", home.name)
     settings = config.load(home)
     with founding.opened(home, settings) as ledger:
-        return await _ask_approver(settings, ledger, tuple(Kind))
-
-
-async def _ask_approver(
-    settings: config.Settings, ledger: SqliteLedger, kinds: Sequence[Kind]
-) -> Sequence[Finding]:
-    return await examine_approver(
-        settings.approver,
-        ledger.me,
-        ledger.identity.sign,
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
-        kinds=kinds,
-        named=settings.approvers,
-    )
+        return await ask_approver(settings, ledger, tuple(Kind), clock=SystemClock(), entropy=SystemEntropy())
 
 
 async def _knock(peer: Peer) -> Finding:

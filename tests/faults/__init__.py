@@ -1,0 +1,1 @@
+"""Whole nodes on machines that fail under them."""
