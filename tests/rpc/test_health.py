@@ -32,7 +32,9 @@ async def test_a_stranger_may_ask_for_health_and_call_nothing_else_of_anything(
     answers: dict[str, grpc.StatusCode] = {}
     async with secure_channel(served) as channel:
         for method in every_method():
-            call = channel.stream_stream(method, bytes, bytes)(iter([b""]), metadata=who, timeout=PATIENCE)
+            # Not by a stream of requests: where the refusal comes before one is written, the client's library calls
+            # it an internal error of its own and hides what the server said.
+            call = channel.unary_stream(method, bytes, bytes)(b"", metadata=who, timeout=PATIENCE)
             with contextlib.suppress(grpc.aio.AioRpcError):
                 async for _ in call:
                     pass
