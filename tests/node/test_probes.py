@@ -15,11 +15,11 @@ from typing import Any, cast
 import pytest
 
 from quorate.ceremony.ports import Cause
-from quorate.errors import UsageError
+from quorate.errors import StoreStuck, UsageError
 from quorate.identifiers import VaultId
 from quorate.node import probes
 from quorate.node.metrics import Metrics
-from quorate.node.monitor import SILENT, Monitor
+from quorate.node.monitor import HUNG, SILENT, Monitor
 from quorate.node.probes import ProbeServer
 from tests.ceremony.world import SteadyClock
 
@@ -112,10 +112,17 @@ def test_a_dead_event_loop_is_told(served: Served) -> None:
     assert served.ask("/livez") == (503, {"live": False})
 
 
+class Store:
+    """What a monitor asks of a ledger between two looks."""
+
+    fault: StoreStuck | None = None
+    commit_takes = 0.0
+
+
 async def test_a_monitor_whose_loop_does_not_turn_is_neither_alive_nor_ready() -> None:
-    clock, none = SteadyClock(), cast("Any", None)
+    clock, store, none = SteadyClock(), Store(), cast("Any", None)
     monitor = Monitor(
-        ledger=none,
+        ledger=cast("Any", store),
         ceremonies=none,
         mesh=none,
         approver=none,
@@ -128,6 +135,12 @@ async def test_a_monitor_whose_loop_does_not_turn_is_neither_alive_nor_ready() -
     monitor._causes, monitor._tasks = (), [asyncio.create_task(asyncio.sleep(0))]
     assert monitor.alive
     assert monitor.causes() == ()
+    store.fault, store.commit_takes = StoreStuck("ST-1.8 stuck"), HUNG - 1
+    assert monitor.alive  # the disk may come back
+    assert [cause.code for cause in monitor.causes()] == ["STORE_STUCK"]
+    store.commit_takes = HUNG
+    assert not monitor.alive
+    store.fault, store.commit_takes = None, 0.0
     clock.ahead_s += SILENT
     assert not monitor.alive
     assert [cause.code for cause in monitor.causes()] == ["UNRESPONSIVE"]
@@ -157,6 +170,28 @@ def test_no_http_is_no_trouble(served: Served, capfd: pytest.CaptureFixture[str]
                     break
     assert served.ask("/livez")[0] == 200
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_caller_that_does_not_read_leaves_no_traceback(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def much(_: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [bytes(64 << 20)]
+
+    monkeypatch.setattr(probes.Handler, "timeout", 0.2)
+    server = served.server._server
+    assert server is not None
+    server.set_app(much)
+    with socket.create_connection(("127.0.0.1", served.port)) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        slow.settimeout(PATIENCE)
+        assert slow.recv(1)
+        ends = time.monotonic() + PATIENCE
+        while server._free._value < probes.CONNECTIONS and time.monotonic() < ends:
+            time.sleep(0.01)
+    assert server._free._value == probes.CONNECTIONS
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_that_is_taken_is_said_with_what_to_set(served: Served) -> None:
