@@ -17,7 +17,6 @@ from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
 from quorate.ceremony.procedures import procedure_of
-from quorate.ceremony.procedures.resharing import LEAP
 from quorate.ceremony.statements import Holding, Holdings, Outcome, Query, hear, state
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
@@ -31,6 +30,7 @@ log = structlog.get_logger()
 ROUND = 2.0  # seconds between rounds of asking
 PATIENCE = 10.0  # seconds before a proposer is asked again about one operation
 A_ROUND = 50  # operations asked about in one round
+CLAIMED = 64  # attempts more than we know of that a peer's word, which proves nothing, is good for
 
 
 class Reported(Cancelled):
@@ -62,6 +62,13 @@ class CatchUp:
         if query.vault:
             return lineage.chain(self._context, VaultId(query.vault), query.epoch)
         return lineage.holdings(self._context, OperationId(query.operation))
+
+    def heed(self, sender: DeviceId, query: Query) -> None:
+        """Who asks for a vault from an epoch on that did not come to live here knows what we do not."""
+        newest = self._context.vaults.newest(VaultId(query.vault))
+        asking = VaultId(query.vault), sender
+        if newest is not None and newest.epoch < query.epoch and asking not in self._to_ask:
+            self._to_ask.append(asking)
 
     async def on_outcome(self, sender: DeviceId, outcome: Outcome) -> None:
         """What a member says of an operation's end: proved ends from any, others from the proposer (rule CE-5.3)."""
@@ -205,7 +212,7 @@ class CatchUp:
         )
         records = (decode(EpochRecord, item.record) for shown in answers for item in shown)
         tried = (r.attempt for r in records if (r.vault, r.epoch) == (vault.id, vault.epoch + 1))
-        return max((known, *(attempt for attempt in tried if attempt <= known + LEAP)))
+        return max((known, *(attempt for attempt in tried if attempt <= known + CLAIMED)))
 
     async def _meet(self) -> None:
         """Whoever is connected anew may know of epochs that came while one of us was away (rule CE-7.6)."""

@@ -107,6 +107,7 @@ def believe_certificate(context: Context, shown: bytes, operation: OperationId |
         return  # nothing of ours can follow from it
     if not certificate.verify():
         raise UsageError("CE-5.2 certificates: a signature is missing or wrong", code="BAD_CERTIFICATE")
+    _require_known(record, rows)
     _require_no_fork(context, record, rows)
     if ours:
         _activate(context, record, shown)
@@ -128,7 +129,7 @@ def _adopt(
 ) -> None:
     """The certificate of an epoch that we have no share of: it ends ours if it follows it (rule CE-7.6)."""
     record, vault = certificate.record, VaultId(certificate.record.vault)
-    before = next((row for row in rows if row.record_hash == record.previous), None)
+    before = next((row for row in rows if row.record_hash == record.previous and row.certificate), None)
     if before is None:
         live = next(row for row in rows if row.state is EpochState.ACTIVE)
         beside = record.epoch == live.epoch and record.previous == decode(EpochRecord, live.record).previous
@@ -150,7 +151,7 @@ def _adopt(
         )
     row = EpochRow(
         vault=vault, epoch=Epoch(record.epoch), attempt=record.attempt, record_hash=record.hash,
-        record=encode(record), state=EpochState.ACTIVE, operation=operation or OperationId(""),
+        record=encode(record), state=EpochState.ACTIVE, operation=_maker(context, vault, operation),
         certificate=encode(certificate),
     )  # fmt: skip
     try:
@@ -164,6 +165,12 @@ def _adopt(
     context.vaults.forget_earlier(vault, record.epoch)
 
 
+def _maker(context: Context, vault: VaultId, operation: OperationId | None) -> OperationId:
+    """The operation that a sharing was shown for, if it is one that could have made it."""
+    row = None if operation is None else context.ledger.operation(operation)
+    return row.id if row is not None and row.vault == vault else OperationId("")
+
+
 def _require_no_fork(context: Context, record: EpochRecord, rows: Sequence[EpochRow]) -> None:
     """CE-7.8 fork: of one vault, epoch and attempt there is one record; who signed two is named, loudly."""
     for row in rows:
@@ -171,9 +178,22 @@ def _require_no_fork(context: Context, record: EpochRecord, rows: Sequence[Epoch
             continue
         if not row.certificate:
             continue  # ours came to nothing: we signed it, and not everybody did
-        other = decode(EpochRecord, row.record)
-        both = frozenset(other.signers) & frozenset(record.signers)
+        both = frozenset(device for device, _ in _signers_in((row,)) & record.signers.items())
         raise _fork(context, record, both, "they signed another record of the same attempt")
+
+
+def _require_known(record: EpochRecord, rows: Sequence[EpochRow]) -> None:
+    """A certificate that none of ours signed is no fork but noise: anybody makes one, of keys of their own."""
+    if not _signers_in(rows) & record.signers.items():
+        raise UsageError(
+            f"CE-7.8 fork: nobody known here signed epoch {record.epoch} of vault {record.vault}",
+            code="BAD_CERTIFICATE",
+        )
+
+
+def _signers_in(rows: Iterable[EpochRow]) -> frozenset[tuple[DeviceId, bytes]]:
+    """Devices with the identity keys that they signed these records under."""
+    return frozenset(each for row in rows for each in decode(EpochRecord, row.record).signers.items())
 
 
 def _fork(context: Context, record: EpochRecord, culprits: frozenset[DeviceId], why: str) -> UsageError:

@@ -103,7 +103,8 @@ class Participant:
         running, task = self._turns.get(mark, (operation, None))
         if task is None or task.done():
             return
-        if running < operation:
+        row = self._context.ledger.operation(running)
+        if running < operation and row is not None and row.state not in FINAL:
             raise UsageError(
                 f"CE-3.9 one reset: {running} is at the same thing: ask again", code="RESET_RUNNING"
             )

@@ -164,7 +164,9 @@ class PeerDesk:
         return self._catchup.tell_operation(self._member_query(sender, body))
 
     async def _get_certificate(self, sender: DeviceId, body: bytes) -> bytes:
-        return self._catchup.tell_holdings(self._member_query(sender, body))
+        query = self._member_query(sender, body)
+        self._catchup.heed(sender, query)
+        return self._catchup.tell_holdings(query)
 
     def _member_query(self, sender: DeviceId, body: bytes) -> Query:
         """A query of somebody the operation concerns (rule CE-5.4)."""

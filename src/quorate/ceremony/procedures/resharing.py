@@ -14,6 +14,7 @@ from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.book import LedgerBook
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
+from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.procedures.founding import Founding, check_members
 from quorate.ceremony.procedures.procedure import Basis, Run
 from quorate.errors import EncodingError, StaleEpoch, UsageError
@@ -27,6 +28,10 @@ from quorate.protocols.reshare import Handover, reshare
 from quorate.wire.codec import decode
 
 LEAP = 1000  # attempts at an epoch that others may know of, and we do not
+UNCERTAIN = (
+    "this node signed epoch {}, which comes to live if somebody holds all signatures and shows them, unless another"
+    " reshare or refresh is made"
+)
 
 
 class Resharing(Founding):
@@ -79,13 +84,15 @@ class Resharing(Founding):
         return self.context.me not in self.former.sharing.devices
 
     def require_current(self) -> None:
-        """CE-7.1 epoch: what is replaced is the epoch that lives here, or, for who joins, none that lived here."""
+        """CE-7.1 epoch: what is replaced is the epoch that lives here, or, for who joins, none that lived here.
+        One not tried is replaced once nobody will try it any more: who spoils a trial must not hold the keys."""
         if self.made is not None:
             return
         request, vaults = self.request, self.context.vaults
         if not self.joining:
             vault = vaults.require_live(self.vault, request.epoch, request.certificate)
-            if not vault.ready:
+            made = self.context.ledger.operation(vault.operation)
+            if not vault.ready and made is not None and made.state not in FINAL:
                 waiting = ", ".join(map(self.context.name_of, vault.missing_acknowledgements))
                 raise UsageError(
                     f"CE-7.1 epoch: vault {vault.name} awaits the acknowledgement of {waiting}",
@@ -202,9 +209,10 @@ class Resharing(Founding):
     def aftermath(self) -> str:
         made = self.made
         if made is None:
-            return ""
+            signed = self.context.vaults.made_by(self.operation.id)
+            return f"; {UNCERTAIN.format(signed[-1].epoch)}" if signed else ""
         waiting = ", ".join(map(self.context.name_of, made.missing_acknowledgements))
         return (
             f"; epoch {made.epoch} lives, but waits for the acknowledgement of {waiting}, and for its sake the one"
-            " before is not erased"
+            " before is not erased: another reshare or refresh does without"
         )

@@ -94,7 +94,10 @@ class Signing(Procedure):
         return Electorate({seat.device: seat.weight for seat in shared.seats}, shared.threshold)
 
     def concerned(self) -> frozenset[DeviceId]:
-        return frozenset(self.context.vaults.get(self.vault).sharing.devices)
+        """The roster that it was proposed to."""
+        vaults = self.context.vaults
+        held = vaults.held(self.vault, self.request.certificate) or vaults.get(self.vault)
+        return frozenset(held.sharing.devices)
 
     def stage(self) -> str:
         return "sign"
@@ -205,8 +208,10 @@ class Signing(Procedure):
         return self.context.vaults.require_live(self.vault, self.request.epoch, self.request.certificate)
 
     def _public_key(self) -> bytes:
-        """The same in every epoch."""
-        return self.context.vaults.get(self.vault).key(self.request.signing).public_key
+        """The same in every epoch, also in one that we are no signer of."""
+        vaults = self.context.vaults
+        held = vaults.newest_vault(self.vault) or vaults.get(self.vault)
+        return held.key(self.request.signing).public_key
 
 
 async def ending_setups(
