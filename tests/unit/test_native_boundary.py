@@ -14,14 +14,15 @@ ROOT = Path(quorate.__file__).parent
 
 REVEALERS = {
     "curves/scalar.py": "what reveal and publish are made of",
-    "node/wiring.py": "gRPC takes the TLS key as bytes",
+    "node/certificates.py": "gRPC takes the TLS keys as bytes",
     "primitives/drbg.py": "hashlib: fresh randomness is folded with what it is for",
     "protocols/ecdsa/lane.py": "hashlib: the hedge goes into the seed of nonces",
     "protocols/ecdsa/terms.py": "hashlib: a share of zero is a hash of the seed",
     "protocols/eddsa/hashes.py": "hashlib: a nonce is a hash of secrets",
     "protocols/eddsa/nonces.py": "hashlib: fresh randomness is folded with what it is for",
     "protocols/quorum.py": "hashlib: the hedge secret is a hash of the shares",
-    "storage/ledger.py": "OpenSSL reads the TLS key",
+    "protocols/reshare.py": "hashlib: the hedge goes into what a dealer draws",
+    "storage/certificates.py": "OpenSSL reads the TLS key",
     "storage/sealed.py": "sealing",
     "protocols/ot/setup.py": "hashlib takes the halves of the zero seed as bytes; the name of a set-up that was kept",
     "wire/codec.py": "private messages",
