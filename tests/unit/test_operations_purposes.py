@@ -48,8 +48,9 @@ for same in (Kind.ALLOW_ADDRESS, Kind.UNBLOCK_ADDRESS, Kind.DISABLE_ADDRESS):
     FITTING[same] = FITTING[Kind.BLOCK_ADDRESS]
 CALLS = [each for kind in (Kind.MINT, Kind.BURN, Kind.BLOCK_ADDRESS) for each in FITTING[kind]]
 FITTING[Kind.CONTRACT_CALL] = [*CALLS, TRANSFER, made(b"", data=b"code"), made(TOKEN, 3, b"\x01\x02\x03\x04")]
+ALLOWANCE = made(TOKEN, data=calldata.write("approve", spender=EVE, amount=7))
 OTHERS = [
-    made(TOKEN, data=calldata.write("approve", spender=EVE, amount=7)),
+    ALLOWANCE,
     made(TOKEN, 1, calldata.write("transfer", to=BOB, amount=7)),
     made(TOKEN, 1, calldata.write("mint", to=BOB, amount=7)),
     made(TOKEN, 1, ABOUT_EVE),

@@ -7,10 +7,38 @@ import re
 
 import pytest
 
-from quorate.operations.kinds import Kind
-from quorate.operations.request_json import Json, create_vault_json, pair_reset_json, sign_json
+from quorate.operations.kinds import (
+    TRANSACTIONS,
+    Algorithm,
+    Claim,
+    Kind,
+    SigningData,
+    SignTransaction,
+)
+from quorate.operations.reading import effect_of
+from quorate.operations.request_json import (
+    Json,
+    create_vault_json,
+    pair_reset_json,
+    reshare_json,
+    sign_json,
+)
 from quorate.operations.sample import MARK, Sample, sample
-from tests.approval.facts import BOB, batch_sign, create_vault, pair_reset, sign, signer, vault
+from quorate.operations.tokens import Tokens
+from quorate.operations.transactions.actions import Payer
+from tests.approval.facts import (
+    BOB,
+    VAULT,
+    batch_sign,
+    create_vault,
+    operation,
+    pair_reset,
+    reshare,
+    sign,
+    signer,
+    vault,
+)
+from tests.unit.test_operations_purposes import ALLOWANCE, FITTING
 
 SIGNER = signer(weight=1)
 
@@ -19,11 +47,31 @@ def made(kind: Kind, salt: bytes = b"salt") -> Sample:
     return sample(kind, SIGNER, bytes(32), now_ms=1_762_528_252_984, salt=salt)
 
 
+REAL = {kind: fitting[0] for kind, fitting in FITTING.items()} | {Kind.CONTRACT_CALL: ALLOWANCE}
+
+
+def transaction(kind: Kind) -> Json:
+    signing = SigningData(
+        data=(REAL[kind].unsigned().hex(),), content_type="application/octet-stream+hex",
+        algorithm=Algorithm.ESKEC256, derivation_path="",
+    )  # fmt: skip
+    asked = operation(
+        SignTransaction(
+            vault=VAULT, epoch=0, certificate=bytes(32), purpose=kind, signing=signing, claim=Claim(), memo="",
+        )
+    )  # fmt: skip
+    actions = effect_of(asked, Payer(account=bytes(20), tokens=Tokens())).actions
+    return sign_json(asked, vault(), actions=actions)
+
+
 def real(kind: Kind) -> Json:
+    if kind in TRANSACTIONS:
+        return transaction(kind)
     return {
         Kind.CREATE_VAULT: lambda: create_vault_json(create_vault(), [signer()]),
         Kind.SIGN: lambda: sign_json(sign(), vault()),
         Kind.BATCH_SIGN: lambda: sign_json(batch_sign(), vault()),
+        Kind.RESHARE: lambda: reshare_json(reshare(threshold=2), vault(), [signer(weight=3)], joining=False),
         Kind.PAIR_RESET: lambda: pair_reset_json(pair_reset(), vault(signer(), signer(BOB)), None),
     }[kind]()
 
