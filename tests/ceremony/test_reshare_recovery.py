@@ -12,7 +12,7 @@ from msgspec import structs
 from quorate.ceremony.context import Limits
 from quorate.ceremony.ports import EpochState, State
 from quorate.ceremony.session import Patience
-from quorate.errors import UsageError
+from quorate.errors import StoreError, UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.wire.envelope import unpack
@@ -38,10 +38,17 @@ async def settled(world: World, *names: str, epoch: int = 1) -> None:
         await until(lambda name=name: shares(world[name]) == 2)  # type: ignore[misc]
 
 
-async def test_a_member_killed_before_the_certificate_activates_on_its_return(four: World) -> None:
-    """Bob has signed, and hears of nobody else's signature."""
+async def test_a_member_killed_before_the_certificate_activates_on_its_return(
+    four: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob has signed, hears of nobody else's signature, and dies before it can keep a certificate that it is shown."""
     alice, bob = four["alice"], four["bob"]
     four.cut = lambda _, to, frame: to == bob.device and unpack(frame).envelope.slot.endswith("Endorsement")
+
+    def dying(*_: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(bob.ledger, "activate", dying)
     asking = asyncio.create_task(alice.reshare("ops", {"dave": 1}, threshold=3, seconds=30))
     await until(lambda: (1, SIGNED) in states(bob))
     await bob.stop()
