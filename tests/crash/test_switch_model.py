@@ -187,9 +187,12 @@ class Switch(RuleBasedStateMachine):
         self.ledgers[name].store_pending(row, shares, ())
 
     @precondition(lambda self: max(self.records)[1] < 6 and max(self.kept)[0] < 3)
-    @rule(there=several)
-    def begin(self, there: frozenset[str]) -> None:
-        """A reshare of the epoch that is ready at everybody; some come as far as to keep what they were dealt."""
+    @rule(there=several, hasty=st.sampled_from((False, False, False, True)))
+    def begin(self, there: frozenset[str], hasty: bool) -> None:
+        """A reshare of the epoch that is ready at everybody; some come as far as to keep what they were dealt. A
+        ``hasty`` one ends the session of the one before."""
+        if self.sessions and not hasty:
+            return
         vaults = [self.contexts[name].vaults.newest_vault(VAULT) for name in NAMES]
         if not all(vault is not None and vault.ready for vault in vaults):
             return
@@ -216,7 +219,11 @@ class Switch(RuleBasedStateMachine):
             self.ledgers[name].mark_signed(VAULT, Epoch(attempt[0]), attempt[1])
             self.endorsed[attempt].add(name)
 
-    @rule(name=nodes)
+    @rule(names=several)
+    def complete_all(self, names: frozenset[str]) -> None:
+        for name in sorted(names):
+            self.complete(name)
+
     def complete(self, name: str) -> None:
         """All endorsements came, to a node whose session still lives."""
         attempt = self.sessions.get(name)
@@ -294,7 +301,7 @@ class Switch(RuleBasedStateMachine):
 
 
 TestSwitch = Switch.TestCase
-TestSwitch.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+TestSwitch.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
 
 
 @pytest.mark.slow
