@@ -32,7 +32,7 @@ SIGNATURES = 4
 # is one flight if all speak at once, and one for each of the three if each has heard the others before it speaks; a
 # begin may be one more, and so may somebody's question how things stand.
 KEYGEN_FLIGHTS = range(2 + 5 + 2 + 4, 2 + 3 * 5 + 2 + 3 * 4 + 2 + 2)
-KEYGEN_ENVELOPES = 40
+KEYGEN_ENVELOPES = 38
 KEYGEN_REQUESTS = ["Propose", "Begin", "Join", "Begin", "Conclude"]
 
 

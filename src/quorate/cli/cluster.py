@@ -23,6 +23,8 @@ from quorate.storage import Grant
 START_PATIENCE = 30.0
 STOP_PATIENCE = 5.0
 PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
+SHARES = 8  # of the ports: processes whose numbers are close have each its own
+_given: set[int] = set()
 NODE = (sys.executable, "-m", "quorate", "run", "--json")
 
 
@@ -233,13 +235,21 @@ def found_member(home: Path, name: str, chosen: tuple[int, int, int], settings: 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now, and that no outgoing connection is given before somebody does."""
+    """Ports nobody listens on right now, and that neither an outgoing connection nor, as long as there are others, a
+    second caller is given before somebody does: this process has some to itself, and gives each once."""
     held: list[socket.socket] = []
+    mine = PORTS[os.getpid() % SHARES :: SHARES]
+    if len(_given) + count > len(mine) // 2:
+        _given.clear()
     try:
         while len(held) < count:
             held.append(socket.socket())
             try:
-                held[-1].bind(("127.0.0.1", secrets.choice(PORTS)))
+                port = secrets.choice(mine)
+                if port in _given:
+                    raise OSError
+                held[-1].bind(("127.0.0.1", port))
+                _given.add(port)
             except OSError:
                 held.pop().close()
         return [int(each.getsockname()[1]) for each in held]
