@@ -9,11 +9,13 @@ import pytest
 from eth_account import Account
 
 from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.procedures import procedure_of
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.addresses import checksummed, ethereum_account
 from quorate.operations.derivation import derive
 from quorate.operations.effect import Asset
+from quorate.operations.kinds import Algorithm, Claim, Kind, Operation, SigningData, SignTransaction
 from quorate.operations.transactions.evm import DynamicFee
 from quorate.operations.transactions.signing_input import SigningInput
 from tests.ceremony.test_ecdsa_operations import vault_of
@@ -88,6 +90,34 @@ async def test_a_signing_input_is_built_by_every_node_and_shown_as_published(wor
     assert shown["coseAlgorithm"] == {"type": "", "value": ""}
 
 
+def asked_of(node: Node) -> set[str]:
+    """The operations that its approver was asked about."""
+    return {request.operation for request in node.approver.asked}
+
+
+@breaks("OP-8.3")
+async def test_a_vault_that_a_node_does_not_know_is_no_name_for_whom_a_transfer_pays(world: World) -> None:
+    """The proposer says that an account of its own is a vault; nobody's approver is put the question."""
+    await vault_of(world)
+    vault = await world["bob"].ready("ops")
+    signing = SigningData(
+        data=(PAYMENT.unsigned().hex(),), content_type="application/octet-stream+hex",
+        algorithm=Algorithm.ESKEC256, derivation_path="",
+    )  # fmt: skip
+    claimed = SignTransaction(
+        vault=vault.id, epoch=vault.epoch, certificate=vault.certificate_hash, purpose=Kind.TRANSFER_BETWEEN,
+        signing=signing, claim=Claim(vault="a" * 24), memo="",
+    )  # fmt: skip
+    now = world["bob"].clock.now_ms()
+    operation = Operation(
+        request=claimed, proposer=world["bob"].device, client="app", idempotency_key="key", organisation="",
+        created_ms=now, expires_ms=now + 60_000,
+    )  # fmt: skip
+    with pytest.raises(UsageError) as refused:
+        procedure_of(world["alice"].ceremonies._context, operation).admit()
+    assert refused.value.code == "UNKNOWN_VAULT"
+
+
 @breaks("OP-8.3")
 async def test_a_transfer_between_vaults_pays_the_other_vault_or_nobody(world: World) -> None:
     await vault_of(world)
@@ -100,6 +130,7 @@ async def test_a_transfer_between_vaults_pays_the_other_vault_or_nobody(world: W
     )
     view = await sign(world["alice"], paying.unsigned(), purpose="transfer-between", to_vault="cold")
     assert view.state is State.COMPLETED, view
+    assert {name for name, node in world.nodes.items() if view.id in asked_of(node)} == {"alice", "bob"}
     with pytest.raises(UsageError, match=r"OP-8\.3 vault: .* is not the account of vault cold"):
         await sign(world["alice"], purpose="transfer-between", to_vault="cold")
     with pytest.raises(UsageError, match=r"OP-8\.3 vault: .* names the vault that it pays"):

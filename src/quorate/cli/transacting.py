@@ -65,8 +65,7 @@ def payer_of(vault: VaultView, path: str, tokens: Tokens) -> Payer:
 
 
 async def receiver_of(node: NodeClient, to: str, to_vault: str) -> tuple[str, bytes]:
-    """The vault that is paid, if one is, and the account. Of a vault that the node has no share of, both are to be
-    said, and the approvers read the account."""
+    """The vault that is paid, if one is, and the account."""
     stated = b""
     if to:
         try:
@@ -76,10 +75,10 @@ async def receiver_of(node: NodeClient, to: str, to_vault: str) -> tuple[str, by
     if not to_vault:
         return "", stated
     named = [view for view in await node.vaults() if to_vault in (view.id, view.name)]
-    if not named and not stated:
-        raise UsageError(f"--to-vault {to_vault}: no vault of this node; say its id, and its account as --to")
     if not named:
-        return to_vault, stated
+        raise UsageError(
+            f"--to-vault {to_vault}: no vault of this node, which cannot vouch for its account: pay the account by --to"
+        )
     if len(named) > 1:
         raise UsageError(
             f"--to-vault {to_vault}: two vaults have this name; say the id", code="AMBIGUOUS_VAULT"
