@@ -18,7 +18,7 @@ help:
 	@echo "make lint     style, types, layers, generated code"
 	@echo "make native   C: warnings as errors, tests, sanitizers, constant time (valgrind)"
 	@echo "make bench    figures, one JSON line each; make bench-peers: beside other libraries (Go, Rust)"
-	@echo "make crash    every write and every message: power cuts, kill -9, disk faults, lost links (an hour)"
+	@echo "make crash    every write and every message: power cuts, kill -9, disk faults, lost links (hours)"
 	@echo "make soak     10,000 signatures on both curves while nodes are stopped and killed, and what is left of it all"
 	@echo "make mutate   delete each protocol check, and each promise of durability, and see a test fail"
 	@echo "make proto    regenerate the gRPC code; make reference: docs/reference; make lock: the lock files"
