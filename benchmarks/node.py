@@ -44,10 +44,26 @@ class Bench:
         )
         vault = (await self.completed(view)).vault
         assert vault is not None
+        await self.ready(vault, epoch=0)
+        return vault
+
+    async def ready(self, vault: str, *, epoch: int) -> None:
         while True:
-            if (await self.node.vault(vault)).state == "ready":
-                return vault
+            view = await self.node.vault(vault)
+            if view.epoch == epoch and view.state == "ready":
+                return
             await asyncio.sleep(0.002)
+
+    async def refresh(self, vault: str) -> None:
+        await self.reshare(vault)
+
+    async def reshare(self, vault: str, *moves: Mapping[str, int]) -> None:
+        """To the next epoch, ready here: of ``moves``, which are weights, the one whose turn it is."""
+        epoch = (await self.node.vault(vault)).epoch
+        weights = moves[epoch % len(moves)] if moves else {}
+        view = await self.node.reshare(vault=vault, weights=weights, idempotency_key=uuid.uuid4().hex)
+        await self.completed(view)
+        await self.ready(vault, epoch=epoch + 1)
 
     async def sign(self, vault: str, algorithm: str, messages: int = 1) -> None:
         view = await self.node.sign(
@@ -116,6 +132,11 @@ def figures_of(bench: Bench) -> Iterator[Figure]:
 
     yield memory(bench)
     yield timed("create vault", 10, lambda: bench.create(equal, 2), weights=[1, 1, 1], threshold=2)
+    moving = bench.run(bench.create(equal, 2))
+    of_three = {"weights": [1, 1, 1], "threshold": 2}
+    yield timed("refresh", 10, partial(bench.refresh, moving), **of_three)
+    moves = ({NAMES[2]: 2}, {NAMES[2]: 1})
+    yield timed("reshare, one weight changes", 10, partial(bench.reshare, moving, *moves), **of_three)
     vault = bench.run(bench.create(equal, 2))
     heavy = bench.run(bench.create(dict(zip(NAMES, (499, 307, 194), strict=True)), 501))
     for name in ALGORITHMS:

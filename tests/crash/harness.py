@@ -56,6 +56,10 @@ async def resetting(node: NodeClient, key: str) -> OperationView:
     return await node.pair_reset(vault="base", peer=RESET_WITH, idempotency_key=key)
 
 
+async def refreshing(node: NodeClient, key: str) -> OperationView:
+    return await node.reshare(vault="base", idempotency_key=key)
+
+
 async def sign(node: NodeClient, vault: str, algorithm: str, key: str) -> OperationView:
     return await node.sign(
         vault=vault,
@@ -71,7 +75,9 @@ CEREMONIES: dict[str, Request] = {
     "signing": signing,
     "multiplying": multiplying,
     "resetting": resetting,
+    "refreshing": refreshing,
 }
+ANEW = ("pair-reset", "reshare")  # kinds that leave something half done for another of their kind to end
 
 
 @asynccontextmanager
@@ -143,9 +149,11 @@ async def crash_at(cluster: Cluster, victim: str, number: int, request: Request)
     complaints += await honest_about_vaults(cluster)
     if view.state is State.COMPLETED and view.kind == "create-vault":
         complaints += await usable_everywhere(cluster, str(view.vault))
-    if view.kind == "pair-reset" and view.state is not State.COMPLETED:
+    if view.kind in ANEW and view.state is not State.COMPLETED:
         view = await settled(cluster, request, uuid.uuid4().hex)
-        complaints += [] if view.state is State.COMPLETED else [f"no reset afterwards: {view}"]
+        complaints += [] if view.state is State.COMPLETED else [f"no {view.kind} afterwards: {view}"]
+    if view.kind == "reshare":
+        complaints += await level(cluster, "base")
     complaints += await alike(cluster)
     complaints += await signs(cluster, "base")
     return Crash(victim=victim, number=number, died_at=died_at, outcome=view, complaints=complaints)
@@ -215,7 +223,7 @@ def judged(view: OperationView, member: Member) -> list[str]:
 
 
 async def honest_about_vaults(cluster: Cluster, besides: str = "") -> list[str]:
-    """A vault that any node shows as ready is active, and the same, on every node that runs."""
+    """A vault that any node shows as ready is active, and the same, on every node that runs, or at a later epoch."""
     views = {}
     for name, member in cluster.members.items():
         if name != besides and member.running is not None and member.running.alive:
@@ -230,6 +238,8 @@ async def honest_about_vaults(cluster: Cluster, besides: str = "") -> list[str]:
                 continue
             for other, held in views.items():
                 its = held.get(vault.id)
+                if its is not None and its.state != "pending" and its.epoch > vault.epoch:
+                    continue
                 if its is None or its.state == "pending" or its.certificate_hash != vault.certificate_hash:
                     complaints.append(f"{vault.id} is ready at {name} and {its and its.state} at {other}")
     return complaints
@@ -244,6 +254,20 @@ async def usable_everywhere(cluster: Cluster, vault: str) -> list[str]:
                 return [f"the vault is {await state_at(member, vault)} at {name} after {PATIENCE:.0f} s"]
             await asyncio.sleep(0.05)
     return await signs(cluster, vault)
+
+
+async def level(cluster: Cluster, vault: str) -> list[str]:
+    """One epoch becomes ready on every node."""
+    ends = monotonic() + PATIENCE
+    while True:
+        views = [await member.node.vault(vault) for member in cluster.members.values()]
+        if len({view.certificate_hash for view in views}) == 1 and {view.state for view in views} == {
+            "ready"
+        }:
+            return []
+        if monotonic() > ends:
+            return [f"{vault} is " + ", ".join(f"{view.state} at epoch {view.epoch}" for view in views)]
+        await asyncio.sleep(0.05)
 
 
 async def state_at(member: Member, vault: str) -> str:

@@ -1,9 +1,11 @@
 """Everything that can befall one or two nodes at each point of an operation, and what has become of the vault then.
 
     python -m tests.crash.matrix OPERATION|all [--fate FATE]... [--only TEXT]... [--sample N] [--ideal] [--jobs N]
+        [--keep FILE]
 
 The points come from a clean run of the operation (``mortal``), so that whatever is written or said anew is covered by
-itself. Prints how many points there were, how many were struck, and what was wrong.
+itself. Prints how many points there were, how many were struck, and what was wrong. With ``--keep`` a run that was cut
+off goes on where it was.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ PATIENCE = float(
     os.environ.get("QUORATE_CRASH_PATIENCE", "90")
 )  # seconds until an operation is over, and known to all
 QUIET = 0.4  # seconds for stragglers
+JOBS = 2 * (os.cpu_count() or 1)
 TRIES = 4  # at a point that is not passed in the same number each time
 
 Request = Callable[[MortalNode, str], Awaitable[OperationView]]
@@ -104,6 +107,8 @@ FATES = {
     "late": "all that the node says and hears is half a second late for a while",
 }
 WRITES = ("torn", "unsynced", "full")  # of these only points before a write
+LINKS = ("lost", "late")  # of these no points of writes
+ORDER = (("death",), WRITES, LINKS, ("deaths",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +137,7 @@ def cases(operation: str, points: Sequence[str], fates: Sequence[str]) -> Iterat
         for fate in fates:
             if fate in WRITES and not (" write " in point and " before " in point):
                 continue
-            if fate in ("lost", "late") and " write " in point:
+            if fate in LINKS and " write " in point:
                 continue
             if fate == "deaths":
                 for other in MEMBERS[operation]:
@@ -167,7 +172,7 @@ class Strike:
             case "unsynced":
                 world.disk.fault(home, "fsync", 1_000_000)
             case "full":
-                world.disk.fault(home, "full", 3)
+                world.disk.fault(home, "full", 1_000_000)
             case "lost":
                 node.isolate()
             case "late":
@@ -187,6 +192,8 @@ class Strike:
             case "unsynced":
                 node.die(powered=True)
                 world.disk.fault(world.folder, "fsync", 0)
+            case "full":
+                world.disk.fault(world.folder, "full", 0)
             case "lost":
                 node.connect()
             case "late":
@@ -269,6 +276,7 @@ async def strike(template: Path, disk: Disk, root: Path, operation: str, case: C
             # honest about what it could not do; asked anew it can
             if view.state is not State.FAILED:
                 verdict.complaints.append(f"the operation is {view.state}: {view.reason} {view.detail}")
+            await ready(world)
             view = await ended(world, request, "again")
             if view.state is not State.COMPLETED:
                 verdict.complaints.append(f"asked again it is {view.state}: {view.reason} {view.detail}")
@@ -282,6 +290,13 @@ async def strike(template: Path, disk: Disk, root: Path, operation: str, case: C
                 verdict.complaints.append(f"afterwards {vault} does not sign by {algorithm}: {why}")
         verdict.complaints += world.complaints
     return verdict
+
+
+async def ready(world: MortalWorld) -> None:
+    """No node says of itself that its store takes no changes."""
+    ends = monotonic() + PATIENCE
+    while any(world[name].ledger.fault is not None for name in world.nodes) and monotonic() < ends:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 async def ended(world: MortalWorld, request: Request, key: str) -> OperationView:
@@ -317,7 +332,7 @@ def setups(ideal: bool) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What was done to one operation, and what was wrong. ``missed``: points that no try came to."""
+    """What was done to one operation, and what was wrong. ``missed``: cases that no try came to."""
 
     operation: str
     points: int
@@ -355,15 +370,34 @@ async def prepare(options: argparse.Namespace, root: Path) -> None:
 async def work(options: argparse.Namespace, root: Path, part: int) -> None:
     """Every ``options.jobs``-th case, a line of JSON each."""
     disk = Disk(root)
-    with (root / f"verdicts-{part}").open("w") as out:
-        for case in chosen(options, json.loads((root / "points").read_text()))[part :: options.jobs]:
+    with kept(options, root).open("a") as out:
+        for fields in json.loads((root / "todo").read_text())[part :: options.jobs]:
+            case = Case(**fields)
             verdict = await strike_until_hit(root / "template", disk, root, options.operation, case)
-            out.write(json.dumps(asdict(verdict) | {"point": case.point}) + "\n")
+            out.write(json.dumps(asdict(verdict) | mark(options)) + "\n")
             out.flush()
             if options.verbose:
                 print(
                     f"{case}: {verdict.complaints or ('sound' if verdict.struck else 'missed')}", flush=True
                 )
+
+
+def kept(options: argparse.Namespace, root: Path) -> Path:
+    return Path(options.keep) if options.keep else root / "verdicts"
+
+
+def mark(options: argparse.Namespace) -> dict[str, object]:
+    """What a verdict is of, beside its case."""
+    return {"operation": options.operation, "ideal": options.ideal}
+
+
+def verdicts_of(options: argparse.Namespace, root: Path) -> dict[str, Verdict]:
+    """The last verdict on each case that stands in the file, by the case."""
+    if not kept(options, root).exists():
+        return {}
+    lines = [json.loads(line) for line in kept(options, root).read_text().splitlines()]
+    ours = [line for line in lines if mark(options).items() <= line.items()]
+    return {line["case"]: Verdict(**{name: line[name] for name in Verdict.__slots__}) for line in ours}
 
 
 def chosen(options: argparse.Namespace, points: Sequence[str]) -> list[Case]:
@@ -387,25 +421,29 @@ def examine(arguments: Sequence[str], options: argparse.Namespace) -> Found:
 
         if child().wait() != 0:
             raise SystemExit(f"{options.operation}: the run that nothing happened in failed")
+        clean = Verdict(**json.loads((root / "clean").read_text()))
+        points = json.loads((root / "points").read_text())
+        wanted, known = chosen(options, points), verdicts_of(options, root)
+        sound = {case for case, verdict in known.items() if verdict.struck and not verdict.complaints}
+        todo = [case for case in wanted if str(case) not in sound]
+        (root / "todo").write_text(json.dumps([asdict(case) for case in todo]))
+        before = f", {len(wanted) - len(todo)} of them sound before" if len(todo) < len(wanted) else ""
+        print(
+            f"{options.operation}: {len(points)} points of the instrumented run; {len(wanted)} cases of"
+            f" {', '.join(options.fate or FATES)}{before}",
+            flush=True,
+        )
         codes = [each.wait() for each in [child("--worker", str(part)) for part in range(options.jobs)]]
         if any(codes):
             raise SystemExit(f"the workers ended with {codes}")
-        verdicts = [
-            json.loads(line)
-            for part in range(options.jobs)
-            for line in (root / f"verdicts-{part}").read_text().splitlines()
-        ]
-        todo = chosen(options, json.loads((root / "points").read_text()))
-        clean = Verdict(**json.loads((root / "clean").read_text()))
-    struck = {verdict.pop("point") for verdict in verdicts if verdict["struck"]}
-    judged = [Verdict(**{name: verdict[name] for name in Verdict.__slots__}) for verdict in verdicts]
+        judged = verdicts_of(options, root)
     return Found(
         operation=options.operation,
-        points=len({case.point for case in todo}),
-        struck=len(struck),
-        cases=len(todo),
-        missed=[verdict.case for verdict in judged if not verdict.struck],
-        violations=[verdict for verdict in (clean, *judged) if verdict.complaints],
+        points=len({case.point for case in wanted}),
+        struck=len({case.point for case in wanted if judged[str(case)].struck}),
+        cases=len(wanted),
+        missed=[str(case) for case in wanted if not judged[str(case)].struck],
+        violations=[each for each in (clean, *(judged[str(case)] for case in wanted)) if each.complaints],
         seconds=round(monotonic() - started),
     )
 
@@ -418,12 +456,30 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=0, help="so many of them, drawn by the seed")
     parser.add_argument("--seed", default="quorate")
     parser.add_argument("--ideal", action="store_true", help="pair set-ups by an ideal functionality")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=JOBS, help="processes; nodes mostly wait")
+    parser.add_argument(
+        "--keep", metavar="FILE", help="where verdicts are kept; those that are sound in it stand"
+    )
     parser.add_argument("--folder", help="where the stores are made")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--root", help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.operation == "all" and options.fate:
+        parser.error("all is all of the fates, in their order: name an operation with --fate")
+    return options
+
+
+def runs_of(arguments: Sequence[str], options: argparse.Namespace) -> list[list[str]]:
+    """Of ``all``: every point with the set-ups of the product, which take four times as long, and then whatever else
+    there is, what one node meets before what two do."""
+    if options.operation != "all":
+        return [list(arguments)]
+    more = [each for each in arguments if each != "all"]
+    groups = [[part for fate in group for part in ("--fate", fate)] for group in ORDER]
+    for group in groups[1:]:
+        group.append("--ideal")
+    return [[operation, *group, *more] for group in groups for operation in OPERATIONS]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -436,28 +492,26 @@ def main(arguments: Sequence[str]) -> int:
                 prepare(options, root) if options.worker is None else work(options, root, options.worker)
             )
         return 0
-    runs = [list(arguments)]
-    if options.operation == "all":
-        # every point with the set-ups of the product, which takes four times as long; then whatever else there is
-        rest = [part for fate in FATES if fate != "death" for part in ("--fate", fate)]
-        more = [each for each in arguments if each != "all"]
-        deaths = [[operation, "--fate", "death", *more] for operation in OPERATIONS]
-        runs = deaths + [[operation, "--ideal", *rest, *more] for operation in OPERATIONS]
-    sound = True
-    for these in runs:
+    every = []
+    for these in runs_of(arguments, options):
         operation = these[0]
-        found = examine(these, parsed(these))
+        every.append(found := examine(these, parsed(these)))
         for verdict in found.violations:
             print(f"VIOLATION {operation}: {verdict.case}: {'; '.join(verdict.complaints)}", flush=True)
         for case in found.missed:
             print(f"MISSED {operation}: {case}", flush=True)
-        print(
-            f"{operation}: {found.struck} of the {found.points} points of the instrumented run,"
-            f" {found.cases} cases, {len(found.violations)} violations, {found.seconds} s",
-            flush=True,
-        )
-        sound &= found.sound
-    return 0 if sound else 1
+        print(told(found), flush=True)
+    print(
+        f"in all: {sum(found.cases for found in every)} cases, {sum(len(f.violations) for f in every)} violations"
+    )
+    return 0 if all(found.sound for found in every) else 1
+
+
+def told(found: Found) -> str:
+    return (
+        f"{found.operation}: {found.struck} of the {found.points} points struck, {found.cases} cases,"
+        f" {len(found.violations)} violations, {found.seconds} s"
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ comes in. It has a name that says whose it is, what it is, and the how manyth of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import threading
@@ -37,6 +38,8 @@ HASTY = Limits(
     ask=2.0, repeat=0.2, carry_out=30.0, patience=Patience(silence=2.5, unlinked=0.2, deadline=20.0)
 )
 DOWNTIME = 0.4  # seconds from a death to the next start: the others have noticed
+CHECK = 0.1  # seconds between looks at a store that took no changes: in the product a second, by its monitor
+OF_NO_OPERATION = ("boot", "migrate", "check")
 
 
 class Dead(StoreError):
@@ -143,7 +146,7 @@ class MortalNode(Node):
         if not self.alive(life):
             raise Dead(f"{self.name} is dead")
         when, write = name.split(":")
-        if write in ("boot", "migrate"):
+        if write in OF_NO_OPERATION:
             return
         if (when, write) == ("before", "erase_before"):
             self._require_acknowledged()
@@ -186,6 +189,22 @@ class MortalNode(Node):
     def connect(self) -> None:
         if not self.dead:
             self.world.down.discard(self.device)
+
+    async def start(self) -> None:
+        await super().start()
+        self._upkeep = asyncio.create_task(self._keep_checking(self.life))
+
+    async def stop(self) -> None:
+        self._upkeep.cancel()
+        await super().stop()
+
+    async def _keep_checking(self, life: int) -> None:
+        """A store that took no changes is tried again (``node/monitor.py``)."""
+        while self.alive(life):
+            await asyncio.sleep(CHECK)
+            if self.ledger.fault is not None:
+                with contextlib.suppress(StoreError):
+                    await asyncio.to_thread(self.ledger.check)
 
     async def rise(self) -> None:
         """The next life, from what the disk held. Of the last one only garbage is left."""

@@ -1,8 +1,8 @@
 """kill -9 of each node at every store commit and at every message sent or received, then a restart.
 
 A vault is never shown as ready by halves, the node comes back by itself, and the operation completes or fails with a
-reason that names the node that fell silent. Of a pair set-up both sides have the same, at the latest after one more
-reset. The default run takes a sample; ``make crash`` takes every point.
+reason that names the node that fell silent. Of a pair set-up both sides have the same, and of a vault all the same
+epoch, at the latest after one more reset or refresh. The default run takes a sample; ``make crash`` takes every point.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ async def test_a_kill_in_the_middle_leaves_everything_sound(cluster: Cluster) ->
         ("signing", "bob"),
         ("multiplying", "bob"),
         ("resetting", "bob"),
+        ("refreshing", "bob"),
     ):
         points = await count_points(cluster, victim, CEREMONIES[ceremony])
         crash = await crash_at(cluster, victim, points // 2, CEREMONIES[ceremony])
