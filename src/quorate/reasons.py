@@ -62,6 +62,10 @@ REASONS: dict[str, Reason] = {
         "A policy file cannot be used.",
         "correct the lines that the message names; `quorate policy check FILE` tells all mistakes at once",
     ),
+    "BAD_RECEIPT": Reason(
+        "Something in a receipt is not as what it carries proves: it was edited, or is of another vault.",
+        "do not rely on it; ask the node that was asked to sign for the receipt again (`quorate receipt show`)",
+    ),
     "BAD_SIGNATURE": Reason("A signature that was shown does not verify.", _SAME_RELEASE),
     "BATCH_SIZE": Reason(
         "A batch has no message, or too many.", "send between one message and the limit it names"
@@ -253,6 +257,10 @@ REASONS: dict[str, Reason] = {
     "NO_PEERS": Reason(
         "A node knows no other signer.",
         "exchange device cards with the other signers: `quorate peer add`",
+    ),
+    "NO_RECEIPT": Reason(
+        "There is no receipt of this operation here: it made no signature, or another node has the votes on it.",
+        "ask the node that was asked for the signature, which `quorate operation show` calls the proposer",
     ),
     "NO_SUCH_KEY": Reason(
         "There is no key at this path, as happens about once in 2^127.", "use the next index of the path"

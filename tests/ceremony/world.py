@@ -66,6 +66,7 @@ class Says:
 
     verdict: Verdict = Verdict.APPROVE
     name: str = "says"
+    rule: str = "told"
     asked: list[ApprovalRequest] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
@@ -73,7 +74,7 @@ class Says:
         self.asked.append(request)
         if self.gate is not None:
             await self.gate.wait()
-        return Decision(verdict=self.verdict, approver=self.name, rule="told", explanation="as told")
+        return Decision(verdict=self.verdict, approver=self.name, rule=self.rule, explanation="as told")
 
 
 Intercept = Callable[[DeviceId, DeviceId, Method, bytes], bytes | None]

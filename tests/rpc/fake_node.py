@@ -96,7 +96,7 @@ def operation(letter: str = "p", **changes: Any) -> OperationView:
         "expires_ms": 1_700_000_600_000,
         "proposer": ALICE,
         "votes": (
-            VoteView(device=ALICE, name="alice", weight=2, verdict="approve"),
+            VoteView(device=ALICE, name="alice", weight=2, verdict="approve", approver="policy", rule="R 1"),
             VoteView(device=BOB, name="bob", weight=1, verdict=""),
         ),
         "approved_weight": 2,
@@ -214,6 +214,10 @@ class FakeNode:
     async def asked(self, caller: Caller, operation: str) -> AskedView:
         await self._note("asked", caller, operation=operation)
         return ASKED
+
+    async def receipt(self, caller: Caller, operation: str) -> str:
+        await self._note("receipt", caller, operation=operation)
+        return "{}"
 
     async def pending(
         self, caller: Caller, *, limit: int, after: str = ""

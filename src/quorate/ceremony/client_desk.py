@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from quorate.ceremony import facts, lineage, resets, succession
+from quorate.ceremony import facts, lineage, receipts, resets, succession
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp
@@ -302,6 +302,10 @@ class ClientDesk:
             each.operation == row.id for each in context.inbox.pending()
         )
         return AskedView(operation=row.id, digest=row.digest, request=request.decode(), pending=waits)
+
+    async def receipt(self, caller: Caller, operation: str) -> str:
+        context, row = self._context, known_row(self._context, OperationId(operation))
+        return await context.aside(lambda: receipts.issue(context, row))
 
     async def pending(
         self, caller: Caller, *, limit: int, after: str = ""

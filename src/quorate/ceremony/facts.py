@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from quorate.ceremony import descriptions, journal, resets
 from quorate.ceremony.context import Context
@@ -18,6 +19,7 @@ from quorate.ceremony.ports import (
     VoteView,
 )
 from quorate.ceremony.procedures import procedure_of
+from quorate.ceremony.statements import Vote
 from quorate.ceremony.vaults import Vault
 from quorate.errors import QuorateError
 from quorate.identifiers import DeviceId
@@ -70,7 +72,7 @@ def vault_view(context: Context, vault: Vault) -> VaultView:
 
 def operation_view(context: Context, row: OperationRow) -> OperationView:
     operation = journal.operation_of(context, row)
-    verdicts = journal.verdicts(context, operation)
+    votes = journal.votes(context, operation)
     weights, needed = _electorate(context, operation)
     procedure = procedure_of(context, operation)
     shown = procedure.shown(row)
@@ -83,10 +85,10 @@ def operation_view(context: Context, row: OperationRow) -> OperationView:
         expires_ms=row.expires_ms,
         proposer=row.proposer,
         votes=tuple(
-            VoteView(device=d, name=context.name_of(d), weight=w, verdict=verdicts.get(d, ""))
-            for d, w in sorted(weights.items())
+            _vote_view(context, device, weight, votes.get(device))
+            for device, weight in sorted(weights.items())
         ),
-        approved_weight=sum(w for d, w in weights.items() if verdicts.get(d) == "approve"),
+        approved_weight=sum(w for d, w in weights.items() if d in votes and votes[d].verdict == "approve"),
         threshold=needed,
         attempt=row.attempt,
         reason=row.reason,
@@ -97,6 +99,13 @@ def operation_view(context: Context, row: OperationRow) -> OperationView:
         signatures=shown.signatures,
         phase=procedure.phase() if row.state is State.RUNNING else "",
     )
+
+
+def _vote_view(context: Context, device: DeviceId, weight: int, vote: Vote | None) -> VoteView:
+    view = VoteView(device=device, name=context.name_of(device), weight=weight, verdict="")
+    if vote is None:
+        return view
+    return replace(view, verdict=vote.verdict, approver=vote.approver, rule=vote.rule)
 
 
 def _electorate(context: Context, operation: Operation) -> tuple[Mapping[DeviceId, int], int]:

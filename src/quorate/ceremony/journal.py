@@ -31,7 +31,11 @@ def proposal_of(context: Context, row: OperationRow) -> Proposal:
     return hear(Proposal, row.proposal, context.key_of)[1]
 
 
-def verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:
+def votes(context: Context, operation: Operation) -> dict[DeviceId, Vote]:
     """What everybody has said so far, by the signed votes kept."""
-    heard = (hear(Vote, signed, context.key_of) for signed in context.ledger.votes(operation.id).values())
-    return {voter: vote.verdict for voter, vote in heard}
+    kept = context.ledger.votes(operation.id).values()
+    return dict(hear(Vote, signed, context.key_of) for signed in kept)
+
+
+def verdicts(context: Context, operation: Operation) -> dict[DeviceId, str]:
+    return {voter: vote.verdict for voter, vote in votes(context, operation).items()}

@@ -126,6 +126,10 @@ class NodeApi(Protocol):
         """Exactly what this node's approver was asked; ``UsageError`` NOT_ASKED if it was not."""
         ...
 
+    async def receipt(self, caller: Caller, operation: str) -> str:
+        """The receipt of a signature that was made, as JSON; ``UsageError`` NO_RECEIPT if this node has none."""
+        ...
+
     async def pending(
         self, caller: Caller, *, limit: int, after: str = ""
     ) -> tuple[Sequence[OperationView], str]:

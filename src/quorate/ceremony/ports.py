@@ -48,7 +48,8 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """``rule`` names the check or policy rule that decided; ``explanation`` is for people. Both stay on this node."""
+    """``rule`` names the check or policy rule that decided: the vote tells it. ``explanation`` is for people, and stays
+    on this node."""
 
     verdict: Verdict
     approver: str
@@ -527,6 +528,8 @@ class VoteView:
     name: str
     weight: int
     verdict: str  # "" while unknown; approve | reject | abstain
+    approver: str = ""  # who decided there, and by what rule, as the voter says
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, ClassVar, Protocol, TypeVar
+from typing import Annotated, ClassVar, Protocol, Self, TypeVar
 
 from msgspec import Meta
 
@@ -23,10 +23,12 @@ MAX_ATTEMPTS = 64
 MAX_ASKED = 1000
 MAX_CERTIFICATE = 1 << 20
 MAX_TRIAL = 200
+MAX_APPROVER, MAX_RULE = 200, 200  # characters
 NAMED_OR_NOT = r"^([a-z2-7]{24})?\Z"
 
 Attempt = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
 Parties = Annotated[tuple[Identifier, ...], Meta(max_length=MAX_PARTIES)]
+Verdict = Annotated[str, Meta(pattern=r"^(approve|reject|abstain)\Z")]
 
 
 class Signer(Protocol):
@@ -41,6 +43,11 @@ class Statement(Message):
 
     purpose: ClassVar[str]
 
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """``EncodingError`` for what is none."""
+        return decode(cls, body)
+
 
 class Proposal(Statement):
     """``certificate``: of a reshare, the one that is live, for those that have no record of the vault."""
@@ -51,12 +58,41 @@ class Proposal(Statement):
 
 
 class Vote(Statement):
-    """``verdict`` is approve, reject or abstain; ``boot`` the voter's random boot id."""
+    """``verdict`` is approve, reject or abstain; ``boot`` the voter's random boot id. ``approver`` and ``rule`` are who
+    decided at the voter, and by what, in its own words: text that prints, as ``printable`` makes it."""
 
     purpose = "vote"
     operation: Identifier
     digest: Bytes32
-    verdict: Annotated[str, Meta(pattern=r"^(approve|reject|abstain)\Z")]
+    verdict: Verdict
+    boot: Bytes32
+    at_ms: Millis
+    approver: Annotated[str, Meta(max_length=MAX_APPROVER)] = ""
+    rule: Annotated[str, Meta(max_length=MAX_RULE)] = ""
+
+    def __post_init__(self) -> None:
+        # It is shown to people on other nodes, whose terminals a line of it must not command.
+        if not (self.approver + self.rule).isprintable():
+            raise ValueError("CE-2.4 words: who decided, and by what, is text that prints")
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        try:
+            return decode(cls, body)
+        except EncodingError:
+            before = decode(BareVote, body)
+        return cls(
+            operation=before.operation, digest=before.digest, verdict=before.verdict, boot=before.boot,
+            at_ms=before.at_ms,
+        )  # fmt: skip
+
+
+class BareVote(Message):
+    """A vote as it was before votes said who decided: stores hold such ones for as long as their operations."""
+
+    operation: Identifier
+    digest: Bytes32
+    verdict: Verdict
     boot: Bytes32
     at_ms: Millis
 
@@ -113,6 +149,13 @@ class Outcome(Statement):
     culprits: Parties
     result: bytes
     released: bool
+
+
+class Seal(Statement):
+    """Under a receipt: this node issued it as it is. ``document`` is its hash."""
+
+    purpose = "receipt"
+    document: Bytes32
 
 
 class Query(Statement):
@@ -193,6 +236,11 @@ class Signed(Message):
 S = TypeVar("S", bound=Statement)
 
 
+def printable(text: str, longest: int) -> str:
+    """As it may stand in a vote: cut, and a question mark for every character that does not print."""
+    return "".join(each if each.isprintable() else "?" for each in text[:longest])
+
+
 def state(signer: Signer, statement: Statement) -> bytes:
     """The statement, signed by this device."""
     body = encode(statement)
@@ -231,7 +279,7 @@ def _check(kind: type[S], signed: Signed, key: bytes) -> S:
             f"the signature of {signed.signer} on a {kind.purpose} is wrong", code="BAD_SIGNATURE"
         )
     try:
-        return decode(kind, signed.body)
+        return kind.read(signed.body)
     except EncodingError as error:
         raise UsageError(
             f"a {kind.purpose} of {signed.signer} is malformed: {error}", code="MALFORMED"

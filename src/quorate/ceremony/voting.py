@@ -13,7 +13,7 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import ApprovalRequest, Decision, DecisionRow, Verdict
-from quorate.ceremony.statements import Ballot, Vote, hear, state
+from quorate.ceremony.statements import MAX_APPROVER, MAX_RULE, Ballot, Vote, hear, printable, state
 from quorate.errors import UsageError
 from quorate.identifiers import OperationId
 from quorate.operations.effect_json import encode_effect
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 GLANCE = 30.0  # seconds between looks at an operation that is being decided; its bell rings before that
 
-# What a verdict says to the peers. No usable answer keeps this node out, as an abstention does; why stays here.
+# What a verdict says to the peers. No usable answer keeps this node out, as an abstention does: its rule says which.
 SPOKEN = {
     Verdict.APPROVE: "approve",
     Verdict.REJECT: "reject",
@@ -76,6 +76,8 @@ class Voting:
                 verdict=verdict,
                 boot=context.boot.id,
                 at_ms=context.clock.now_ms(),
+                approver=printable(made.decision.approver, MAX_APPROVER),
+                rule=printable(made.decision.rule, MAX_RULE),
             )
             row, spoken = made, state(context.identity, vote)
 

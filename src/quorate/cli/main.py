@@ -40,6 +40,7 @@ NOUNS = {
     "client": "Programs and people that may ask this node.",
     "vault": "Keys that several signers hold together.",
     "operation": "What was asked for, who voted how, and what came of it.",
+    "receipt": "What was signed and who approved it by which rule, with the proof.",
 }
 
 

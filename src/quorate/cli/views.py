@@ -149,7 +149,14 @@ def operation_record(view: OperationView, *, der: bool = False) -> dict[str, Any
 def ballot_record(view: OperationView) -> dict[str, Any]:
     return {
         "votes": [
-            {"id": vote.device, "name": vote.name, "weight": vote.weight, "verdict": vote.verdict}
+            {
+                "id": vote.device,
+                "name": vote.name,
+                "weight": vote.weight,
+                "verdict": vote.verdict,
+                "approver": vote.approver,
+                "rule": vote.rule,
+            }
             for vote in view.votes
         ],
         "approved_weight": view.approved_weight,
@@ -163,6 +170,9 @@ def operation_text(view: OperationView, *, der: bool = False) -> RenderableType:
     table.add_row("[bold]operation", f"[bold]{view.id}[/] [dim]{view.kind}[/]")
     table.add_row("state", coloured(str(view.state)))
     table.add_row("votes", ballot_text(view))
+    for vote in view.votes:
+        if vote.rule:
+            table.add_row("", f"[dim]{escape(vote.name)}: {escape(vote.approver)}, {escape(vote.rule)}")
     if view.reason or view.detail:
         table.add_row("why", escape(reason_of(view)))
     if view.culprits:

@@ -14,6 +14,7 @@ from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import AskedView, OperationView, SignatureView, State, VaultView, VoteView
 from quorate.client.asynchronous import AsyncNode
 from quorate.client.errors import NotAllowed, NotFound, NotSigned, Throttled, Unauthenticated, Unavailable
+from quorate.client.receipts import verify_receipt
 from quorate.client.synchronous import Node
 from quorate.errors import QuorateError, UsageError
 from quorate.rpc.client import Credentials
@@ -39,4 +40,5 @@ __all__ = [
     "UsageError",
     "VaultView",
     "VoteView",
+    "verify_receipt",
 ]

@@ -222,6 +222,11 @@ class AsyncNode:
         """Exactly what the node's approver was asked."""
         return await self._persist(lambda: self._node.asked(operation))
 
+    async def receipt(self, operation: str) -> str:
+        """What was signed, who approved it by which rule, and the proof: JSON, for ``verify_receipt``. Of the node
+        that was asked to sign."""
+        return await self._persist(lambda: self._node.receipt(operation))
+
     async def pending(self, *, limit: int = 100) -> tuple[OperationView, ...]:
         """What waits for a person at the node, longest first. For approvers."""
         return await self._persist(lambda: self._node.pending(limit=limit))

@@ -219,6 +219,11 @@ class Node:
         """Exactly what the node's approver was asked."""
         return self._run(lambda: self._node.asked(operation))
 
+    def receipt(self, operation: str) -> str:
+        """What was signed, who approved it by which rule, and the proof: JSON, for ``verify_receipt``. Of the node
+        that was asked to sign."""
+        return self._run(lambda: self._node.receipt(operation))
+
     def pending(self, *, limit: int = 100) -> tuple[OperationView, ...]:
         """What waits for a person at the node, longest first. For approvers."""
         return self._run(lambda: self._node.pending(limit=limit))

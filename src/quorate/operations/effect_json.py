@@ -22,24 +22,24 @@ Price = Callable[[str, str], tuple[Asset, int]]
 
 
 def encode_effect(effect: Effect) -> bytes:
-    actions = [
-        {
-            "message": action.message,
-            **{name: value for name in _TEXTS if (value := getattr(action, name)) is not None},
-            **({} if action.asset is None else {"asset": _asset_json(action.asset)}),
-            **({} if action.amount is None else {"amount": str(action.amount)}),
-            **({} if action.fee is None else {"fee": str(action.fee)}),
-        }
-        for action in effect.actions
-    ]
     stated = {
         "kind": effect.kind.value,
         "vault": effect.vault,
         "proposer": effect.proposer,
         "caller": effect.caller,
-        "actions": actions,
+        "actions": [{"message": action.message, **action_json(action)} for action in effect.actions],
     }
     return json.dumps(stated).encode()
+
+
+def action_json(action: Action) -> dict[str, Any]:
+    """What one action does; without the number of its message."""
+    return {
+        **{name: value for name in _TEXTS if (value := getattr(action, name)) is not None},
+        **({} if action.asset is None else {"asset": _asset_json(action.asset)}),
+        **({} if action.amount is None else {"amount": str(action.amount)}),
+        **({} if action.fee is None else {"fee": str(action.fee)}),
+    }
 
 
 def decode_effect(text: bytes | str, price: Price | None = None) -> Effect:

@@ -14,6 +14,7 @@ class Domain(StrEnum):
     OPERATION_ID = "quorate/v1/operation-id"
     OPERATION = "quorate/v1/operation"
     SAMPLE = "quorate/v1/sample"
+    RECEIPT = "quorate/v1/receipt"
     VAULT_ID = "quorate/v1/vault-id"
     SIGNER_ID = "quorate/v1/signer-id"
     CURVE_ID = "quorate/v1/curve-id"

@@ -65,6 +65,7 @@ RULES: Mapping[str, Rule] = {
     # A signer cancels what it asked for itself, an admin anything on its vaults.
     "quorate.v1.OperationService.CancelOperation": Rule(_SIGNER | _ADMIN, Reach.VAULTS, Repeat.SETTLES),
     "quorate.v1.OperationService.GetApprovalRequest": Rule(_ANYONE, Reach.VAULTS, Repeat.READS),
+    "quorate.v1.OperationService.GetReceipt": Rule(_SIGNER, Reach.VAULTS, Repeat.READS),
     "quorate.v1.ApprovalService.ListPending": Rule(_APPROVER, Reach.VAULTS, Repeat.READS),
     # And never on what it asked for itself (PD-1.4).
     "quorate.v1.ApprovalService.Decide": Rule(_APPROVER, Reach.VAULTS, Repeat.SETTLES),

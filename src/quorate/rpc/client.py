@@ -387,6 +387,14 @@ class NodeClient:
         request = node_pb2.GetApprovalRequestRequest(operation=operation)
         return asked_from_pb(await self._call(self._operations.GetApprovalRequest, request))
 
+    async def receipt(self, operation: str) -> str:
+        """The receipt of a signature, as JSON; ``RemoteError`` NO_RECEIPT where the node has none. Believe what
+        ``ceremony.receipts.verify`` lets pass."""
+        request = node_pb2.GetReceiptRequest(operation=operation)
+        answer = await self._call(self._operations.GetReceipt, request)
+        receipt: str = answer.receipt
+        return receipt
+
     async def pending(self, *, limit: int = 100) -> tuple[OperationView, ...]:
         """What waits for a person's decision at the node, longest first."""
         return await self._listed(limit, self._approvals.ListPending, node_pb2.ListPendingRequest)

@@ -167,7 +167,12 @@ def operation_to_pb(view: OperationView, *, signatures: bool = True) -> types_pb
         proposer=view.proposer,
         votes=[
             types_pb2.Vote(
-                device=each.device, name=each.name, weight=each.weight, verdict=VERDICTS[each.verdict]
+                device=each.device,
+                name=each.name,
+                weight=each.weight,
+                verdict=VERDICTS[each.verdict],
+                approver=each.approver,
+                rule=each.rule,
             )
             for each in view.votes
         ],
@@ -199,6 +204,8 @@ def operation_from_pb(message: types_pb2.Operation) -> OperationView:
                 name=each.name,
                 weight=each.weight,
                 verdict=_named(VERDICTS, each.verdict),
+                approver=each.approver,
+                rule=each.rule,
             )
             for each in message.votes
         ),

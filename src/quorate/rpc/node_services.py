@@ -217,6 +217,13 @@ class OperationServant:
         await operation_for(self._api, permit, request.operation)
         return asked_to_pb(await self._api.asked(permit.caller(), request.operation))
 
+    async def get_receipt(
+        self, permit: Permit, request: node_pb2.GetReceiptRequest
+    ) -> node_pb2.GetReceiptResponse:
+        await operation_for(self._api, permit, request.operation)
+        receipt = await self._api.receipt(permit.caller(), request.operation)
+        return node_pb2.GetReceiptResponse(receipt=receipt)
+
 
 class ApprovalServant:
     def __init__(self, api: NodeApi) -> None:

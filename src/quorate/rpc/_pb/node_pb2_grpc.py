@@ -607,6 +607,11 @@ class OperationServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_node__pb2.ApprovalRequest.FromString,
                 _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/quorate.v1.OperationService/GetReceipt',
+                request_serializer=quorate_dot_v1_dot_node__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.GetReceiptResponse.FromString,
+                _registered_method=True)
 
 
 class OperationServiceServicer:
@@ -654,6 +659,14 @@ class OperationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReceipt(self, request, context):
+        """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
+        signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -686,6 +699,11 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     servicer.GetApprovalRequest,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_node__pb2.ApprovalRequest.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.GetReceiptRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.GetReceiptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -850,6 +868,33 @@ class OperationService:
             '/quorate.v1.OperationService/GetApprovalRequest',
             quorate_dot_v1_dot_node__pb2.GetApprovalRequestRequest.SerializeToString,
             quorate_dot_v1_dot_node__pb2.ApprovalRequest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.OperationService/GetReceipt',
+            quorate_dot_v1_dot_node__pb2.GetReceiptRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.GetReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

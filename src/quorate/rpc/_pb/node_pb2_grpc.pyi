@@ -213,6 +213,10 @@ class OperationServiceStub:
     """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing."""
     GetApprovalRequest: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetApprovalRequestRequest, _node_pb2.ApprovalRequest]
     """Exactly what this node's approver was asked about an operation."""
+    GetReceipt: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetReceiptRequest, _node_pb2.GetReceiptResponse]
+    """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
+    signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+    """
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
@@ -230,6 +234,10 @@ class OperationServiceAsyncStub(OperationServiceStub):
     """End an operation that this node proposed: its asker or an admin. Cancelling what is cancelled changes nothing."""
     GetApprovalRequest: _aio.UnaryUnaryMultiCallable[_node_pb2.GetApprovalRequestRequest, _node_pb2.ApprovalRequest]  # type: ignore[assignment]
     """Exactly what this node's approver was asked about an operation."""
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_node_pb2.GetReceiptRequest, _node_pb2.GetReceiptResponse]  # type: ignore[assignment]
+    """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
+    signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+    """
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -280,6 +288,16 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.ApprovalRequest, _abc.Awaitable[_node_pb2.ApprovalRequest]]:
         """Exactly what this node's approver was asked about an operation."""
+
+    @_abc_1.abstractmethod
+    def GetReceipt(
+        self,
+        request: _node_pb2.GetReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.GetReceiptResponse, _abc.Awaitable[_node_pb2.GetReceiptResponse]]:
+        """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
+        signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+        """
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -342,11 +342,17 @@ class Vote(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     """device id of the voter"""
     name: _builtins.str
     weight: _builtins.int
     verdict: Global___Verdict.ValueType
+    approver: _builtins.str
+    """who decided there, as the voter says; empty while unknown"""
+    rule: _builtins.str
+    """and by what rule"""
     def __init__(
         self,
         *,
@@ -354,10 +360,12 @@ class Vote(_message.Message):
         name: _builtins.str = ...,
         weight: _builtins.int = ...,
         verdict: Global___Verdict.ValueType = ...,
+        approver: _builtins.str = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "name", b"name", "verdict", b"verdict", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "device", b"device", "name", b"name", "rule", b"rule", "verdict", b"verdict", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
