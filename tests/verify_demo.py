@@ -22,6 +22,8 @@ ecdsa               an ECDSA signature by a vault's own key
 derived             an ECDSA signature by a key derived from the vault's
 ethereum            a transaction: chain_id, from, to, value_wei, transaction (its hash), raw_transaction; the message
                     that was signed is its unsigned form
+receipt             of the payment in `ethereum`: receipt, as `quorate receipt show --json` has it; each vote in it is
+                    verified under the voter's device key by docs/spec/wire.md and ceremony.md alone
 policy.rejected     a transfer over a policy's limit: rule (its name), explanation (which has it), limit_wei,
                     unsigned_transaction; the transaction of `ethereum` is below the limit
 reshared            a signature by the new signers of a vault, one with each of EDDSA and ES256K
@@ -36,6 +38,7 @@ Exits 0 and prints a summary, or 1 naming the line and the claim that does not h
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -46,6 +49,7 @@ from typing import Any
 
 import coincurve
 import ecdsa
+import msgspec
 import rlp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256K1, EllipticCurvePublicKey
@@ -72,7 +76,7 @@ VERDICTS = {
 }
 SIGNED = {"approval.approved", "approval.abstained", "batch-sign", "ecdsa", "derived", "ethereum", "reshared"}
 REFUSED = {"approval.rejected", "policy.rejected", "threshold.refused"}
-REQUIRED = {"start", "vault.create", "vault.reshare", "sign", "done", *SIGNED, *REFUSED}
+REQUIRED = {"start", "vault.create", "vault.reshare", "sign", "receipt", "done", *SIGNED, *REFUSED}
 UNSIGNED_STATES = {"REJECTED", "EXPIRED", "FAILED", "CANCELLED"}
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 ORDER = ecdsa.SECP256k1.order
@@ -160,6 +164,26 @@ def check_ecdsa(key: bytes, digest: bytes, signature: bytes, recovery_id: int) -
     claim(recovered.format() == key, "the key is recovered from the signature and its recovery id")
 
 
+def transcript(tag: str, *fields: str | bytes) -> bytes:
+    """H of docs/spec/wire.md, of texts and bytes."""
+
+    def encoded(field: str | bytes) -> bytes:
+        data, mark = (field.encode(), b"s") if isinstance(field, str) else (field, b"b")
+        return mark + len(data).to_bytes(8, "big") + data
+
+    items = (tag, *fields)
+    whole = b"l" + len(items).to_bytes(8, "big") + b"".join(map(encoded, items))
+    return hashlib.blake2b(whole, digest_size=32).digest()
+
+
+def signed_vote(statement: bytes, keys: dict[str, bytes]) -> tuple[str, list[Any]]:
+    """Who signed a vote, and its fields in order, by docs/spec/ceremony.md."""
+    voter, body, signature = msgspec.msgpack.decode(statement)
+    claim(voter in keys, "a vote is a signer's of the vault")
+    check_ed25519(keys[voter], transcript("quorate/v1/statement", "vote", voter, body), signature)
+    return voter, msgspec.msgpack.decode(body)
+
+
 class Demo:
     """What the lines so far have claimed, each checked against the ones before it."""
 
@@ -173,6 +197,7 @@ class Demo:
         self.reshared: set[str] = set()  # vaults
         self.since: set[str] = set()  # algorithms that signed after it
         self.limit = 0  # wei, of a policy
+        self.payment: Line = {}
         self.by_ecdsa: set[int] = set()  # how many signers made a signature under a vault's own key
 
     def read(self, line: Line) -> None:
@@ -187,6 +212,8 @@ class Demo:
                 self.reshare(line)
             case "sign":
                 self.sign(line)
+            case "receipt":
+                self.receipt(line)
             case "done":
                 claim(line["signatures"] == len(self.nonces), "done counts the signatures")
             case _ if step in SIGNED | REFUSED:
@@ -376,6 +403,53 @@ class Demo:
         claim(line["from"] == sender, "the sender is the account of the key that signed")
         claim(Account.recover_transaction(raw) == sender, "eth-account finds that sender in the transaction")
         claim(line["transaction"] == "0x" + keccak(raw).hex(), "the transaction's hash is its Keccak-256")
+        self.payment = line
+
+    def receipt(self, line: Line) -> None:
+        receipt, payment = line["receipt"], self.payment
+        claim(payment and line["operation"] == payment["operation"], "the receipt is of the payment")
+        claim(receipt["operation"]["id"] == payment["operation"], "the receipt says of what it is")
+        vault, shown = self.vaults[line["vault"]], receipt["vault"]
+        weights = {signer["id"]: signer["weight"] for signer in shown["signers"]}
+        claim(
+            (weights, shown["threshold"]) == (vault.weights, vault.threshold),
+            "signers and threshold are the vault's",
+        )
+        claim(shown["public_keys"]["secp256k1"] == vault.secp256k1.hex(), "the key is the vault's")
+        [message] = receipt["signed"]["messages"]
+        claim(
+            message["raw_transaction"] == payment["raw_transaction"],
+            "the transaction is the one that was paid by",
+        )
+        [action] = message["does"]
+        claim(
+            (action["receiver"], action["amount"], action["source"])
+            == (payment["to"], str(payment["value_wei"]), payment["from"]),
+            "it says what the transaction does",
+        )
+        keys = {signer["id"]: bytes.fromhex(signer["identity_key"]) for signer in shown["signers"]}
+        said = {vote["id"]: vote for vote in receipt["votes"]}
+        proofs = [signed_vote(base64.b64decode(each), keys) for each in receipt["evidence"]["votes"]]
+        claim(
+            len(proofs) == len(said) == len(receipt["votes"]),
+            "each vote in it is proved, and a node votes once",
+        )
+        for voter, (operation, digest, verdict, _, _, approver, rule) in proofs:
+            claim(
+                (operation, digest.hex()) == (payment["operation"], receipt["operation"]["digest"]),
+                "it is on that",
+            )
+            vote = said[voter]
+            claim(
+                (vote["verdict"], vote["approver"], vote["rule"]) == (verdict, approver, rule),
+                "it is what was signed",
+            )
+            claim(approver and rule, "a vote says who decided and by what rule")
+        approved = sum(weights[voter] for voter, vote in said.items() if vote["verdict"] == "approve")
+        claim(
+            receipt["approved_weight"] == approved >= vault.threshold,
+            "the approved weight reaches the threshold",
+        )
 
     def finish(self) -> None:
         missing = REQUIRED - self.seen

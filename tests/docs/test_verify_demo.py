@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 import rlp
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,7 +19,7 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.crypto import keccak
 from nacl import signing
 
-from tests.verify_demo import BASE58, ORDER, ClaimError, verify
+from tests.verify_demo import BASE58, ORDER, ClaimError, transcript, verify
 
 KEY = signing.SigningKey(hashlib.sha256(b"a demo's vault").digest())
 OTHER = signing.SigningKey(hashlib.sha256(b"somebody else").digest())
@@ -136,6 +138,34 @@ def ethereum(fields: dict[str, Any] = FIELDS, secret: int = PAYER) -> Line:
     }  # fmt: skip
 
 
+def device(node: str) -> signing.SigningKey:
+    return signing.SigningKey(hashlib.sha256(node.encode()).digest())
+
+
+def vote_of(node: str, *, verdict: str = "approve", rule: str = "PO-2.1 rules", signer: str = "") -> str:
+    body = msgspec.msgpack.encode(["pay", bytes(32), verdict, bytes(32), 7, "policy", rule])
+    said = transcript("quorate/v1/statement", "vote", node, body)
+    signature = device(signer or node).sign(said).signature
+    return base64.b64encode(msgspec.msgpack.encode([node, body, signature])).decode()
+
+
+def receipt(**changes: Any) -> Line:
+    paid, signers = ethereum(), [
+        {"id": node, "weight": weight, "identity_key": bytes(device(node).verify_key).hex()}
+        for node, weight in WEIGHTS.items()
+    ]  # fmt: skip
+    does = {"receiver": paid["to"], "amount": str(paid["value_wei"]), "source": paid["from"]}
+    return {"step": "receipt", "operation": "pay", "vault": "v", "receipt": {
+        "operation": {"id": "pay", "digest": bytes(32).hex()},
+        "vault": {"threshold": 3, "signers": signers, "public_keys": {"secp256k1": secp(SECRET).hex()}},
+        "signed": {"messages": [{"raw_transaction": paid["raw_transaction"], "does": [does]}]},
+        "votes": [
+            {"id": node, "verdict": "approve", "approver": "policy", "rule": "PO-2.1 rules"} for node in (ALICE, BOB)
+        ],
+        "approved_weight": 3, "evidence": {"votes": [vote_of(ALICE), vote_of(BOB)]},
+    } | changes}  # fmt: skip
+
+
 def reshare(**changes: Any) -> Line:
     voters = {**WEIGHTS, **AFTER}
     return {
@@ -187,6 +217,7 @@ def honest_demo() -> list[Line]:
         over_the_limit(),
         sign_ecdsa("pay", unsigned(FIELDS), [ALICE, BOB], PAYER, path="m/60/0", algorithm="ESKEC256"),
         ethereum(),
+        receipt(),
         sign("four", b"without carol", [ALICE, BOB]),
         votes("approval.abstained", "four", "COMPLETED", b"without carol", a="approve", b="approve", c="abstain"),
         votes("approval.rejected", "three", "REJECTED", a="reject", b="approve", c=""),
@@ -208,7 +239,7 @@ def test_an_honest_demo_is_believed() -> None:
     check(honest_demo())
 
 
-@pytest.mark.parametrize("left_out", range(27))
+@pytest.mark.parametrize("left_out", range(28))
 def test_a_missing_line_is_noticed(left_out: int) -> None:
     lines = honest_demo()
     del lines[left_out]
@@ -311,6 +342,17 @@ ONE, CHAIRS, PAY = (honest_demo()[place("sign", operation)] for operation in ("o
         ("ethereum", {"value_wei": 6}, "pays what and whom"),
         ("ethereum", {"from": "0x" + "22" * 20}, "account of the key"),
         ("ethereum", {"transaction": "0x" + "22" * 32}, "Keccak-256"),
+        ("receipt", {"operation": "one"}, "of the payment"),
+        ("receipt", receipt(operation={"id": "one"}), "of what it is"),
+        ("receipt", receipt(vault=receipt()["receipt"]["vault"] | {"threshold": 2}), "threshold are the vault's"),
+        ("receipt", receipt(vault=receipt()["receipt"]["vault"] | {"public_keys": {"secp256k1": ""}}), "the vault's"),
+        ("receipt", receipt(signed={"messages": [{"raw_transaction": "0x"}]}), "paid by"),
+        ("receipt", receipt(votes=[]), "each vote in it is proved"),
+        ("receipt", receipt(evidence={"votes": [vote_of(ALICE), vote_of(BOB, signer=ALICE)]}), "libsodium and OpenSSL"),
+        ("receipt", receipt(evidence={"votes": [vote_of(ALICE), vote_of(DAVE)]}), "signer's of the vault"),
+        ("receipt", receipt(evidence={"votes": [vote_of(ALICE), vote_of(BOB, rule="x")]}), "what was signed"),
+        ("receipt", receipt(operation={"id": "pay", "digest": ""}), "on that"),
+        ("receipt", receipt(approved_weight=4), "reaches the threshold"),
         ("policy.rejected", over_the_limit(10), "more than the limit"),
         ("policy.rejected", over_the_limit(limit_wei=4), "below the policy's limit"),
         ("policy.rejected", over_the_limit(rule="PO-2.1 rules: large"), "rule is named"),

@@ -39,7 +39,7 @@ class Output:
         sys.stdout.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    def note(self, text: str) -> None:
+    def note(self, text: RenderableType) -> None:
         if not self.json:
             self.err.print(text)
 

@@ -10,11 +10,15 @@ from time import perf_counter
 from typing import Any
 
 from rich.markup import escape
+from rich.padding import Padding
 
+from quorate.ceremony import receipts
+from quorate.ceremony.evidence import Anchor
 from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
 from quorate.cli.cluster import Cluster, Running
 from quorate.cli.connection import finish, vault_ready
 from quorate.cli.output import Output
+from quorate.cli.receipt import receipt_text
 from quorate.cli.sign import HEX, TEXT
 from quorate.cli.stopwatch import Stopwatch
 from quorate.cli.views import ballot_record, hash_of, named, signature_record, units
@@ -207,14 +211,15 @@ class Story:
         too_much = replace(PAYMENT, value=50 * LIMIT)
         view = await self.ask(vault, Wish.transfer(too_much))
         view = await self.ended("a transfer over the limit", view, State.REJECTED)
-        # Which rule it was stays on the node whose policy it is; its admin may read it.
+        # Alice's vote says which rule it was; how it came to that her node's admin may read.
+        [vote] = [each for each in view.votes if each.verdict == "reject"]
+        if LIMITED not in vote.rule:
+            raise DemoFailed(f"{vote.rule!r} does not name the rule {LIMITED!r}")
         decided = [each async for each in self.node.decided(since_ms=view.created_ms)]
         decision = next(each.row.decision for each in decided if each.row.operation == view.id)
-        if LIMITED not in decision.rule:
-            raise DemoFailed(f"{decision.rule!r} does not name the rule {LIMITED!r}")
         self.unsigned(
             "policy.rejected", vault, view, f"{Wish.transfer(too_much)}: {self.approvals(view)}",
-            rule=decision.rule, explanation=decision.explanation, limit_wei=LIMIT,
+            rule=vote.rule, explanation=decision.explanation, limit_wei=LIMIT,
             unsigned_transaction="0x" + too_much.unsigned().hex(),
         )  # fmt: skip
         self.clock.detail(escape(f"{CAREFUL}'s rule: {decision.explanation}"))
@@ -238,6 +243,15 @@ class Story:
         )
         self.clock.detail(f"from {sender} to {to}")
         self.clock.detail(f"raw  0x{raw.hex()}")
+        await self.receipt(vault, view)
+
+    async def receipt(self, vault: VaultView, view: OperationView) -> None:
+        """Who approved it and by which rule, checked as anybody can who knows the vault's key."""
+        anchor = Anchor(public_key=vault.public_keys[Curve.SECP256K1])
+        document = receipts.verify(await self.node.receipt(view.id), anchor)
+        self.line("receipt", operation=view.id, vault=vault.id, receipt=document)
+        self.clock.lap("its receipt, verified without a node:")
+        self.output.note(Padding(receipt_text(document), (0, 2)))
 
     async def carried_out(self, vault: VaultView, wish: Wish) -> OperationView:
         """Signed, each signature shown, and verified here too."""
