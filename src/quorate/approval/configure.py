@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,12 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from quorate.approval.always import AlwaysApprover
 from quorate.approval.combination import AllOf, AnyOf, FirstDecisive
 from quorate.approval.dialect import approver_key
+from quorate.approval.evm_contract import EvmContractApprover
 from quorate.approval.manual import ManualApprover
 from quorate.approval.none import NoApprover
 from quorate.approval.options import (
     BUILT_IN,
     COMBINATIONS,
     ApproverOptions,
+    EvmContractOptions,
     GrpcOptions,
     Named,
     PolicyOptions,
@@ -89,6 +92,8 @@ class Workshop:
             return self._policy(options.policy, where)
         if options.grpc is not None:
             return means.grpc(options.grpc, means.device)
+        if options.evm_contract is not None:
+            return _evm_contract(options.evm_contract, where)
         return NoApprover()
 
     def named_approver(self, name: str) -> Approver:
@@ -144,6 +149,14 @@ def _webhook(webhook: WebhookOptions, means: Means, where: str) -> Approver:
     )
 
 
+def _evm_contract(options: EvmContractOptions, where: str) -> Approver:
+    return EvmContractApprover(
+        urls=options.urls, contract=options.contract, chain_id=options.chain_id, block=options.block,
+        tls=_authorities(options.ca_file, f"{where}.evm_contract"), timeout=options.timeout, tries=options.tries,
+        backoff=options.backoff,
+    )  # fmt: skip
+
+
 def _key(options: WebhookOptions, where: str) -> Ed25519PublicKey:
     if options.public_key is not None:
         return approver_key(options.public_key)
@@ -155,12 +168,17 @@ def _key(options: WebhookOptions, where: str) -> Ed25519PublicKey:
         raise UsageError(f"{where}.webhook.public_key_file: {options.public_key_file}: {error}") from None
 
 
-def _tls(options: WebhookOptions, where: str) -> ssl.SSLContext:
+def _authorities(ca_file: Path | None, where: str) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=options.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{where}.webhook.ca_file: {options.ca_file}: {error}") from None
+        raise UsageError(f"{where}.ca_file: {ca_file}: {error}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _tls(options: WebhookOptions, where: str) -> ssl.SSLContext:
+    context = _authorities(options.ca_file, f"{where}.webhook")
     if options.client_certificate is not None:
         try:
             # An encrypted key must fail here, not stop to ask at a terminal.

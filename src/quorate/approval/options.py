@@ -6,16 +6,17 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from quorate.approval.dialect import approver_key
+from quorate.operations.addresses import account_of, checksummed
 
 GROUP = "quorate.approvers"
 COMBINATIONS = ("all-of", "any-of", "first-decisive")
-SECTIONS = ("webhook", "policy", "grpc")
+SECTIONS = ("webhook", "policy", "grpc", "evm-contract")
 BUILT_IN = ("none", "always", "manual", *SECTIONS, *COMBINATIONS)
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -105,6 +106,40 @@ class GrpcOptions(BaseModel):
         return self
 
 
+class EvmContractOptions(BaseModel):
+    """An approval contract: its account, the id of its chain, and endpoints of that chain, which have to agree.
+
+    ``block`` is the state that is asked: ``latest`` may still be undone, ``safe`` and ``finalized`` less. ``ca_file``
+    (PEM) stands in for the system's authorities. Plain http is for loopback, or where ``allow_http`` says so.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # a URL may hold a key
+
+    urls: Annotated[tuple[str, ...], Field(min_length=1, max_length=10)]
+    contract: str
+    chain_id: Annotated[int, Field(ge=1, lt=2**63)]
+    block: Literal["latest", "safe", "finalized"] = "safe"
+    allow_http: bool = False
+    ca_file: Path | None = None
+    timeout: Seconds = 10.0
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    backoff: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.5
+
+    @field_validator("contract")
+    @classmethod
+    def _is_an_account(cls, text: str) -> str:
+        return checksummed(account_of(text))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for url in self.urls:
+            if flaw := _flaw(url, allow_http=self.allow_http):
+                raise ValueError(f"urls: {flaw}")
+        if len(set(self.urls)) < len(self.urls):
+            raise ValueError("urls: one stands there twice, and agrees with itself")
+        return self
+
+
 class ApproverOptions(BaseModel):
     """One approver. ``of``: the names of those that a combination asks; ``options``: for a type that another package
     brings, by an entry point of the group ``quorate.approvers``. Without a type everything is refused."""
@@ -115,6 +150,7 @@ class ApproverOptions(BaseModel):
     webhook: WebhookOptions | None = None
     policy: PolicyOptions | None = None
     grpc: GrpcOptions | None = None
+    evm_contract: EvmContractOptions | None = None
     of: tuple[str, ...] = ()
     options: dict[str, Any] | None = None
 
@@ -129,8 +165,9 @@ class ApproverOptions(BaseModel):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         for section in SECTIONS:
-            if (self.type == section) is not (getattr(self, section) is not None):
-                raise ValueError(f"type '{section}' and a {section} section go together")
+            name = section.replace("-", "_")
+            if (self.type == section) is not (getattr(self, name) is not None):
+                raise ValueError(f"type '{section}' and a {name} section go together")
         if (self.type in COMBINATIONS) is not bool(self.of):
             raise ValueError(
                 f"types {', '.join(COMBINATIONS)} and of, a list of approvers' names, go together"

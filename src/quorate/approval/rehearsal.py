@@ -43,6 +43,13 @@ REMEDIES = MappingProxyType(
         "AP-3.10": "have the approver return the Quorate-Operation-Digest of the question it answers, or none",
         "AP-3.11": "have the approver answer with status approved, rejected or abstain",
         "AP-4.4": "look at the log: the approver failed, or gave no decision",
+        "AE-1.1": "check urls, ca_file and timeout in the evm_contract section, and that the endpoints answer",
+        "AE-1.2": "check each URL's path and key: an endpoint answers 200",
+        "AE-1.3": "look at what the endpoint says: whether the contract reverts, and whether it serves this block",
+        "AE-1.4": "use endpoints of the chain that chain_id names",
+        "AE-1.5": "check that contract is an approval contract on this chain",
+        "AE-1.6": "have the contract return a uint8: 0 approve, 1 reject, 2 abstain",
+        "AE-1.7": 'ask again; if it persists, one of the endpoints lies or is behind: try block = "finalized"',
         "AG-1.1": "start the approver, and check address, ca_file, server_name, client_certificate and timeout in its "
         "grpc section",
         "AG-1.2": "look at the approver's log: whatever it decides, it answers OK",

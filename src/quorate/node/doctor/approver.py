@@ -115,6 +115,7 @@ def once(options: ApproverOptions) -> ApproverOptions:
         update={
             "webhook": options.webhook and options.webhook.model_copy(update={"tries": 1}),
             "grpc": options.grpc and options.grpc.model_copy(update={"tries": 1}),
+            "evm_contract": options.evm_contract and options.evm_contract.model_copy(update={"tries": 1}),
         }
     )
 
@@ -124,7 +125,7 @@ def finding(kind: Kind, decision: Decision, label: str = "approver") -> Finding:
     if decision.approver.startswith(POLICY) and not decision.rule.startswith("PO-3"):
         said = f"the policy says {decision.verdict.name.lower()} to the sample: {decision.rule}"
         return Finding(check=check, level=Level.OK, said=said)
-    if decision.verdict is Verdict.REFUSE:
+    if decision.verdict is Verdict.REFUSE or decision.rule.startswith("AE-1.5"):
         rule, _, name = decision.rule.partition(" ")
         return Finding(
             check=check,
