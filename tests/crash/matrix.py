@@ -70,9 +70,9 @@ async def reshare(node: MortalNode, key: str) -> OperationView:
     )  # fmt: skip
 
 
-async def refresh(node: MortalNode, key: str) -> OperationView:
+async def refresh(node: MortalNode, key: str, vault: str = "base") -> OperationView:
     return await node.ceremonies.clients.reshare(
-        CALLER, vault="base", weights={}, removed=(), threshold=None, allow_sole_signer=False,
+        CALLER, vault=vault, weights={}, removed=(), threshold=None, allow_sole_signer=False,
         memo="", idempotency_key=key, expires_in_ms=None,
     )  # fmt: skip
 
@@ -282,7 +282,7 @@ async def strike(template: Path, disk: Disk, root: Path, operation: str, case: C
             if view.state is not State.FAILED:
                 verdict.complaints.append(f"the operation is {view.state}: {view.reason} {view.detail}")
             await ready(world)
-            view = await ended(world, request, "again")
+            view = await ended(world, await remedy(world, operation), "again")
             if view.state is not State.COMPLETED:
                 verdict.complaints.append(f"asked again it is {view.state}: {view.reason} {view.detail}")
         verdict.complaints += await everything(world, PATIENCE)
@@ -295,6 +295,12 @@ async def strike(template: Path, disk: Disk, root: Path, operation: str, case: C
                 verdict.complaints.append(f"afterwards {vault} does not sign by {algorithm}: {why}")
         verdict.complaints += world.complaints
     return verdict
+
+
+async def remedy(world: MortalWorld, operation: str) -> Request:
+    """What to ask for where the operation has failed: the same; after a reshare that made an epoch, a refresh of it."""
+    vault = await world[PROPOSER].ceremonies.clients.vault(CALLER, "all")
+    return partial(refresh, vault="all") if vault.epoch else OPERATIONS[operation]
 
 
 async def ready(world: MortalWorld) -> None:
