@@ -157,7 +157,7 @@ REASONS: dict[str, Reason] = {
     "FAILED": Reason("It failed, and nothing more precise is known.", "read the message and this node's log"),
     "FORK": Reason(
         "A certificate contradicts the one held here: somebody signed two.",
-        "stop using the vault; compare `quorate vault history` on all signers; the log names who signed both",
+        "stop using the vault; `quorate vault history` on each signer shows what was refused, and who signed both",
     ),
     "HARDENED_DERIVATION": Reason(
         "A derivation path has a hardened step, which needs the whole private key.",

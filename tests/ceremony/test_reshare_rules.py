@@ -15,6 +15,7 @@ import structlog
 from quorate.ceremony import lineage
 from quorate.ceremony.ports import ApprovalRequest, Decision, EpochState, Method, State
 from quorate.ceremony.statements import Begin, Holding, Holdings, Proposal
+from quorate.cli.history import signers_of_both
 from quorate.errors import StaleEpoch, UsageError
 from quorate.identifiers import Curve, SessionId, VaultId
 from quorate.protocols.certificate import Certificate, endorsement
@@ -22,7 +23,7 @@ from quorate.wire.codec import decode, encode
 from tests.ceremony.resets import until
 from tests.ceremony.test_cheats import Cheat
 from tests.ceremony.test_reshare_whole import four, states
-from tests.ceremony.world import Says, World
+from tests.ceremony.world import CALLER, Says, World
 from tests.rules import breaks
 
 __all__ = ["four"]
@@ -261,6 +262,14 @@ async def test_a_fork_is_refused_loudly_and_names_who_signed_both(four: World) -
     with pytest.raises(UsageError, match=r"CE-7\.8"):
         show(four, "alice", astray)
     assert certificate_of(four, "alice", 1).hash == good.hash
+    with pytest.raises(UsageError, match=r"CE-7\.8"):
+        show(four, "alice", forged)
+    history = await four["alice"].ceremonies.clients.history(CALLER, "ops")
+    assert [decode(Certificate, each).hash for each in history.certificates][1:] == [good.hash]
+    assert {decode(Certificate, each).hash for each in history.forks} == {forged.hash, astray.hash}
+    certificates = [decode(Certificate, each) for each in history.certificates]
+    assert signers_of_both(forged, certificates) == sorted(good.record.signers)
+    assert signers_of_both(astray, certificates) == []
 
 
 @breaks("CE-7.6")

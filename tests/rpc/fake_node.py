@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from quorate.ceremony.chronicle import History
 from quorate.ceremony.ports import (
     AskedView,
     Caller,
@@ -159,9 +160,9 @@ class FakeNode:
         await self._note("reshare", caller, **arguments)
         return operation(kind="reshare", state=State.VOTING, signatures=())
 
-    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
+    async def history(self, caller: Caller, vault: str) -> History:
         await self._note("history", caller, vault=vault)
-        return (b"one", b"two")
+        return History(certificates=(b"one", b"two"), forks=(b"three",))
 
     async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
         await self._note("erase_earlier", caller, vault=vault)

@@ -10,6 +10,7 @@ from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, VaultId
 from quorate.storage import SqliteLedger
+from quorate.storage.epochs import MOST_FORKS
 from tests.rules import breaks
 from tests.storage.devices import create, reopen
 from tests.storage.rawsql import raw_sql
@@ -307,6 +308,15 @@ def test_acknowledgements_are_waived_of_the_live_sharing_after_another(ledger: S
     live(ledger, 1)
     ledger.waive(VAULT, Epoch(1), 1)
     assert [row.waived for row in ledger.epochs(VAULT)] == [False, True]
+
+
+@breaks("ST-4.10")
+def test_forks_are_kept_once_and_of_each_vault_the_first(ledger: SqliteLedger) -> None:
+    for number in (*range(MOST_FORKS + 4), 0):
+        ledger.record_fork(VAULT, bytes([number]) * 32, b"fork %d" % number)
+    assert set(ledger.forks(VAULT)) == {b"fork %d" % number for number in range(MOST_FORKS)}
+    ledger.record_fork(OTHER, bytes(32), b"its own")
+    assert list(ledger.forks(OTHER)) == [b"its own"]
 
 
 @breaks("ST-4.9")

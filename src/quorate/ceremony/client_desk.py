@@ -12,6 +12,7 @@ from quorate.ceremony import facts, lineage, receipts, resets, succession
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp
+from quorate.ceremony.chronicle import History
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.journal import known_operation, known_row
@@ -212,11 +213,14 @@ class ClientDesk:
         certificate = held.row.certificate
         return await self._undertake(caller, request, idempotency_key, expires_in_ms, certificate)
 
-    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
+    async def history(self, caller: Caller, vault: str) -> History:
         context = self._context
         held = context.vaults.find(vault, among=context.vaults.known())
         rows = await context.aside(lambda: context.ledger.epochs(held.id))
-        return tuple(row.certificate for row in rows if row.certificate)
+        forks = await context.aside(lambda: context.ledger.forks(held.id))
+        return History(
+            certificates=tuple(row.certificate for row in rows if row.certificate), forks=tuple(forks)
+        )
 
     async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
         context, held = self._context, self._context.vaults.find(vault)

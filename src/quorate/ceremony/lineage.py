@@ -5,6 +5,7 @@ docs/spec/ceremony.md, sections CE-5 and CE-7. What is shown proves itself or ch
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 
 import structlog
@@ -14,7 +15,7 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.ceremony.statements import MAX_ATTEMPTS, Holding, Holdings, state
 from quorate.ceremony.vaults import Vault
-from quorate.errors import EncodingError, StaleEpoch, UsageError
+from quorate.errors import EncodingError, StaleEpoch, Unwritable, UsageError
 from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
 from quorate.primitives.verify import verify_ed25519
 from quorate.protocols.certificate import Certificate, EpochRecord, acknowledgement
@@ -108,7 +109,7 @@ def believe_certificate(context: Context, shown: bytes, operation: OperationId |
     if not certificate.verify():
         raise UsageError("CE-5.2 certificates: a signature is missing or wrong", code="BAD_CERTIFICATE")
     _require_known(record, rows)
-    _require_no_fork(context, record, rows)
+    _require_no_fork(context, certificate, rows)
     if ours:
         _activate(context, record, shown)
     else:
@@ -134,7 +135,7 @@ def _adopt(
         live = next(row for row in rows if row.state is EpochState.ACTIVE)
         beside = record.epoch == live.epoch and record.previous == decode(EpochRecord, live.record).previous
         if record.epoch <= live.epoch + 1 and not beside:
-            raise _fork(context, record, frozenset(), "it does not follow the epoch that is held here")
+            raise _fork(context, certificate, frozenset(), "it does not follow the epoch that is held here")
         raise UsageError(
             f"CE-7.6 chain: epoch {record.epoch} of vault {vault} is shown, and what lies before it is not known here",
             code="BAD_CERTIFICATE",
@@ -171,15 +172,16 @@ def _maker(context: Context, vault: VaultId, operation: OperationId | None) -> O
     return row.id if row is not None and row.vault == vault else OperationId("")
 
 
-def _require_no_fork(context: Context, record: EpochRecord, rows: Sequence[EpochRow]) -> None:
+def _require_no_fork(context: Context, certificate: Certificate, rows: Sequence[EpochRow]) -> None:
     """CE-7.8 fork: of one vault, epoch and attempt there is one record; who signed two is named, loudly."""
+    record = certificate.record
     for row in rows:
         if (row.epoch, row.attempt) != (record.epoch, record.attempt) or row.record_hash == record.hash:
             continue
         if not row.certificate:
             continue  # ours came to nothing: we signed it, and not everybody did
         both = frozenset(device for device, _ in _signers_in((row,)) & record.signers.items())
-        raise _fork(context, record, both, "they signed another record of the same attempt")
+        raise _fork(context, certificate, both, "they signed another record of the same attempt")
 
 
 def _require_known(record: EpochRecord, rows: Sequence[EpochRow]) -> None:
@@ -196,12 +198,16 @@ def _signers_in(rows: Iterable[EpochRow]) -> frozenset[tuple[DeviceId, bytes]]:
     return frozenset(each for row in rows for each in decode(EpochRecord, row.record).signers.items())
 
 
-def _fork(context: Context, record: EpochRecord, culprits: frozenset[DeviceId], why: str) -> UsageError:
+def _fork(context: Context, certificate: Certificate, culprits: frozenset[DeviceId], why: str) -> UsageError:
+    """The certificate is evidence, and kept: its signers could not have made it by mistake."""
+    record = certificate.record
     names = ", ".join(context.name_of(device) for device in sorted(culprits)) or "nobody to name"
     log.critical(
         "CE-7.8 fork: a certificate is refused", vault=record.vault, epoch=record.epoch, attempt=record.attempt,
         certificate=record.hash.hex(), culprits=sorted(culprits), why=why,
     )  # fmt: skip
+    with contextlib.suppress(Unwritable):  # it is in the log, too
+        context.ledger.record_fork(VaultId(record.vault), record.hash, encode(certificate))
     return UsageError(
         f"CE-7.8 fork: another epoch {record.epoch} of vault {record.vault} is shown ({names}): {why}",
         code="FORK",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from quorate.ceremony.chronicle import History
 from quorate.ceremony.ports import AskedView, Caller, NodeStatus, OperationView, VaultView, Verdict
 
 
@@ -93,8 +94,8 @@ class NodeApi(Protocol):
         threshold unless None. With no change at all: the same roster gets new shares."""
         ...
 
-    async def history(self, caller: Caller, vault: str) -> Sequence[bytes]:
-        """The encoded certificates of a vault's epochs, oldest first, siblings too, as far as this node knows them."""
+    async def history(self, caller: Caller, vault: str) -> History:
+        """The certificates of a vault's epochs, as far as this node knows them."""
         ...
 
     async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Literal, Protocol
 
+from quorate.ceremony.chronicle import ForkShelf
 from quorate.errors import Bug, Unwritable
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
@@ -307,7 +308,7 @@ class SealedSetup:
             raise Bug(f"set-up with {self.peer}: an id has 32 bytes, generations count from 0")
 
 
-class Ledger(Protocol):
+class Ledger(ForkShelf, Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
 

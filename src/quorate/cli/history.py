@@ -28,13 +28,21 @@ def register(app: typer.Typer) -> None:
         async with connect(call) as node:
             shown = await node.history(vault)
             names = dict(await _names(call))
-        certificates = [read(each) for each in shown]
+        certificates, forks = ([read(each) for each in part] for part in (shown.certificates, shown.forks))
         if call.output.json:
             call.output.line(
                 {
                     "vault": certificates[0].record.vault if certificates else vault,
                     "epochs": [epoch_record(each.record) for each in certificates],
-                    "certificates": [each.hex() for each in shown],
+                    "certificates": [each.hex() for each in shown.certificates],
+                    "forks": [
+                        {
+                            **epoch_record(each.record),
+                            "signers_of_both": signers_of_both(each, certificates),
+                            "evidence": encoded.hex(),
+                        }
+                        for each, encoded in zip(forks, shown.forks, strict=True)
+                    ],
                 }
             )
             return
@@ -42,6 +50,14 @@ def register(app: typer.Typer) -> None:
         call.output.out.print(
             rows(("EPOCH", "ATTEMPT", "THRESHOLD", "SIGNERS", "DEALT BY", "CERTIFICATE"), body)
         )
+        for each in forks:
+            both = ", ".join(
+                escape(names.get(device, device)) for device in signers_of_both(each, certificates)
+            )
+            call.output.out.print(
+                f"[red]FORK[/]: another epoch {each.record.epoch}, attempt {each.record.attempt}, was shown and"
+                f" refused: {each.record.hash.hex()}; signed, like one above, by {both or 'nobody of these'}"
+            )
 
     @command(app, "verify-history")
     async def verify_history(
@@ -56,7 +72,7 @@ def register(app: typer.Typer) -> None:
         shown = from_file(Path(source))
         if shown is None:
             async with connect(call) as node:
-                shown = await node.history(source)
+                shown = (await node.history(source)).certificates
         chain = line_of([read(each) for each in shown])
         check(chain)
         first, last = chain[0].record, chain[-1].record
@@ -135,6 +151,17 @@ def check(chain: Sequence[Certificate]) -> None:
             )
         if place:
             follows(each.record, chain[place - 1].record)
+
+
+def signers_of_both(fork: Certificate, certificates: Sequence[Certificate]) -> list[str]:
+    """The devices that signed it, and also an epoch in whose place it would stand, under the same identity key."""
+    record = fork.record
+    beside = [
+        each.record for each in certificates
+        if each.record.epoch == record.epoch
+        and (each.record.attempt == record.attempt or each.record.previous != record.previous)
+    ]  # fmt: skip
+    return sorted({device for each in beside for device, _ in each.signers.items() & record.signers.items()})
 
 
 def epoch_record(record: EpochRecord) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from quorate.ceremony.chronicle import History
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import (
@@ -322,10 +323,10 @@ class NodeClient:
             )
         return operation_from_pb(await self._call(self._vaults.Reshare, request))
 
-    async def history(self, vault: str) -> tuple[bytes, ...]:
-        """The encoded certificates of a vault's epochs, oldest first."""
+    async def history(self, vault: str) -> History:
+        """The certificates of a vault's epochs."""
         answer = await self._call(self._vaults.GetHistory, node_pb2.GetHistoryRequest(vault=vault))
-        return tuple(answer.certificates)
+        return History(certificates=tuple(answer.certificates), forks=tuple(answer.forks))
 
     async def erase_earlier(self, vault: str) -> VaultView:
         """Go on without the acknowledgements that are missing, and erase the epochs before the present one."""

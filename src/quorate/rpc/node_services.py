@@ -80,7 +80,8 @@ class VaultServant:
         self, permit: Permit, request: node_pb2.GetHistoryRequest
     ) -> node_pb2.GetHistoryResponse:
         vault = await permitted_vault(self._api, permit, request.vault)
-        return node_pb2.GetHistoryResponse(certificates=await self._api.history(permit.caller(), vault))
+        history = await self._api.history(permit.caller(), vault)
+        return node_pb2.GetHistoryResponse(certificates=history.certificates, forks=history.forks)
 
     async def erase_earlier(self, permit: Permit, request: node_pb2.EraseEarlierRequest) -> types_pb2.Vault:
         vault = await permitted_vault(self._api, permit, request.vault)

@@ -20,6 +20,7 @@ _COLUMNS = f"{_KEPT}, trial, waived"
 _SELECT = f"SELECT {_COLUMNS} FROM epochs"  # noqa: S608 - the columns are ours
 _INSERT = f"INSERT INTO epochs ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _EPOCHS = "epochs"
+MOST_FORKS = 16  # of one vault: whoever makes one can make many
 
 
 class EpochShelf(SetupShelf):
@@ -117,6 +118,24 @@ class EpochShelf(SetupShelf):
             connection.execute(_INSERT, (*key, *values))
 
         self._database.write("adopt", change, about=_EPOCHS)
+
+    def record_fork(self, vault: VaultId, record_hash: bytes, certificate: bytes) -> None:
+        """ST-4.10 forks: what was refused is kept once, and of each vault the first."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            held = connection.execute("SELECT count(*) FROM forks WHERE vault = ?", (vault,)).fetchone()[0]
+            if held < MOST_FORKS:
+                connection.execute(
+                    "INSERT OR IGNORE INTO forks (vault, record_hash, certificate) VALUES (?, ?, ?)",
+                    (vault, record_hash, certificate),
+                )
+
+        self._database.write("record_fork", change)
+
+    def forks(self, vault: VaultId) -> Sequence[bytes]:
+        query = "SELECT certificate FROM forks WHERE vault = ? ORDER BY record_hash"
+        rows = self._database.read(lambda connection: connection.execute(query, (vault,)).fetchall())
+        return [certificate for (certificate,) in rows]
 
     def record_trial(self, vault: VaultId, epoch: Epoch, attempt: int, trial: bytes) -> None:
         """ST-4.7 tried: the first trial signatures stand, for a sharing we hold."""
