@@ -315,33 +315,27 @@ class Ledger(ForkShelf, Protocol):
     @property
     def fault(self) -> Unwritable | None:
         """Why nothing can be written, as far as is known without trying. Never waits."""
-        ...
 
     # operations
     def add_operation(self, row: OperationRow) -> OperationRow:
         """Insert, or return the row already there under this id (unchanged)."""
-        ...
 
     def operation(self, operation: OperationId) -> OperationRow | None: ...
 
     def unfinished(self) -> Sequence[Unfinished]:
         """Every operation that has not ended, newest first."""
-        ...
 
     def operations(self, *, limit: int = 1000) -> Sequence[OperationRow]:
         """Newest first."""
-        ...
 
     def operation_ids(self, *, limit: int, after: OperationId | None = None) -> Sequence[OperationId]:
         """Newest first, and only those older than ``after``, which must be one of them (else ``UsageError``)."""
-        ...
 
     def move_operation(
         self, operation: OperationId, frm: Sequence[State], to: State, *, reason: str = "", detail: str = "",
         culprits: Sequence[DeviceId] = (), result: bytes = b"", released: bool = False,
     ) -> bool:  # fmt: skip
         """Set the state if it is one of ``frm``; False, and nothing changed, if it is not. RELEASED stays once set."""
-        ...
 
     def begin_attempt(
         self,
@@ -358,28 +352,23 @@ class Ledger(ForkShelf, Protocol):
         RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails.
         ``NoSetup``, and nothing changed, unless each of ``setups``, ids, is LIVE in an ACTIVE sharing; ``StaleEpoch``
         unless ``sharing``, a record hash, is that of an ACTIVE one, if there is one to begin under."""
-        ...
 
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
         """Journal RELEASED. False unless the operation is RUNNING this attempt, has this digest, and this node's
         recorded decision for that digest is APPROVE. ``StaleEpoch`` where the sharing that the attempt was begun under
         is ACTIVE no more."""
-        ...
 
     # votes and decisions
     def record_decision(self, row: DecisionRow, *, request: bytes = b"", effect: bytes = b"") -> None:
         """``request``: what the approver was asked, as JSON; ``effect``: what the operation does, encoded."""
-        ...
 
     def decision(self, operation: OperationId) -> DecisionRow | None: ...
 
     def decided_request(self, operation: OperationId) -> bytes:
         """What the approver was asked before its last decision, as JSON; empty where nothing was kept."""
-        ...
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
         """Keep a signed vote; the first one stands. Returns the one that stands."""
-        ...
 
     def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]: ...
 
@@ -389,7 +378,6 @@ class Ledger(ForkShelf, Protocol):
     ) -> None:
         """Seal the shares and set-ups and keep them with the record, state PENDING. The set-ups are of generation 0,
         and LIVE as soon as the sharing is ACTIVE."""
-        ...
 
     def mark_signed(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
         """PENDING → SIGNED; must be durable before the signature over the record exists."""
