@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 
@@ -17,6 +18,7 @@ from quorate.cli.cluster import Cluster, Member, free_ports
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
 from tests.cluster.conftest import PATIENCE, SETTINGS, WEIGHTS, Command, Signers, ask, new_vault, sign
+from tests.cluster.test_metrics import health_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("running")]
 
@@ -196,6 +198,34 @@ async def test_a_reload_changes_what_can_be_changed_and_names_what_needs_a_resta
             await asyncio.sleep(0.02)
     assert (await sign(alice.node, "ops", "as before")).state is State.COMPLETED
     assert (await quorate("reload", "--home", alice.home)).out.strip() == "nothing has changed"
+
+
+async def test_what_the_client_port_takes_changes_with_a_reload_and_its_ports_do_not(
+    house: Signers, quorate: Command
+) -> None:
+    bob = house["bob"]
+    file = bob.home / "quorate.toml"
+    right = file.read_text()
+    assert [await health_of(bob, "") for _ in range(2)]
+    try:
+        file.write_text(
+            right.replace("[client]\n", "[client]\nendpoint = 'bob.example:7200'\n")
+            + "[client.limits]\nstrangers_burst = 1\nstrangers_per_second = 0.001\n"
+        )
+        said = await quorate("reload", "--home", bob.home, "--json")
+        assert said.lines == [
+            {
+                "changed": ["client.limits.strangers_burst", "client.limits.strangers_per_second"],
+                "restart_needed": ["client.endpoint"],
+            }
+        ]
+        await health_of(bob, "")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await health_of(bob, "")
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    finally:
+        file.write_text(right)
+        await quorate("reload", "--home", bob.home)
 
 
 async def test_a_person_s_inbox_is_not_taken_away_by_a_reload(house: Signers, quorate: Command) -> None:

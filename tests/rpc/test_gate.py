@@ -269,6 +269,27 @@ async def test_ids_and_secrets_have_a_longest(served: Served) -> None:
 # --- buckets
 
 
+async def test_other_limits_count_from_the_next_call_on() -> None:
+    book, clock = FakeBook(), Clock()
+    gate = ClientGate(book, limits(calls=Pace(SLOW, 2)), now=clock)
+    call = arrival("app", book.enrol("app", Grant("signer")))
+    for _ in range(2):
+        await gate.identify(call)
+    assert await code(gate.identify(call)) == "RATE_LIMITED"
+    gate.limit(limits(calls=Pace(1, 5)))
+    assert await code(gate.identify(call)) == "RATE_LIMITED"  # what was taken is not given back
+    clock.seconds += 1
+    await gate.identify(call)
+    clock.seconds += 100
+    gate.limit(limits(calls=Pace(1, 1)))
+    await gate.identify(call)
+    assert await code(gate.identify(call)) == "RATE_LIMITED"
+    gate.limit(limits(strangers=Pace(SLOW, 1)))
+    gate.admit_stranger("ipv4:10.0.0.2:1")
+    with pytest.raises(RateLimited):
+        gate.admit_stranger("ipv4:10.0.0.2:2")
+
+
 def test_a_bucket_fills_at_its_pace_and_no_higher_than_its_burst() -> None:
     clock = Clock()
     buckets = Buckets(Pace(2, 3), clock)

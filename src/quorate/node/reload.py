@@ -15,6 +15,7 @@ from quorate.rpc.upkeep import Reloaded
 
 APPROVERS = frozenset({"approver", "approvers"})
 LIVE = frozenset({"limits", "log", "tokens", "chains"}) | APPROVERS
+CLIENT_LIMITS = "client.limits"  # of its section the one part that changes live
 FORGETFUL = frozenset({"none", "always", "webhook"})
 
 log = structlog.get_logger()
@@ -41,7 +42,9 @@ class Configuration:
         restart = tuple(name for name in differing if not changes_live(name, self.settings, wanted))
         sections = {name.partition(".")[0] for name in differing} & LIVE
         sections -= {name.partition(".")[0] for name in restart}
-        merged = self.settings.model_copy(update={name: getattr(wanted, name) for name in sections})
+        update = {name: getattr(wanted, name) for name in sections}
+        update["client"] = self.settings.client.model_copy(update={"limits": wanted.client.limits})
+        merged = self.settings.model_copy(update=update)
         for apply in [prepare(merged) for prepare in self.prepare]:
             apply()
         self.settings = merged
@@ -54,7 +57,7 @@ def changes_live(name: str, before: Settings, after: Settings) -> bool:
     section = name.partition(".")[0]
     if section in APPROVERS:
         return keeps_nothing(before) and keeps_nothing(after)
-    return section in LIVE
+    return section in LIVE or name.startswith(f"{CLIENT_LIMITS}.")
 
 
 def keeps_nothing(settings: Settings) -> bool:

@@ -138,12 +138,14 @@ def build(
         exchanged = keeps_nothing(configuration()) and keeps_nothing(wanted)
         other = build_approver(wanted.approver, means, wanted.approvers)[0] if exchanged else approver
         limits, tokens = limits_of(wanted.limits), read_tokens(wanted.tokens.files)
+        paces = paces_of(wanted.client.limits)
 
         def apply() -> None:
             if exchanged:
                 watched.exchange(other)
             ceremonies.limit(limits)
             ceremonies.name_tokens(tokens)
+            node_server.limit(paces)
             trust.overlap = wanted.limits.overlap
 
         return apply

@@ -98,6 +98,11 @@ class ClientGate:
         self._slots = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._waiting = 0
 
+    def limit(self, limits: Limits) -> None:
+        """From now on. From any thread."""
+        self._calls.pace, self._strangers.pace = limits.calls, limits.strangers
+        self._failures.pace, self._checks.pace = limits.failures, limits.checks
+
     @property
     def certificates_pem(self) -> str:
         """Every certificate a client may show, one after the other."""

@@ -45,27 +45,28 @@ class Limits:
 
 
 class Buckets:
-    """One bucket for each key. ``now`` is in seconds, and only rises."""
+    """One bucket for each key. ``now`` is in seconds, and only rises. With another ``pace`` who has tokens keeps them,
+    as far as there is room."""
 
     def __init__(self, pace: Pace, now: Callable[[], float] = time.monotonic) -> None:
-        self._pace, self._now = pace, now
+        self.pace, self._now = pace, now
         self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, as of when
 
     def take(self, key: str = "") -> float:
         """Take one token: 0, or, where there is none, the seconds until there is one."""
         tokens = self._tokens(key)
         if tokens < 1:
-            return (1 - tokens) / self._pace.per_second
+            return (1 - tokens) / self.pace.per_second
         self._keep(key, tokens - 1)
         return 0.0
 
     def give_back(self, key: str = "") -> None:
-        self._keep(key, min(self._tokens(key) + 1, self._pace.burst))
+        self._keep(key, min(self._tokens(key) + 1, self.pace.burst))
 
     def _tokens(self, key: str) -> float:
         now = self._now()
-        tokens, at = self._held.get(key, (float(self._pace.burst), now))
-        return min(tokens + (now - at) * self._pace.per_second, self._pace.burst)
+        tokens, at = self._held.get(key, (float(self.pace.burst), now))
+        return min(tokens + (now - at) * self.pace.per_second, self.pace.burst)
 
     def _keep(self, key: str, tokens: float) -> None:
         self._held[key] = (tokens, self._now())

@@ -110,6 +110,10 @@ class NodeServer:
         self._servers.clear()
         self._socket.unlink(missing_ok=True)
 
+    def limit(self, limits: Limits) -> None:
+        """What the client port takes from now on. From any thread."""
+        self._gate.limit(limits)
+
     def renew(self, tls: TlsIdentity) -> None:
         """Show another certificate from the next connection on. From any thread."""
         self._tls = tls
