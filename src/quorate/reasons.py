@@ -266,8 +266,8 @@ REASONS: dict[str, Reason] = {
         "There is no key at this path, as happens about once in 2^127.", "use the next index of the path"
     ),
     "OLD_CARD": Reason(
-        "A node holds an earlier card of a peer than this one does.",
-        "nothing, while the two are connected: it learns the newest; else add that there: `quorate peer add`",
+        "A node holds an earlier card of another than there is: its address or certificate changed since.",
+        "nothing, once the two are connected: cards are learned; else add the newest by hand: `quorate peer add`",
     ),
     "OPERATION_CONFLICT": Reason(
         "One id stands for two different operations.", "use another idempotency key for another request"

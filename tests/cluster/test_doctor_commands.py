@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from quorate.cli.cluster import Cluster, Member, Running, found_member, launch
+from quorate.cli.cluster import Cluster, Member, Running, found_member, free_ports, launch
 from quorate.cli.connection import vault_ready
 from quorate.cli.demo import APPROVAL_SERVER, approver_settings, public_key_of
 from quorate.cli.main import run
@@ -247,6 +247,46 @@ async def test_a_key_that_would_not_open_the_store_again_is_found_before_and_aft
         key.write_bytes(right)
         async with stopped(clinic, "carol"):
             pass
+
+
+async def test_a_wrong_passphrase_is_found_before_and_after_the_stop(doctor: Doctor, tmp_path: Path) -> None:
+    home, passphrase = tmp_path / "dave", tmp_path / "passphrase"
+    passphrase.write_text("a passphrase that is right\n")
+    passphrase.chmod(0o600)
+    one, two, three = free_ports(3)
+    key = f'[key]\npassphrase_file = "{passphrase}"\n'
+    dave = found_member(home, "dave", (one, two, three), key + ALWAYS)
+    await dave.start()
+    try:
+        assert (await doctor.examines(home))["key"]["level"] == "ok"
+        passphrase.write_text("a passphrase that is wrong\n")
+        assert "does not open" in await doctor.finds(home, "key", "STORE_LOCKED")
+        passphrase.write_text("short\n")
+        assert "under 12 characters" in await doctor.finds(home, "key", "STORE_LOCKED")
+    finally:
+        await dave.stop()
+    passphrase.write_text("a passphrase that is wrong\n")
+    assert "does not open" in await doctor.finds(home, "key", "STORE_LOCKED")
+
+
+async def test_a_card_that_a_peer_or_this_node_missed_the_change_of_is_found(
+    clinic: Clinic, doctor: Doctor
+) -> None:
+    alice, carol = clinic["alice"], clinic["carol"]
+    async with stopped(clinic, "bob") as bob:
+        await carol.node.rotate_certificate()
+        said = await doctor.finds(carol.home, "card carol at bob", "OLD_CARD", level="warning")
+        assert said == "bob holds card 1 of carol, which is at 2"
+        found = await doctor.examines(alice.home)
+        assert not [check for check in found if check.startswith("card")]
+        await carol.stop()
+        await bob.start()
+        said = await doctor.finds(bob.home, "card carol", "OLD_CARD", level="warning")
+        assert said == "this node holds card 1 of carol, alice holds 2"
+        await carol.start()
+        await clinic.cluster.linked()
+        found = await doctor.examines(bob.home)
+        assert not [check for check in found if check.startswith("card")]
 
 
 async def test_a_port_that_is_taken_and_a_mistake_in_the_settings_are_found_at_rest(

@@ -119,7 +119,9 @@ def test_the_disk_s_room_is_the_system_s_word(home: Path) -> None:
 def test_a_certificate_that_ends_is_seen_coming(days: int, level: Level) -> None:
     bob = peer("bob")
     bob = replace(bob, certificate_pem=ending(NOW + dt.timedelta(days=days, hours=1)))
-    mesh = Mesh(me=peer("alice"), peers=[bob], answers={}, failures={bob.device: ("UNREACHABLE", "gone")})
+    mesh = Mesh(
+        me=peer("alice"), peers=[bob], answers={}, failures={bob.device: ("UNREACHABLE", "gone")}, holds={}
+    )
     found = {each.check: each for each in examine_peers(mesh, version="1", tolerance=30, now=NOW)}
     assert found["certificate bob"].level is level
     assert found["certificate alice"].level is Level.OK
@@ -128,7 +130,7 @@ def test_a_certificate_that_ends_is_seen_coming(days: int, level: Level) -> None
 
 
 def test_a_node_without_peers_is_told_to_exchange_cards() -> None:
-    mesh = Mesh(me=peer("alice"), peers=[], answers={}, failures={})
+    mesh = Mesh(me=peer("alice"), peers=[], answers={}, failures={}, holds={})
     found = {each.check: each for each in examine_peers(mesh, version="1", tolerance=30, now=NOW)}
     assert level_and_code(found["peers"]) == (Level.PROBLEM, "NO_PEERS")
 

@@ -30,6 +30,7 @@ class Mesh:
     peers: Sequence[Peer]
     answers: Mapping[DeviceId, Acquaintance]
     failures: Mapping[DeviceId, tuple[str, str]]  # code, words
+    holds: Mapping[DeviceId, int]  # the rev of our card that each holds, by its last word
 
 
 async def greet_all(me: Peer, peers: Sequence[Peer], greetings: Greetings) -> Mesh:
@@ -49,7 +50,8 @@ async def greet_all(me: Peer, peers: Sequence[Peer], greetings: Greetings) -> Me
                 failures[peer.device] = (_code_of(outcome), words)
             case BaseException():
                 raise outcome
-    return Mesh(me=me, peers=peers, answers=answers, failures=failures)
+    holds = {device: known.holds for device, known in greetings.heard.items()}
+    return Mesh(me=me, peers=peers, answers=answers, failures=failures, holds=holds)
 
 
 def examine_peers(mesh: Mesh, *, version: str, tolerance: float, now: datetime) -> Iterator[Finding]:
@@ -64,6 +66,8 @@ def examine_peers(mesh: Mesh, *, version: str, tolerance: float, now: datetime) 
             yield _version(peer, answer, version)
     for peer in (mesh.me, *mesh.peers):
         yield _certificate(peer, now)
+    for peer in mesh.peers:
+        yield from _cards(peer, mesh)
     for observer in mesh.peers:
         if (answer := mesh.answers.get(observer.device)) is not None:
             yield from _between(observer, answer, mesh)
@@ -182,6 +186,24 @@ def _certificate(peer: Peer, now: datetime) -> Finding:
     if days < 0:
         return problem(check, code="CERTIFICATE_ENDS", said=f"ended on {end:%Y-%m-%d}")
     return warning(check, code="CERTIFICATE_ENDS", said=said) if days < ENDS_SOON else fine(check, said)
+
+
+def _cards(peer: Peer, mesh: Mesh) -> Iterator[Finding]:
+    """A card of ours that a peer holds, and one of a peer's that we hold, from before an address or a certificate
+    changed: each is how one of the two looks for the other."""
+    held = mesh.holds.get(peer.device)
+    if held is not None and held < mesh.me.rev:
+        said = f"{peer.name} holds card {held} of {mesh.me.name}, which is at {mesh.me.rev}"
+        yield warning(f"card {mesh.me.name} at {peer.name}", code="OLD_CARD", said=said)
+    seen = {
+        sight.rev: other.name
+        for other in mesh.peers
+        if (answer := mesh.answers.get(other.device))
+        and (sight := answer.sights.get(peer.device)) is not None
+    }
+    if (newest := max(seen, default=0)) > peer.rev:
+        said = f"this node holds card {peer.rev} of {peer.name}, {seen[newest]} holds {newest}"
+        yield warning(f"card {peer.name}", code="OLD_CARD", said=said)
 
 
 def _between(observer: Peer, answer: Acquaintance, mesh: Mesh) -> Iterator[Finding]:
