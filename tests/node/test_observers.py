@@ -17,7 +17,7 @@ from tests.ceremony.world import Says, SteadyClock
 
 ROW = OperationRow(
     id=OperationId("o" * 24), digest=bytes(32), kind="sign", vault=None, proposer=DeviceId("a" * 24), proposal=b"",
-    state=State.VOTING, created_ms=0, expires_ms=0,
+    state=State.VOTING, created_ms=0, expires_ms=0, ends_ms=0,
 )  # fmt: skip
 
 

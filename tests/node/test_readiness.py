@@ -42,6 +42,7 @@ class Case:
             heard={},
             paired={vault.certificate_hash: frozenset({self.bob, self.carol})},
             names={world[name].device: name for name in ("alice", "bob", "carol")},
+            tolerance=30.0,
         )
 
     def causes(self, standing: Standing) -> list[Cause]:
@@ -57,7 +58,7 @@ class Case:
         head = VaultHead(vault=self.vault.id, **fields)  # type: ignore[arg-type]
         return Acquaintance(
             version="", protocol=1, boot_counter=1, heads=MappingProxyType({self.vault.id: head}), at=0.0,
-            clock_offset=0.0, rtt=0.0, sights={}, holds=1,
+            clock_offset=0.0, rtt=0.0, measured=0.0, sights={}, holds=1,
         )  # fmt: skip
 
 
@@ -161,3 +162,24 @@ def test_a_pair_set_up_with_one_who_is_away_is_no_use_either(case: Case) -> None
     (cause,) = case.causes(standing)
     assert cause.code == "NO_LIVE_SETUP"
     assert cause.detail.endswith("with bob")
+
+
+def test_an_own_clock_that_is_off_is_a_reason_if_too_few_are_with_it(case: Case) -> None:
+    late = replace(case.heard(), clock_offset=61.0, rtt=0.002)
+    one = replace(case.well, heard={case.bob: late, case.carol: case.heard()})
+    assert case.causes(one) == []  # it may be bob's that is wrong, and carol is enough
+    both = replace(case.well, heard={case.bob: late, case.carol: replace(late, clock_offset=-40.0)})
+    (cause,) = case.causes(both)
+    assert (cause.code, cause.vault) == ("CLOCK_OFF", case.vault.id)
+    assert cause.detail.startswith("own clock is ")
+    for told in ("61 s behind bob's", "40 s ahead of carol's", ": weight 2 of 3 needed is with it"):
+        assert told in cause.detail
+    slow = replace(late, clock_offset=-40.0, rtt=25.0)  # which may be no more than the way
+    assert case.causes(replace(both, heard={case.bob: late, case.carol: slow})) == []
+
+
+def test_who_is_away_and_whose_clock_is_off_are_told_apart(case: Case) -> None:
+    late = replace(case.heard(), clock_offset=61.0, rtt=0.002)
+    (cause,) = case.causes(replace(case.well, heard={case.bob: late}, connected=frozenset({case.bob})))
+    assert cause.code == "CLOCK_OFF"
+    assert "carol" not in cause.detail

@@ -43,6 +43,7 @@ def operation(name: str = OPERATION, *, digest: bytes = DIGEST, created_ms: int 
         state=State.PROPOSED,
         created_ms=created_ms,
         expires_ms=created_ms + 1000,
+        ends_ms=created_ms + 900,
         updated_ms=created_ms,
     )
 

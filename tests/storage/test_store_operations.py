@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.ceremony.ports import Ledger, State, Verdict
+from quorate.ceremony.ports import KeptTime, Ledger, State, Verdict
 from quorate.errors import Corrupt, StoreError, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId
 from quorate.storage import SqliteLedger
@@ -347,3 +347,15 @@ def test_what_the_approver_was_asked_stays_with_its_last_decision(tmp_path: Path
     with reopen(tmp_path) as ledger:
         assert ledger.decided_request(OPERATION) == b'{"second": 2}'
         assert ledger.decided_request(OTHER) == b""
+
+
+def test_steady_time_is_kept_and_begins_with_nothing(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        assert ledger.kept_time() is None
+        ledger.keep_time(KeptTime(steady_ms=NOW, wall_ms=NOW + 5))
+        ledger.add_operation(operation())
+    with reopen(tmp_path) as ledger:
+        assert ledger.kept_time() == KeptTime(steady_ms=NOW, wall_ms=NOW + 5)
+        (light,) = ledger.unfinished()
+        assert (light.expires_ms, light.ends_ms) == (NOW + 1000, NOW + 900)
+        assert ledger.operation(OPERATION) == operation()

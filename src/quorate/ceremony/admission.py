@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from quorate.ceremony import intake
 from quorate.ceremony.catchup import CatchUp
 from quorate.ceremony.context import Context
+from quorate.ceremony.greetings import Greetings
 from quorate.ceremony.ports import (
     OperationRow,
     State,
 )
 from quorate.ceremony.procedures import procedure_of
-from quorate.errors import UsageError
+from quorate.errors import EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.kinds import Operation
 
@@ -18,19 +21,21 @@ from quorate.operations.kinds import Operation
 class Admission:
     """Where every new operation passes, a peer's and a client's alike."""
 
-    def __init__(self, context: Context, catchup: CatchUp) -> None:
+    def __init__(self, context: Context, catchup: CatchUp, greetings: Greetings) -> None:
         self._context = context
         self._catchup = catchup
+        self._greetings = greetings
 
     async def take_in(self, operation: Operation, proposal: bytes, shown: bytes = b"") -> OperationRow:
-        """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10
-        and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
+        """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10,
+        CE-1.12 and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
         context = self._context
         held = context.ledger.operation(operation.id)
         if held is not None:
             return held
         context.require_store()
         self._check_room(DeviceId(operation.proposer), len(proposal))
+        await self._check_clocks(DeviceId(operation.proposer))
         await self._admit(operation, shown)
         row = _row(context, operation, proposal)
         held = await context.aside(lambda: context.ledger.add_operation(row))
@@ -47,6 +52,21 @@ class Admission:
                 raise
             await self._catchup.complete(self._context.vaults.get(vault))
             intake.admit(self._context, operation, shown)
+
+    async def _check_clocks(self, proposer: DeviceId) -> None:
+        """Measured anew before anything is refused for it: somebody may just have set one of them right."""
+        context, known = self._context, self._greetings.heard.get(proposer)
+        tolerance = context.limits.clock_tolerance_ms / 1000
+        if known is None or known.clock_apart <= tolerance:
+            return
+        with suppress(QuorateError, EncodingError):  # then as it was measured last
+            known = await self._greetings.greet(proposer)
+        if known.clock_apart > tolerance:
+            raise UsageError(
+                f"CE-1.12 clocks: the clocks of {context.name_of(proposer)} and {context.name_of(context.me)} are"
+                f" {known.clock_apart:.0f} s apart, {tolerance:.0f} s are tolerated: set them by NTP",
+                code="CLOCK_OFF",
+            )
 
     def _check_room(self, proposer: DeviceId, size: int) -> None:
         """Of each proposer apart: none can take the room of the others."""
@@ -71,4 +91,5 @@ def _row(context: Context, operation: Operation, proposal: bytes) -> OperationRo
         state=State.VOTING,
         created_ms=operation.created_ms,
         expires_ms=operation.expires_ms,
+        ends_ms=context.steady.end_of(operation.expires_ms),
     )

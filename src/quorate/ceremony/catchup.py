@@ -155,7 +155,7 @@ class CatchUp:
         self._asked = {operation: at for operation, at in self._asked.items() if operation in open_now}
         due = []
         for row in rows:
-            if row.expires_ms <= context.clock.now_ms() and row.proposer != context.me:
+            if row.proposer != context.me and context.steady.expired(row):
                 await self._expire(row)
             elif row.proposer != context.me:
                 due.append((row.id, row.proposer))

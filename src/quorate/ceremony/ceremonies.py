@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 
 import structlog
 
@@ -33,12 +35,15 @@ from quorate.ceremony.ports import (
 )
 from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.session import Sessions
+from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
-from quorate.errors import UsageError
+from quorate.errors import QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.tokens import Tokens
 from quorate.wire.codec import prepare
+
+TIME_KEPT = 10.0  # seconds
 
 log = structlog.get_logger()
 
@@ -69,18 +74,18 @@ class Ceremonies:
         ``on_cards`` hears, there too, of a peer with a new card, or which rev of ours a peer holds by now."""
         prepare()  # before the pool's threads
         context = self._context = Context(
-            identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock, entropy=entropy,
-            limits=limits or Limits(), boot=boot, pool=pool, vaults=Vaults(ledger, identity.device),
-            pairs=Pairs(ledger), sessions=Sessions(clock), board=Board(on_change), organisation=organisation,
-            inbox=inbox, tokens=tokens or Tokens(),
+            identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock,
+            steady=SteadyTime(clock, ledger.kept_time()), entropy=entropy, limits=limits or Limits(), boot=boot,
+            pool=pool, vaults=Vaults(ledger, identity.device), pairs=Pairs(ledger), sessions=Sessions(clock),
+            board=Board(on_change), organisation=organisation, inbox=inbox, tokens=tokens or Tokens(),
         )  # fmt: skip
         voting = Voting(context)
         self._participant = Participant(context, voting)
         self._catchup = CatchUp(context)
         self._coordinator = Coordinator(context, voting, self._participant, self._catchup)
-        admission = Admission(context, self._catchup)
         self._background = Background()
         self.greetings = Greetings(context, version, on_cards)
+        admission = Admission(context, self._catchup, self.greetings)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
@@ -111,6 +116,18 @@ class Ceremonies:
             elif row.state is State.VOTING:
                 self._background.keep(self._desk.send_vote(operation))
         self._background.keep(self._catchup.keep_level())
+        self._background.keep(self._keep_time())
+
+    async def _keep_time(self) -> None:
+        """CE-8.2 steady time: what of it is lost where a node ends without a word."""
+        while True:
+            await asyncio.sleep(TIME_KEPT)
+            await self._keep_time_now()
+
+    async def _keep_time_now(self) -> None:
+        context = self._context
+        with suppress(QuorateError):  # the store's own check says what is wrong with it
+            await context.aside(lambda: context.ledger.keep_time(context.steady.kept()))
 
     def _drop_pending(self) -> None:
         """What a crash left between being kept and being signed: its session is over, and nobody else has signed it
@@ -126,6 +143,7 @@ class Ceremonies:
         await self._coordinator.stop()
         await self._participant.stop()
         await self._background.stop()
+        await self._keep_time_now()
 
     def limit(self, limits: Limits) -> None:
         """From now on; what has begun keeps the times it was given."""
@@ -138,6 +156,11 @@ class Ceremonies:
     @property
     def vaults(self) -> Vaults:
         return self._context.vaults
+
+    @property
+    def clock_tolerance(self) -> float:
+        """Seconds that clocks may be apart."""
+        return self._context.limits.clock_tolerance_ms / 1000
 
     @property
     def sessions_running(self) -> int:

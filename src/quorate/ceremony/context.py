@@ -13,6 +13,7 @@ from quorate.ceremony.identity import Identity
 from quorate.ceremony.pairs import Pairs
 from quorate.ceremony.ports import Approver, Clock, Entropy, Inbox, Ledger, Mesh, Method, Peer
 from quorate.ceremony.session import Patience, Sessions
+from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
 from quorate.errors import PeerError, UsageError
 from quorate.identifiers import DeviceId
@@ -56,6 +57,7 @@ class Context:
     mesh: Mesh
     approver: Approver
     clock: Clock
+    steady: SteadyTime
     entropy: Entropy
     limits: Limits
     boot: Boot

@@ -215,7 +215,7 @@ class Coordinator:
                 told = "; ".join(f"{context.name_of(peer)}: {why}" for peer, why in record.refusals.items())
                 await self._end(operation, State.FAILED, "REFUSED", told, tuple(record.refusals))
                 return False
-            left = (operation.expires_ms - context.clock.now_ms()) / 1000
+            left = context.steady.left(row)
             if left <= 0:
                 silent = [context.name_of(peer) for peer in electorate.weights if peer not in verdicts]
                 await self._end(
@@ -270,7 +270,7 @@ class Coordinator:
             row = self._row(operation)
             if row.state in FINAL:
                 return
-            if operation.expires_ms <= context.clock.now_ms():
+            if context.steady.expired(row):
                 await self._end(operation, State.EXPIRED, "EXPIRED", f"its time passed; last: {last}")
                 return
             if row.attempt >= context.limits.attempts or context.clock.monotonic() > ends:

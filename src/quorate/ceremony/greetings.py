@@ -1,7 +1,7 @@
 """What peers say of themselves: version, clock, boot, which epoch of each shared vault they hold, and new cards.
 
-But for the cards, which prove themselves, nothing is decided by it: it is what this node knows of the others when it
-tells its operator how things stand.
+But for the cards, which prove themselves, and for clocks that are too far apart (rule CE-1.12), nothing is decided by
+it: it is what this node knows of the others when it tells its operator how things stand.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ AGAIN = 5.0  # seconds until a peer is greeted again; at once where it does not 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquaintance:
     """A peer as it last spoke. ``at`` is on the monotonic clock; ``clock_offset`` is how far its wall clock is ahead of
-    ours in seconds, give or take half of ``rtt``, None until it has answered a greeting of ours. ``sights``: how it
-    sees those we asked it about."""
+    ours in seconds, give or take half of ``rtt``, as ``measured`` when it last answered a greeting of ours, None until
+    then. ``sights``: how it sees those we asked it about."""
 
     version: str
     protocol: int
@@ -40,8 +40,16 @@ class Acquaintance:
     at: float
     clock_offset: float | None
     rtt: float | None
+    measured: float  # on the monotonic clock
     sights: Mapping[DeviceId, Sight]
     holds: int  # the rev of our card that it holds
+
+    @property
+    def clock_apart(self) -> float:
+        """Seconds that its clock and ours are apart at least, whatever the round trip did; 0 if nobody knows."""
+        if self.clock_offset is None or self.rtt is None:
+            return 0.0
+        return max(abs(self.clock_offset) - self.rtt / 2, 0.0)
 
 
 class Greetings:
@@ -85,7 +93,10 @@ class Greetings:
         """Keep what a peer says when it greets us. When it said it we cannot tell, so not what its clock shows.
         ``UsageError`` for a card that is none of its own or not later than the one held."""
         known = self._heard.get(peer)
-        await self._keep(peer, hello, known.clock_offset if known else None, known.rtt if known else None)
+        if known is None:
+            await self._keep(peer, hello, None, None, 0.0)
+        else:
+            await self._keep(peer, hello, known.clock_offset, known.rtt, known.measured)
 
     def _sights(self, devices: Collection[str]) -> tuple[Sight, ...]:
         """Of those that are our peers, and that the asker knew to name."""
@@ -119,7 +130,8 @@ class Greetings:
         signer, hello = hear(Hello, answer, context.key_of)
         if signer != peer:
             raise UsageError(f"CE-1.1 speaker: {peer} answered with a hello of {signer}", code="WRONG_SENDER")
-        return await self._keep(peer, hello, (hello.clock_ms - sent_ms) / 1000 - rtt / 2, rtt)
+        offset = (hello.clock_ms - sent_ms) / 1000 - rtt / 2
+        return await self._keep(peer, hello, offset, rtt, clock.monotonic())
 
     async def keep_greeting(self) -> None:
         """Until cancelled: every peer that is connected, now and then; who is gone is forgotten with its card."""
@@ -140,7 +152,7 @@ class Greetings:
         if known is None or known.clock_offset is None:
             return True
         late = known.holds < self._context.ledger.peers()[self._context.me].rev
-        return late or self._context.clock.monotonic() - known.at >= AGAIN or self._at_odds(peer, known)
+        return late or self._context.clock.monotonic() - known.measured >= AGAIN or self._at_odds(peer, known)
 
     def _at_odds(self, peer: DeviceId, known: Acquaintance) -> bool:
         return any(
@@ -179,13 +191,13 @@ class Greetings:
             self._on_cards(peer, hello.holds)
 
     async def _keep(
-        self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None
+        self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None, measured: float
     ) -> Acquaintance:
         await self._learn(peer, hello)
         heard = self._heard[peer] = Acquaintance(
             version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
             heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),
-            at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt,
+            at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt, measured=measured,
             sights=MappingProxyType({DeviceId(sight.device): sight for sight in hello.sights}),
             holds=hello.holds,
         )  # fmt: skip

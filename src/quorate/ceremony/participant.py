@@ -159,7 +159,7 @@ class Participant:
             )
         if row.state in FINAL:
             raise UsageError(f"CE-3.1 operation: the operation is {row.state}", code="OPERATION_OVER")
-        if operation.expires_ms <= context.clock.now_ms():
+        if context.steady.expired(row):
             raise UsageError("CE-3.1 operation: the operation has expired", code="EXPIRED")
         if not row.attempt < begin.attempt <= context.limits.attempts:
             raise UsageError(

@@ -92,6 +92,14 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTime:
+    """What a node's steady time was when its wall clock should have shown ``wall_ms``."""
+
+    steady_ms: int
+    wall_ms: int
+
+
 class Entropy(Protocol):
     """The operating system's randomness, or a seeded stand-in."""
 
@@ -179,7 +187,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRow:
-    """One operation as journalled. ``proposal`` is the proposer's signed statement; ``result`` the encoded outcome."""
+    """One operation as journalled. ``proposal`` is the proposer's signed statement; ``result`` the encoded outcome;
+    ``expires_ms`` is by the wall clock, ``ends_ms`` by this node's steady time."""
 
     id: OperationId
     digest: bytes
@@ -190,6 +199,7 @@ class OperationRow:
     state: State
     created_ms: int
     expires_ms: int
+    ends_ms: int
     attempt: int = 0  # highest attempt this node has taken part in
     released: bool = False  # a signature share has left, or is about to: a signature may exist
     reason: str = ""
@@ -208,6 +218,7 @@ class Unfinished:
     proposer: DeviceId
     state: State
     expires_ms: int
+    ends_ms: int
     size: int
 
 
@@ -357,6 +368,13 @@ class Ledger(ForkShelf, Protocol):
         """Journal RELEASED. False unless the operation is RUNNING this attempt, has this digest, and this node's
         recorded decision for that digest is APPROVE. ``StaleEpoch`` where the sharing that the attempt was begun under
         is ACTIVE no more."""
+
+    # time
+    def kept_time(self) -> KeptTime | None:
+        """What ``keep_time`` kept last; None before the first."""
+        ...
+
+    def keep_time(self, time: KeptTime) -> None: ...
 
     # votes and decisions
     def record_decision(self, row: DecisionRow, *, request: bytes = b"", effect: bytes = b"") -> None:

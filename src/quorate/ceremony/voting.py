@@ -139,7 +139,7 @@ class Voting:
         row = known_row(self._context, operation.id)
         if row.state in FINAL:
             raise Moot(f"PD-1.3 open: operation {row.id} is {row.state}", code="OPERATION_OVER")
-        if row.expires_ms <= self._context.clock.now_ms():
+        if self._context.steady.expired(row):
             raise Moot(f"PD-1.3 open: the time of operation {row.id} has passed", code="EXPIRED")
 
     def require_own_approval(self, operation: Operation) -> None:

@@ -125,6 +125,7 @@ class Monitor:
             connected=frozenset(peer for peer in peers if self._mesh.connected(peer)),
             heard=self._ceremonies.greetings.heard,
             names={device: peer.name for device, peer in peers.items()},
+            tolerance=self._ceremonies.clock_tolerance,
         )
 
     def _report(self, causes: tuple[Cause, ...]) -> None:

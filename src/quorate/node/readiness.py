@@ -28,6 +28,7 @@ class Standing:
     connected: frozenset[DeviceId]
     heard: Mapping[DeviceId, Acquaintance]
     names: Mapping[DeviceId, str]
+    tolerance: float  # seconds that clocks may be apart
 
     def name(self, device: DeviceId) -> str:
         return self.names.get(device, device)
@@ -70,7 +71,32 @@ def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
             vault=vault.id,
         )
     else:
+        yield from _of_clocks(vault, standing, away)
         yield from _of_pairs(vault, standing, away)
+
+
+def _of_clocks(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:
+    """Who is too far from our own clock takes no proposal of ours, nor we of theirs (rule CE-1.12)."""
+    apart = {
+        seat.device: known.clock_offset or 0.0
+        for seat in vault.sharing.seats
+        if seat.device not in away
+        and (known := standing.heard.get(seat.device)) is not None
+        and known.clock_apart > standing.tolerance
+    }
+    together = online_weight(vault, standing) - sum(
+        seat.weight for seat in vault.sharing.seats if seat.device in apart
+    )
+    if together < vault.sharing.threshold:
+        told = ", ".join(
+            f"{abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} {standing.name(device)}'s"
+            for device, offset in apart.items()
+        )
+        yield Cause(
+            code="CLOCK_OFF",
+            detail=f"own clock is {told}: weight {together} of {vault.sharing.threshold} needed is with it",
+            vault=vault.id,
+        )
 
 
 def _of_pairs(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:

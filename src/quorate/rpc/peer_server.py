@@ -84,7 +84,8 @@ class PeerServer:
                 # A peer that hangs up must not stop the handler between two of its steps.
                 answer = await asyncio.shield(self._begin(sender, method, statement.signed))
             except (QuorateError, EncodingError) as error:
-                log.info("peer refused", peer=sender, method=method.value, reason=failures.reason_of(error))
+                reason = failures.reason_of(error)
+                log.info("peer refused", peer=sender, method=method.value, reason=reason, why=str(error))
                 await _refuse(context, failures.reason_of(error), failures.status_of(error))
             except Exception:
                 log.exception("bug in a peer request", peer=sender, method=method.value)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from quorate.ceremony.identity import Identity, card_of, read_card
-from quorate.ceremony.ports import Peer
+from quorate.ceremony.ports import KeptTime, Peer
 from quorate.errors import Corrupt, DiskFull, Locked, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
@@ -150,6 +150,19 @@ class SqliteLedger(
             return Boot(connection.execute("SELECT boots FROM node").fetchone()[0], identifier)
 
         return self._database.write("boot", change)
+
+    def kept_time(self) -> KeptTime | None:
+        query = "SELECT steady_ms, wall_ms FROM node"
+        steady_ms, wall_ms = self._database.read(lambda connection: connection.execute(query).fetchone())
+        if steady_ms is None or wall_ms is None:
+            return None
+        return KeptTime(steady_ms=steady_ms, wall_ms=wall_ms)
+
+    def keep_time(self, time: KeptTime) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE node SET steady_ms = ?, wall_ms = ?", (time.steady_ms, time.wall_ms))
+
+        self._database.write("keep_time", change)
 
     def require_key(self, key: KeySource) -> None:
         """``Locked`` unless ``key`` opens this store, as it will have to at the next start."""

@@ -19,8 +19,8 @@ from quorate.storage.votes import last_decision
 
 SMALL = 16 << 10  # bytes
 _COLUMNS = (
-    "id, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason, detail,"
-    " culprits, result, updated_ms"
+    "id, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, ends_ms, attempt, released, reason,"
+    " detail, culprits, result, updated_ms"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM operations"  # noqa: S608 - the columns are ours
 _BEGINNABLE = (State.VOTING, State.APPROVED, State.RUNNING)
@@ -42,11 +42,11 @@ class OperationJournal:
                 return known
             kept = replace(row, updated_ms=row.updated_ms or self._now_ms())
             connection.execute(
-                f"INSERT INTO operations ({_COLUMNS}) VALUES ({', '.join('?' * 16)})",  # noqa: S608
+                f"INSERT INTO operations ({_COLUMNS}) VALUES ({', '.join('?' * 17)})",  # noqa: S608
                 (
                     row.id, row.digest, row.kind, row.vault, row.proposer, row.proposal, row.state.value,
-                    row.created_ms, row.expires_ms, row.attempt, row.released, row.reason, row.detail,
-                    json.dumps(row.culprits), row.result, kept.updated_ms,
+                    row.created_ms, row.expires_ms, row.ends_ms, row.attempt, row.released, row.reason,
+                    row.detail, json.dumps(row.culprits), row.result, kept.updated_ms,
                 ),
             )  # fmt: skip
             return kept
@@ -80,12 +80,19 @@ class OperationJournal:
         return self._database.read(find)
 
     def unfinished(self) -> Sequence[Unfinished]:
-        columns = "id, proposer, state, expires_ms, length(proposal)"
+        columns = "id, proposer, state, expires_ms, ends_ms, length(proposal)"
         order = "ORDER BY created_ms DESC, rowid DESC"
         query = f"SELECT {columns} FROM operations WHERE {_UNFINISHED} {order}"  # noqa: S608
         rows = self._database.read(lambda connection: connection.execute(query).fetchall())
         return tuple(
-            Unfinished(id=row[0], proposer=row[1], state=State(row[2]), expires_ms=row[3], size=row[4])
+            Unfinished(
+                id=row[0],
+                proposer=row[1],
+                state=State(row[2]),
+                expires_ms=row[3],
+                ends_ms=row[4],
+                size=row[5],
+            )
             for row in rows
         )
 
@@ -210,8 +217,8 @@ def _is_small(row: OperationRow | None) -> bool:
 
 def _operation(row: Sequence[object]) -> OperationRow:
     (
-        identifier, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, attempt, released, reason,
-        detail, culprits, result, updated_ms,
+        identifier, digest, kind, vault, proposer, proposal, state, created_ms, expires_ms, ends_ms, attempt, released,
+        reason, detail, culprits, result, updated_ms,
     ) = row  # fmt: skip
     try:
         return OperationRow(
@@ -224,6 +231,7 @@ def _operation(row: Sequence[object]) -> OperationRow:
             state=State(str(state)),
             created_ms=_int(created_ms),
             expires_ms=_int(expires_ms),
+            ends_ms=_int(ends_ms),
             attempt=_int(attempt),
             released=bool(_int(released)),
             reason=str(reason),

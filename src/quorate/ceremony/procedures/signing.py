@@ -12,6 +12,7 @@ from quorate.ceremony import descriptions, results
 from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
+from quorate.ceremony.journal import known_row
 from quorate.ceremony.ports import OperationRow, SignatureView
 from quorate.ceremony.procedures.procedure import Basis, Procedure, Run, Shown
 from quorate.ceremony.session import Patience
@@ -157,7 +158,7 @@ class Signing(Procedure):
         def release() -> None:
             """Right before a share leaves: still wanted, still approved, of the epoch that lives, and journalled
             (rules CE-4)."""
-            if operation.expires_ms <= context.clock.now_ms():
+            if context.steady.expired(known_row(context, operation.id)):
                 raise Denied("the operation expired before the share left", approver="", rule="CE-4.1 expiry")
             if not context.ledger.release(operation.id, agreement.attempt, operation.digest):
                 raise Denied("no approval of this attempt is journalled", approver="", rule="CE-4.2 approval")
