@@ -290,6 +290,36 @@ async def test_a_clock_that_was_set_back_while_the_node_was_down_is_noticed_by_w
     assert (said.verdict, said.rule) == (REFUSE, "PO-3.4 clock")
 
 
+async def test_a_clock_that_was_far_ahead_for_a_while_empties_no_window_for_good() -> None:
+    """Neither in memory nor on disk: by the right clock, the window holds what it held."""
+    node = Node(policy(DAILY))
+    assert await node.verdicts(700) == [APPROVE]
+    node.clock.now += 500 * 24 * HOUR
+    assert (await node.asks(1, usdc(1))).verdict is REFUSE  # set while it ran
+    node.clock.now -= 500 * 24 * HOUR
+    assert await node.verdicts(301, 300, start=2) == [REJECT, APPROVE]
+    node.clock.now += 25 * HOUR
+    node.restart()  # started by the wrong clock, and asked for nothing
+    node.clock.now -= 25 * HOUR
+    assert (await node.asks(5, usdc(1))).verdict is REFUSE
+    node.restart()
+    assert (await node.asks(6, usdc(1))).verdict is REJECT
+
+
+@breaks("PO-3.4")
+async def test_what_was_approved_by_a_clock_that_was_ahead_keeps_the_right_one_from_opening_the_window() -> (
+    None
+):
+    node = Node(policy(DAILY))
+    assert await node.verdicts(1000) == [APPROVE]
+    node.clock.now += 25 * HOUR
+    node.restart()
+    assert (await node.asks(1, usdc(1000))).verdict is APPROVE  # nobody told it that the clock is wrong
+    node.clock.now -= 25 * HOUR
+    node.restart()
+    assert (await node.asks(2, usdc(1))).verdict is REFUSE
+
+
 async def test_a_policy_without_hours_and_windows_does_not_care_for_clocks() -> None:
     node = Node(policy(rule()))
     node.clock.now += 25 * HOUR
