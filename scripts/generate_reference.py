@@ -32,8 +32,7 @@ are names, `reason` is one of the [reason codes](reasons.md), or empty for what 
 |---|---|---|---|
 """
 METRICS_TAIL = """
-Those named `...Requests...Counter` and `VSStart` have the names that dashboards of other virtual signers use. There are
-none for resharing, which there is not yet.
+Those named `...Requests...Counter` and `VSStart` have the names that dashboards of other virtual signers use.
 """
 
 

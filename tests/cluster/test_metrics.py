@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.ceremony.ports import State
 from quorate.cli.cluster import Member
-from quorate.rpc.tls import server_name_of
+from quorate.rpc.tls import VALID_UNTIL, server_name_of
 from tests.cluster.conftest import PATIENCE, Signers, new_vault, sign
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("cluster")]
@@ -125,6 +125,14 @@ async def test_a_node_with_its_peers_is_ready_by_every_account(signers: Signers)
     for service in ("", "quorate.v1.SigningService", f"vault/{signers.vault.id}"):
         assert await health_of(alice, service) == SERVING, service
     assert (await alice.node.status()).not_ready == ()
+
+
+async def test_the_end_of_every_certificate_is_told(signers: Signers) -> None:
+    alice = signers["alice"]
+    shown = [("client", "alice"), *(("peer", name) for name in signers.cluster.members)]
+    for port, name in shown:
+        told = await samples(alice, port=port, name=name)
+        assert told["quorate_certificate_end_timestamp_seconds"] == VALID_UNTIL.timestamp(), (port, name)
 
 
 async def test_a_vault_without_enough_weight_is_not_ready_and_says_why(signers: Signers) -> None:

@@ -130,6 +130,7 @@ async def test_a_monitor_whose_loop_does_not_turn_is_neither_alive_nor_ready() -
         metrics=none,
         tell=none,
         services={},
+        client_certificate=none,
     )
     assert [cause.code for cause in monitor.causes()] == ["STARTING"]
     monitor._causes, monitor._tasks = (), [asyncio.create_task(asyncio.sleep(0))]

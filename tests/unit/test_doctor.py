@@ -26,7 +26,7 @@ from quorate.node.doctor.machine import examine_disk, examine_store
 from quorate.node.doctor.peers import Mesh, examine_peers, pairs
 from quorate.node.entropy import SystemEntropy
 from quorate.rpc.findings import Finding, Level
-from quorate.rpc.tls import create_identity, end_of
+from quorate.rpc.tls import VALID_UNTIL, create_identity, end_of, last_day_of
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -137,6 +137,12 @@ def test_a_node_without_peers_is_told_to_exchange_cards() -> None:
 
 def test_a_certificate_of_ours_has_no_end() -> None:
     assert end_of(peer("alice").certificate_pem) is None
+    assert last_day_of(peer("alice").certificate_pem) == VALID_UNTIL
+
+
+def test_a_certificate_with_an_end_says_when() -> None:
+    end = NOW + dt.timedelta(days=9)
+    assert end_of(ending(end)) == last_day_of(ending(end)) == end
 
 
 def peer(name: str) -> Peer:

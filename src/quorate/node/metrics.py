@@ -105,6 +105,17 @@ class Metrics:
             "quorate_event_loop_stalls", f"Times the event loop was over {STALL * 1000:.0f} ms late.",
             registry=registry,
         )  # fmt: skip
+        self.certificate_ends = Gauge(
+            "quorate_certificate_end_timestamp_seconds",
+            "When a certificate ends (Unix time; those of a node itself in the year 9999): what the peer or the client "
+            "port shows here, and what stands on each peer's card.",
+            ("port", "name"), registry=registry,
+        )  # fmt: skip
+        self.clock_jumps = Counter(
+            "quorate_clock_jumps",
+            "Times this machine's wall clock was set by a second or more, or the machine slept (forward).",
+            ("direction",), registry=registry,
+        )  # fmt: skip
         self.requests = Requests()
         registry.register(self.requests)
 

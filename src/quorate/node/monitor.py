@@ -18,7 +18,9 @@ from quorate.node.metrics import Metrics
 from quorate.node.observers import WatchedApprover
 from quorate.node.pulse import Pulse
 from quorate.node.readiness import Standing
+from quorate.node.wall_clock import WallClock
 from quorate.rpc.mesh import GrpcMesh
+from quorate.rpc.tls import last_day_of
 from quorate.storage import SqliteLedger
 
 ROUND = 1.0  # seconds between looks
@@ -38,11 +40,13 @@ class Monitor:
     def __init__(
         self, *, ledger: SqliteLedger, ceremonies: Ceremonies, mesh: GrpcMesh, approver: WatchedApprover,
         clock: Clock, metrics: Metrics, tell: Tell, services: Mapping[str, bool],
+        client_certificate: Callable[[], str],
     ) -> None:  # fmt: skip
-        """``services``: whether each needs the node ready, or only up."""
+        """``services``: whether each needs the node ready, or only up. ``client_certificate``: what the client port
+        shows, PEM."""
         self._ledger, self._ceremonies, self._mesh = ledger, ceremonies, mesh
         self._approver, self._clock, self._metrics = approver, clock, metrics
-        self._tell, self._services = tell, services
+        self._tell, self._services, self._client_certificate = tell, services, client_certificate
         self._causes: tuple[Cause, ...] = (Cause(code="STARTING", detail="the node is not serving yet"),)
         self._store: StoreError | None = None
         self._paired: Mapping[bytes, frozenset[DeviceId]] = {}
@@ -50,7 +54,7 @@ class Monitor:
         self._told: dict[str, bool] = {}
         self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
         self._draining = False
-        self._pulse = Pulse(clock, metrics)
+        self._pulse, self._wall = Pulse(clock, metrics), WallClock(clock, metrics)
         self._looked_at = clock.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,6 +97,7 @@ class Monitor:
 
     async def look(self) -> None:
         """On the event loop."""
+        self._wall.look()
         standing = self._standing()
         vaults = [vault for vault in self._ceremonies.vaults.all() if vault.active]
         of_node = tuple(readiness.of_node(standing))
@@ -142,6 +147,7 @@ class Monitor:
         """Set every gauge of a peer, a vault or a reason, and take away those of what is gone."""
         metrics, shown = self._metrics, dict[tuple[Gauge, tuple[str, ...]], float]()
         links = self._mesh.status()
+        shown |= self._certificates()
         for device, name in standing.names.items():
             if device == standing.me:
                 continue
@@ -163,6 +169,12 @@ class Monitor:
         for (gauge, labels), value in shown.items():
             gauge.labels(*labels).set(value)
         self._shown = set(shown)
+
+    def _certificates(self) -> dict[tuple[Gauge, tuple[str, ...]], float]:
+        ledger, ends = self._ledger, self._metrics.certificate_ends
+        found = {("peer", peer.name): peer.certificate_pem for peer in ledger.peers().values()}
+        found["client", ledger.me.name] = self._client_certificate()
+        return {(ends, labels): last_day_of(pem).timestamp() for labels, pem in found.items()}
 
     async def _tell_health(self, health: dict[str, bool]) -> None:
         """What changed. A vault that is gone is not serving."""

@@ -185,6 +185,7 @@ def build(
         metrics=metrics,
         tell=node_server.set_serving,
         services={service.full_name: name == "SigningService" for name, service in SERVICES.items()},
+        client_certificate=lambda: node_server.certificate_pem,
     )
     served = settings.metrics
     return Node(

@@ -110,6 +110,11 @@ class NodeServer:
         self._servers.clear()
         self._socket.unlink(missing_ok=True)
 
+    @property
+    def certificate_pem(self) -> str:
+        """What the client port shows."""
+        return self._tls.certificate_pem
+
     def limit(self, limits: Limits) -> None:
         """What the client port takes from now on. From any thread."""
         self._gate.limit(limits)

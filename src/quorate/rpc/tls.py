@@ -129,9 +129,14 @@ def pin_of(certificate_pem: str | bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
+def last_day_of(certificate_pem: str) -> dt.datetime:
+    """When the certificate ends, in UTC; ``VALID_UNTIL`` if never."""
+    return _parsed(certificate_pem).not_valid_after_utc
+
+
 def end_of(certificate_pem: str) -> dt.datetime | None:
     """When the certificate ends, in UTC; None if never."""
-    end = _parsed(certificate_pem).not_valid_after_utc
+    end = last_day_of(certificate_pem)
     return None if end >= VALID_UNTIL else end
 
 
