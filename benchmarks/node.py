@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Figure, Traffic, figure, measure
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster
 
 NAMES = ("alice", "bob", "carol")

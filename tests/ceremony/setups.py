@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from quorate.ceremony import participant
-from quorate.ceremony.ports import OperationView, SealedSetup, SetupRow, SetupState
+from quorate.ceremony.ports import SealedSetup, SetupRow, SetupState
+from quorate.ceremony.views import OperationView
 from quorate.identifiers import VaultId
 from quorate.wire.codec import encode
 from quorate.wire.machine import Machine

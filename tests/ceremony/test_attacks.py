@@ -14,8 +14,9 @@ from msgspec import structs
 
 from quorate.ceremony.agreement import OwnJoin
 from quorate.ceremony.journal import known_operation
-from quorate.ceremony.ports import ApprovalRequest, Decision, Method, OperationView, State, Verdict
+from quorate.ceremony.ports import ApprovalRequest, Decision, Method, State, Verdict
 from quorate.ceremony.statements import Begin, Outcome, state
+from quorate.ceremony.views import OperationView
 from quorate.errors import StoreError
 from quorate.identifiers import DeviceId
 from quorate.operations.kinds import Operation

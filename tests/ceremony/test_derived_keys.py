@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from quorate.ceremony.ports import Method, OperationView, SignatureView, State
+from quorate.ceremony.ports import Method, State
 from quorate.ceremony.statements import Outcome, state
+from quorate.ceremony.views import OperationView, SignatureView
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId
 from quorate.operations.derivation import derive

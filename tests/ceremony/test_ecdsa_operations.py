@@ -11,10 +11,11 @@ from Crypto.Hash import keccak
 from msgspec.structs import replace
 
 from quorate.ceremony.journal import known_operation
-from quorate.ceremony.ports import Method, OperationView, SignatureView, State
+from quorate.ceremony.ports import Method, State
 from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.session import Patience
 from quorate.ceremony.statements import Outcome, state
+from quorate.ceremony.views import OperationView, SignatureView
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.derivation import derive

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from quorate.ceremony.ports import Caller, Method, OperationView, State, Verdict
+from quorate.ceremony.ports import Method, State, Verdict
+from quorate.ceremony.views import Caller, OperationView
 from quorate.errors import UsageError
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks

@@ -8,7 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from quorate.ceremony.ports import Caller, OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import Caller, OperationView
 from quorate.errors import UsageError
 from tests.ceremony.test_manual import WEIGHTS, decide, waiting, with_a_person
 from tests.ceremony.world import CALLER, World

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from quorate.ceremony.ports import Method, OperationView, SetupState, State, Verdict
+from quorate.ceremony.ports import Method, SetupState, State, Verdict
+from quorate.ceremony.views import OperationView
 from quorate.errors import NoSetup, StoreError
 from quorate.identifiers import DeviceId
 from quorate.wire.envelope import unpack

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from quorate.ceremony import journal, receipts
 from quorate.ceremony.evidence import Anchor
-from quorate.ceremony.ports import OperationView, State, Verdict
+from quorate.ceremony.ports import State, Verdict
 from quorate.ceremony.statements import BareVote, Proposal, Seal, Signed, Signer, Vote, hear, printable, state
+from quorate.ceremony.views import OperationView
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.kinds import Operation

@@ -9,10 +9,11 @@ import pytest
 
 from quorate.ceremony import resets
 from quorate.ceremony.journal import known_operation
-from quorate.ceremony.ports import Method, OperationView, State
+from quorate.ceremony.ports import Method, State
 from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.reset_book import LedgerPairBook
 from quorate.ceremony.statements import Outcome, Query, state
+from quorate.ceremony.views import OperationView
 from quorate.errors import UsageError
 from quorate.identifiers import OperationId
 from quorate.operations.kinds import PairReset

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
 from quorate.ceremony.procedures import procedure_of
+from quorate.ceremony.views import OperationView
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.addresses import checksummed, ethereum_account

@@ -14,17 +14,9 @@ from quorate.approval.manual import ManualApprover
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.identity import Identity
-from quorate.ceremony.ports import (
-    ApprovalRequest,
-    Caller,
-    Decision,
-    Mesh,
-    Method,
-    OperationView,
-    VaultView,
-    Verdict,
-)
+from quorate.ceremony.ports import ApprovalRequest, Decision, Mesh, Method, Verdict
 from quorate.ceremony.session import Patience
+from quorate.ceremony.views import Caller, OperationView, VaultView
 from quorate.errors import PeerError, QuorateError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes

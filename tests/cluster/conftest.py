@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from quorate.ceremony.ports import OperationView, State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView, VaultView
 from quorate.cli.cluster import Cluster, Member
 from quorate.cli.connection import vault_ready
 from quorate.cli.main import run

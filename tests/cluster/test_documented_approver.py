@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster
 from tests.cluster.conftest import new_vault, sign
 

@@ -13,7 +13,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster, Member, free_ports
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError

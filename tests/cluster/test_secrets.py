@@ -19,7 +19,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from quorate.ceremony.ports import EpochState, State, VaultView
+from quorate.ceremony.ports import EpochState, State
+from quorate.ceremony.views import VaultView
 from quorate.cli.cluster import Cluster, Member, launch
 from quorate.cli.connection import vault_ready
 from quorate.cli.demo import APPROVAL_SERVER, public_key_of

@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.identifiers import Curve
 from quorate.primitives.verify import verify_ed25519
 from quorate.rpc.failures import RemoteError

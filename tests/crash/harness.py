@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from quorate.ceremony.ports import OperationView, SetupState, State
+from quorate.ceremony.ports import SetupState, State
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster, Member
 from quorate.cli.views import FINAL
 from quorate.rpc.client import NodeClient

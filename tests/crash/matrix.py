@@ -31,7 +31,8 @@ import structlog
 
 from quorate.ceremony import catchup
 from quorate.ceremony.lifecycle import OPEN
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.errors import QuorateError
 from tests.ceremony.world import CALLER, World
 from tests.crash.disk import Disk, build, preloaded

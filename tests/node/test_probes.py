@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from quorate.ceremony.ports import Cause
+from quorate.ceremony.views import Cause
 from quorate.errors import StoreStuck, UsageError
 from quorate.identifiers import VaultId
 from quorate.node import probes

@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from quorate.ceremony.greetings import Acquaintance
-from quorate.ceremony.ports import Cause, Decision, Verdict
+from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import Cause
 from quorate.errors import DiskFull
 from quorate.identifiers import DeviceId
 from quorate.node import readiness

@@ -11,21 +11,17 @@ from typing import Any
 import grpc
 
 from quorate.ceremony.chronicle import History
-from quorate.ceremony.ports import (
+from quorate.ceremony.ports import Decided, Peer, SetupState, State, Verdict
+from quorate.ceremony.views import (
     AskedView,
     Caller,
     Cause,
-    Decided,
     NodeStatus,
     OperationView,
-    Peer,
-    SetupState,
     SetupView,
     SignatureView,
     SignerView,
-    State,
     VaultView,
-    Verdict,
     VoteView,
 )
 from quorate.errors import UsageError

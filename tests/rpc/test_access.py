@@ -15,7 +15,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from quorate.ceremony.ports import Caller, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import Caller
 from quorate.rpc import access
 from quorate.rpc.access import RULES, Reach, Repeat
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, NodeClient

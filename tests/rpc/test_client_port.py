@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from quorate.ceremony.ports import Caller, Cause, Decided, Decision, DecisionRow, State, Verdict
+from quorate.ceremony.ports import Decided, Decision, DecisionRow, State, Verdict
+from quorate.ceremony.views import Caller, Cause
 from quorate.errors import (
     Bug,
     Denied,

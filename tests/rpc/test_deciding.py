@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.ceremony.ports import Caller, Verdict
+from quorate.ceremony.ports import Verdict
+from quorate.ceremony.views import Caller
 from quorate.errors import Bug
 from tests.rpc.fake_node import ASKED, COLD, OPS, Served, operation
 from tests.rpc.test_client_port import refusal

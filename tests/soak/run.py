@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster
 from quorate.cli.connection import vault_ready
 from quorate.identifiers import Curve

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.ceremony.ports import VaultView
+from quorate.ceremony.views import VaultView
 from quorate.cli.derive import MAX_KEYS, paths_of, payees_of
 from quorate.curves import ED25519, SECP256K1
 from quorate.errors import UsageError

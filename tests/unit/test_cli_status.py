@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from quorate.ceremony.ports import Cause, NodeStatus
+from quorate.ceremony.views import Cause, NodeStatus
 from quorate.cli.node import status_record, status_text
 from tests.rpc.fake_node import ALICE, BOB, OPS
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quorate.ceremony.ports import OperationView
+from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster, ProcessFailed, Running, free_ports, launch
 from quorate.rpc.client import NodeClient
 from tests.wan.daemon import FLIGHTS

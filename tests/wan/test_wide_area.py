@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.ceremony.ports import OperationView, State
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.connection import vault_ready
 from quorate.identifiers import Curve
 from tests.soak.verify import is_signed

@@ -17,21 +17,13 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import (
-    OWNER,
-    AskedView,
-    Caller,
-    Decision,
-    NodeStatus,
-    OperationView,
-    VaultView,
-    Verdict,
-)
+from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import (
     Proposal,
     state,
 )
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import OWNER, AskedView, Caller, NodeStatus, OperationView, VaultView
 from quorate.ceremony.voting import GLANCE, Voting
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId

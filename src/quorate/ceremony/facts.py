@@ -8,19 +8,11 @@ from dataclasses import replace
 from quorate.ceremony import descriptions, journal, resets
 from quorate.ceremony.context import Context
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import (
-    ApprovalRequest,
-    OperationRow,
-    OperationView,
-    SetupView,
-    SignerView,
-    State,
-    VaultView,
-    VoteView,
-)
+from quorate.ceremony.ports import ApprovalRequest, OperationRow, State
 from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.statements import Vote
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import OperationView, SetupView, SignerView, VaultView, VoteView
 from quorate.errors import QuorateError
 from quorate.identifiers import DeviceId
 from quorate.operations import request_json

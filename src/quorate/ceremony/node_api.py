@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from quorate.ceremony.chronicle import History
-from quorate.ceremony.ports import AskedView, Caller, NodeStatus, OperationView, VaultView, Verdict
+from quorate.ceremony.ports import Verdict
+from quorate.ceremony.views import AskedView, Caller, NodeStatus, OperationView, VaultView
 
 
 class NodeApi(Protocol):

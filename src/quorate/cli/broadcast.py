@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from quorate.ceremony.ports import OperationView
+from quorate.ceremony.views import OperationView
 from quorate.cli.chain import require_endpoint
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect

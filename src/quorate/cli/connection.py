@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.markup import escape
 
-from quorate.ceremony.ports import OperationView, Peer, VaultView
+from quorate.ceremony.ports import Peer
+from quorate.ceremony.views import OperationView, VaultView
 from quorate.cli.command import Call
 from quorate.cli.views import FINAL, coloured
 from quorate.identifiers import DeviceId

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quorate.ceremony.ports import VaultView
+from quorate.ceremony.views import VaultView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.views import rows

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.ceremony.ports import NodeStatus
+from quorate.ceremony.views import NodeStatus
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.views import coloured, time_of, vault_record

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from quorate.ceremony.ports import AskedView, OperationView
+from quorate.ceremony.views import AskedView, OperationView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, progress_of
 from quorate.cli.views import (

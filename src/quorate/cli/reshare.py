@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from quorate.ceremony.ports import State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import VaultView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish
 from quorate.cli.sets import minimal_sets, seat_of

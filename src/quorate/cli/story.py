@@ -14,7 +14,8 @@ from rich.padding import Padding
 
 from quorate.ceremony import receipts
 from quorate.ceremony.evidence import Anchor
-from quorate.ceremony.ports import OperationView, SignatureView, State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView, SignatureView, VaultView
 from quorate.cli.cluster import Cluster, Running
 from quorate.cli.connection import finish, vault_ready
 from quorate.cli.output import Output

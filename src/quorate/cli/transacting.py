@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from quorate.ceremony.ports import State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import VaultView
 from quorate.cli.chain import endpoint_of
 from quorate.cli.command import Call
 from quorate.cli.composing import GWEI, Doing, Terms, compose

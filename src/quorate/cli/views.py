@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from quorate.ceremony.ports import AskedView, OperationView, SetupView, SignatureView, State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import AskedView, OperationView, SetupView, SignatureView, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.signatures import EcdsaSignature

@@ -11,7 +11,8 @@ while the node cannot be reached: it is done once. ``docs/guide/python-client.md
 """
 
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import AskedView, OperationView, SignatureView, State, VaultView, VoteView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import AskedView, OperationView, SignatureView, VaultView, VoteView
 from quorate.client.asynchronous import AsyncNode
 from quorate.client.errors import NotAllowed, NotFound, NotSigned, Throttled, Unauthenticated, Unavailable
 from quorate.client.receipts import verify_receipt

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 from typing import Self, TypeVar
 
-from quorate.ceremony.ports import AskedView, OperationView, SignatureView, State, VaultView
+from quorate.ceremony.ports import State
+from quorate.ceremony.views import AskedView, OperationView, SignatureView, VaultView
 from quorate.client.errors import NotSigned, Throttled, Unavailable, typed
 from quorate.errors import UsageError
 from quorate.rpc.client import Credentials, NodeClient

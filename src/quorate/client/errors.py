@@ -13,7 +13,7 @@ QuorateError
 
 from __future__ import annotations
 
-from quorate.ceremony.ports import OperationView
+from quorate.ceremony.views import OperationView
 from quorate.errors import QuorateError
 from quorate.rpc import failures
 from quorate.rpc.failures import RemoteError

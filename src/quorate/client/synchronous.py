@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from quorate.ceremony.ports import AskedView, OperationView, SignatureView, VaultView
+from quorate.ceremony.views import AskedView, OperationView, SignatureView, VaultView
 from quorate.client.asynchronous import PATIENCE, AsyncNode, Message
 from quorate.errors import UsageError
 from quorate.rpc.client import Credentials

@@ -9,8 +9,9 @@ import structlog
 from prometheus_client import Gauge
 
 from quorate.ceremony.ceremonies import Ceremonies
-from quorate.ceremony.ports import Cause, Clock, EpochState, SetupState
+from quorate.ceremony.ports import Clock, EpochState, SetupState
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import Cause
 from quorate.errors import QuorateError, StoreError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.node import readiness

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from quorate.ceremony.greetings import Acquaintance
-from quorate.ceremony.ports import Cause, Decision, Verdict
+from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import Cause
 from quorate.errors import StoreError
 from quorate.identifiers import DeviceId
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from quorate.ceremony.ports import Caller
+from quorate.ceremony.views import Caller
 from quorate.errors import UsageError
 from quorate.rpc import failures
 from quorate.storage.clients import Client, Grant

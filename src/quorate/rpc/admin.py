@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from quorate.ceremony.node_api import NodeApi
-from quorate.ceremony.ports import Cause
+from quorate.ceremony.views import Cause
 from quorate.errors import UsageError
 from quorate.rpc._pb import admin_pb2
 from quorate.rpc.access import Permit, require_to_give

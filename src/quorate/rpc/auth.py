@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
-from quorate.ceremony.ports import OWNER
+from quorate.ceremony.views import OWNER
 from quorate.errors import UsageError
 from quorate.rpc import failures
 from quorate.rpc.access import OWNS

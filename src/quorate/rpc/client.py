@@ -25,15 +25,8 @@ import grpc
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.lifecycle import FINAL
-from quorate.ceremony.ports import (
-    AskedView,
-    Decided,
-    NodeStatus,
-    OperationView,
-    Peer,
-    SignatureView,
-    VaultView,
-)
+from quorate.ceremony.ports import Decided, Peer
+from quorate.ceremony.views import AskedView, NodeStatus, OperationView, SignatureView, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.rpc import failures, options

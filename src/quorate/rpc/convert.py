@@ -6,21 +6,16 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from quorate.ceremony.identity import read_card
-from quorate.ceremony.ports import (
+from quorate.ceremony.ports import Decided, Decision, DecisionRow, SetupState, State, Verdict
+from quorate.ceremony.views import (
     AskedView,
     Cause,
-    Decided,
-    Decision,
-    DecisionRow,
     NodeStatus,
     OperationView,
-    SetupState,
     SetupView,
     SignatureView,
     SignerView,
-    State,
     VaultView,
-    Verdict,
     VoteView,
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId

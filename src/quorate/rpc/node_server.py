@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from quorate.ceremony.node_api import NodeApi
-from quorate.ceremony.ports import Cause
+from quorate.ceremony.views import Cause
 from quorate.errors import UsageError
 from quorate.rpc import client_certificates, options
 from quorate.rpc._pb import admin_pb2, node_pb2

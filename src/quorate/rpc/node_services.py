@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from quorate.ceremony.node_api import NodeApi
-from quorate.ceremony.ports import OperationView, State, VaultView, Verdict
+from quorate.ceremony.ports import State, Verdict
+from quorate.ceremony.views import OperationView, VaultView
 from quorate.errors import UsageError
 from quorate.identifiers import VaultId
 from quorate.rpc import failures

@@ -15,7 +15,7 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from quorate.ceremony.ports import OWNER
+from quorate.ceremony.views import OWNER
 from quorate.errors import Corrupt, UsageError
 from quorate.storage.database import Database
 

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
-from quorate.ceremony.ports import OperationRow, SignatureView
+from quorate.ceremony.ports import OperationRow
 from quorate.ceremony.session import Patience
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import SignatureView
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.operations.kinds import Operation

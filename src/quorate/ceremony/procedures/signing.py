@@ -13,11 +13,12 @@ from quorate.ceremony.agreement import Agreement
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Electorate
 from quorate.ceremony.journal import known_row
-from quorate.ceremony.ports import OperationRow, SignatureView
+from quorate.ceremony.ports import OperationRow
 from quorate.ceremony.procedures.procedure import Basis, Procedure, Run, Shown
 from quorate.ceremony.session import Patience
 from quorate.ceremony.statements import Parties
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.views import SignatureView
 from quorate.curves import Randomness
 from quorate.errors import Denied, EncodingError, ProtocolAbort, UsageError
 from quorate.identifiers import Curve, DeviceId, VaultId
