@@ -22,8 +22,9 @@ from quorate.node.certificates import issue_client_certificate
 from quorate.node.config import load
 from quorate.node.doctor.machine import examine_ports
 from quorate.node.registry import Registry
-from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client import NodeClient
 from quorate.rpc.client_certificates import create_client_identity
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.limits import Limits
 from quorate.rpc.node_server import NodeServer

@@ -26,8 +26,9 @@ from quorate.ceremony.views import (
 )
 from quorate.errors import UsageError
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
-from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client import NodeClient
 from quorate.rpc.client_certificates import read_certificate
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer

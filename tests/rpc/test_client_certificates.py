@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from quorate.errors import UsageError
-from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
+from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, NodeClient
 from quorate.rpc.client_certificates import create_client_identity, read_certificate
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.tls import TlsIdentity, server_name_of
 from quorate.storage import Grant
 from tests.rpc.fake_node import Served

@@ -25,7 +25,8 @@ from quorate.errors import (
 )
 from quorate.identifiers import DeviceId, OperationId
 from quorate.rpc import failures, options
-from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, Credentials, NodeClient
+from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, NodeClient
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.tls import create_identity
 from quorate.storage import Grant

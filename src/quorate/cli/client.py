@@ -16,8 +16,8 @@ from quorate.cli.connection import registry
 from quorate.cli.files import require_new
 from quorate.cli.views import rows, time_of
 from quorate.errors import UsageError
-from quorate.rpc.client import Credentials
 from quorate.rpc.client_certificates import create_client_identity
+from quorate.rpc.credentials import Credentials
 from quorate.storage.clients import EVERY, Client, Grant
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -17,7 +17,8 @@ from typing import Any
 from quorate.errors import Bug, QuorateError
 from quorate.identifiers import DeviceId
 from quorate.node import founding
-from quorate.rpc.client import Credentials, NodeClient, credentials_of
+from quorate.rpc.client import NodeClient
+from quorate.rpc.credentials import Credentials, credentials_of
 from quorate.storage import Grant
 
 START_PATIENCE = 30.0

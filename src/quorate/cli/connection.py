@@ -15,7 +15,8 @@ from quorate.ceremony.views import OperationView, VaultView
 from quorate.cli.command import Call
 from quorate.cli.views import FINAL, coloured
 from quorate.identifiers import DeviceId
-from quorate.rpc.client import Credentials, NodeClient, credentials_of
+from quorate.rpc.client import NodeClient
+from quorate.rpc.credentials import Credentials, credentials_of
 from quorate.rpc.failures import UNREACHABLE, RemoteError
 from quorate.storage import Client, Grant
 

@@ -18,7 +18,7 @@ from quorate.client.errors import NotAllowed, NotFound, NotSigned, Throttled, Un
 from quorate.client.receipts import verify_receipt
 from quorate.client.synchronous import Node
 from quorate.errors import QuorateError, UsageError
-from quorate.rpc.client import Credentials
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.failures import RemoteError
 
 __all__ = [

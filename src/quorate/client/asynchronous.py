@@ -13,7 +13,8 @@ from quorate.ceremony.ports import State
 from quorate.ceremony.views import AskedView, OperationView, SignatureView, VaultView
 from quorate.client.errors import NotSigned, Throttled, Unavailable, typed
 from quorate.errors import UsageError
-from quorate.rpc.client import Credentials, NodeClient
+from quorate.rpc.client import NodeClient
+from quorate.rpc.credentials import Credentials
 from quorate.rpc.failures import RemoteError
 
 PATIENCE = 30.0  # seconds

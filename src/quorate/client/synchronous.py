@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from quorate.ceremony.views import AskedView, OperationView, SignatureView, VaultView
 from quorate.client.asynchronous import PATIENCE, AsyncNode, Message
 from quorate.errors import UsageError
-from quorate.rpc.client import Credentials
+from quorate.rpc.credentials import Credentials
 
 T = TypeVar("T")
 
