@@ -73,6 +73,12 @@ class MortalWorld(World):
     def mortal(self, device: DeviceId) -> MortalNode:
         return self[self.of(device).name]
 
+    def named(self, text: str) -> str:
+        """With names for device ids, so that a point has one name in all worlds."""
+        for node in self.nodes.values():
+            text = text.replace(node.device, node.name)
+        return text
+
     def complain(self, text: str) -> None:
         if text not in self.complaints:
             self.complaints.append(text)
@@ -284,7 +290,7 @@ class MortalLine:
         world, me = self._world, self._node
         if not self._there(peer):
             return
-        target, slot = world.mortal(peer), unpack(frame).envelope.slot
+        target, slot = world.mortal(peer), world.named(unpack(frame).envelope.slot)
         world.require_one_life(me.device, frame)
         world.point(me, f"envelope {slot} to {target.name} leaves")
         if self._there(peer):
