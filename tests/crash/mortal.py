@@ -164,7 +164,11 @@ class MortalNode(Node):
         return life == self.life and not self.dead
 
     def _require_acknowledged(self) -> None:
-        """Nothing is erased before everybody who signed the epoch after it has acknowledged that."""
+        """Nothing is erased before everybody who signed the epoch after it has acknowledged that.
+
+        Who just wrote an acknowledgement may not have come to forget what was read before: the disk itself counts.
+        """
+        self.ledger._database._recent.forget("epochs")
         live = [row for row in self.ledger.epochs() if row.state is EpochState.ACTIVE]
         for row in live:
             record = decode(EpochRecord, row.record)
