@@ -51,6 +51,14 @@ REASONS: dict[str, Reason] = {
         "An attempt, or a session's id, was used before: each counts once, also across a restart.",
         "nothing: the proposer starts another attempt; after a node was restored from an old disk, do not run it",
     ),
+    "BACKUP_LOCKED": Reason(
+        "A backup does not open.",
+        "give the passphrase or the private recovery key it was made with; if it is the right one, the file was"
+        " changed: take another copy",
+    ),
+    "BAD_BACKUP": Reason(
+        "A file is no backup, or one that was cut or changed.", "take another copy of it, or another member's"
+    ),
     "BAD_CERTIFICATE": Reason(
         "A vault's certificate was shown without every member's signature.", _SAME_RELEASE
     ),
@@ -78,6 +86,10 @@ REASONS: dict[str, Reason] = {
         "A session was ended by a node's own decision: its deadline, its stop, a newer attempt, a cheat that it alone"
         " saw.",
         "ask again once the nodes are up; the log of the node that ended it says why",
+    ),
+    "CANNOT_RECOVER": Reason(
+        "These backups together are no key.",
+        "bring backups of one epoch, of members that together reach the threshold; `quorate-recover check` counts",
     ),
     "CERTIFICATE_ENDS": Reason(
         "A node's TLS certificate has ended, or ends within a month.",
@@ -241,6 +253,10 @@ REASONS: dict[str, Reason] = {
     "NO_APPROVER": Reason(
         "This node has no approver and refuses every operation.",
         "configure [approver] in quorate.toml and restart the node",
+    ),
+    "NO_BACKUPS": Reason(
+        "This node is not set up to make backups.",
+        "set folder, and passphrase_file or recovery_key_file, in [backup] of quorate.toml, and start it again",
     ),
     "NO_EARLIER_EPOCH": Reason(
         "The vault has no epoch before its present one.",

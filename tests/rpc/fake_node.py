@@ -34,7 +34,7 @@ from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.registry import Access
 from quorate.rpc.tls import TlsIdentity, create_identity, server_name_of
-from quorate.rpc.upkeep import Certificates, Reloaded
+from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
 from quorate.storage.clients import EVERY, Client, Grant, Login
 
 AMPLE = Pace(1e6, 10**6)
@@ -349,6 +349,17 @@ class FakeUpkeep:
 
     def reload(self) -> Reloaded:
         return Reloaded(changed=("limits.drain",), restart=("peer.port",))
+
+    def create_backups(self, vault: str, *, anew: bool) -> Sequence[BackupFile]:
+        return () if anew else self.backups()
+
+    def backups(self) -> Sequence[BackupFile]:
+        return (
+            BackupFile(
+                path="/backups/one.backup", vault=VaultId("v" * 24), vault_name="one", epoch=2, attempt=1,
+                device="d" * 24, made="2030-01-01T00:00:00Z", live=True,
+            ),
+        )  # fmt: skip
 
 
 class Served:

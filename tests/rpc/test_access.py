@@ -43,6 +43,10 @@ SETTLING = {
     "quorate.v1.ApprovalService.Decide": (
         "tests/ceremony/test_manual.py", "test_the_first_decision_stands_and_the_same_again_changes_nothing"
     ),
+    "quorate.v1.AdminService.CreateBackups": (
+        "tests/cluster/test_backup_commands.py",
+        "test_a_backup_is_asked_for_listed_and_verified_from_the_command_line",
+    ),
     "quorate.v1.AdminService.AddPeer": (
         "tests/storage/test_store_peers.py", "test_a_peer_is_kept_with_its_card"
     ),

@@ -15,7 +15,7 @@ from quorate.cli.connection import connect
 from quorate.cli.views import rows
 from quorate.errors import EncodingError, UsageError
 from quorate.protocols.certificate import Certificate, EpochRecord
-from quorate.protocols.history import follows, verify_chain
+from quorate.protocols.history import check_line, line_of
 from quorate.wire.codec import decode
 
 LARGEST = 256 << 20  # bytes of a file
@@ -74,7 +74,7 @@ def register(app: typer.Typer) -> None:
             async with connect(call) as node:
                 shown = (await node.history(source)).certificates
         chain = line_of([read(each) for each in shown])
-        check(chain)
+        check_line(chain)
         first, last = chain[0].record, chain[-1].record
         record = {
             "valid": True,
@@ -126,31 +126,6 @@ def read(shown: bytes) -> Certificate:
         raise UsageError(
             f"what is no certificate stands in the history: {error}", code="BAD_CERTIFICATE"
         ) from None
-
-
-def line_of(certificates: Sequence[Certificate]) -> list[Certificate]:
-    """From the newest back, each after the one it names: what was overtaken by a sibling is left out."""
-    if not certificates:
-        raise UsageError("the history is empty", code="BAD_CERTIFICATE")
-    by_hash = {each.hash: each for each in certificates}
-    line = [max(certificates, key=lambda each: (each.record.epoch, each.record.attempt))]
-    while (before := by_hash.get(line[-1].record.previous)) is not None:
-        line.append(before)
-    return line[::-1]
-
-
-def check(chain: Sequence[Certificate]) -> None:
-    """``UsageError`` names the first that breaks a rule, and the rule."""
-    if chain[0].record.epoch == 0:
-        verify_chain(chain)
-        return
-    for place, each in enumerate(chain):
-        if not each.verify():
-            raise UsageError(
-                f"epoch {each.record.epoch}: a signature is missing or wrong", code="BAD_CERTIFICATE"
-            )
-        if place:
-            follows(each.record, chain[place - 1].record)
 
 
 def signers_of_both(fork: Certificate, certificates: Sequence[Certificate]) -> list[str]:

@@ -37,6 +37,7 @@ NOUNS = {
     "policy": "Rules by which this node decides: check a file, try it, replay it.",
     "peer": "The other signers this node knows.",
     "cert": "The certificates this node shows to peers and clients.",
+    "backup": "Sealed copies of this node's shares, for the day the nodes are lost.",
     "client": "Programs and people that may ask this node.",
     "vault": "Keys that several signers hold together.",
     "operation": "What was asked for, who voted how, and what came of it.",

@@ -98,6 +98,22 @@ class Key(Section):
         return self
 
 
+class Backup(Section):
+    """Where sealed copies of shares go: after each new epoch, unless not ``automatic``, and when asked for. Sealed with
+    the passphrase in a file, or with a recovery key, of which this is the public half (X25519, PEM)."""
+
+    folder: Path | None = None
+    passphrase_file: Path | None = None
+    recovery_key_file: Path | None = None
+    automatic: bool = True
+
+    @model_validator(mode="after")
+    def one_lock(self) -> Backup:
+        if bool(self.passphrase_file) + bool(self.recovery_key_file) != bool(self.folder):
+            raise ValueError("set folder together with passphrase_file or recovery_key_file, one of the two")
+        return self
+
+
 class Limits(Section):
     """Seconds, and counts. ``silence``: how long a session waits on one message; ``unlinked``: the same while there is
     no connection to the peer it waits on; ``deadline``: one session; ``carry_out``: from approval to the end.
@@ -172,6 +188,7 @@ class Settings(BaseSettings):
     approver: ApproverOptions = ApproverOptions()
     approvers: dict[str, ApproverOptions] = {}  # by the names that combinations and policies call them
     limits: Limits = Limits()
+    backup: Backup = Backup()
     tokens: TokenLists = TokenLists()
     chains: dict[ChainId, ChainOptions] = {}  # by EIP-155's number
     log: Log = Log()

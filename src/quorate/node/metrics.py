@@ -83,6 +83,16 @@ class Metrics:
         self.vault_ready = Gauge(
             "quorate_vault_ready", "1 while the vault can be signed with here.", vault, registry=registry
         )
+        self.backup_epoch = Gauge(
+            "quorate_backup_epoch", "The newest epoch of the vault that the backup folder has a file of by this node.",
+            vault, registry=registry,
+        )  # fmt: skip
+        self.backup_made = Gauge(
+            "quorate_backup_made_timestamp_seconds",
+            "When that file was made, Unix time.",
+            vault,
+            registry=registry,
+        )
         self.not_ready = Gauge(
             "quorate_not_ready", "1 for each reason for which the node or a vault is not ready.", ("reason",),
             registry=registry,

@@ -17,6 +17,7 @@ from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.ports import Clock
 from quorate.ceremony.session import Patience
 from quorate.node import config
+from quorate.node.backups import Backups
 from quorate.node.cards import Cards, LiveCards
 from quorate.node.certificates import earlier_identities, issue_client_certificate, own_identity
 from quorate.node.doctor.examiner import NodeExaminer
@@ -53,6 +54,7 @@ class Node:
     node_server: NodeServer
     monitor: Monitor
     probes: ProbeServer | None
+    backups: Backups
     pool: ThreadPoolExecutor
     peer_address: str
     client_address: str
@@ -65,6 +67,7 @@ class Node:
         await self.mesh.start()
         await self.ceremonies.start()
         await self.monitor.start()
+        self.backups.start()
         await self.node_server.start()
 
     async def stop(self, drain: float) -> None:
@@ -77,6 +80,7 @@ class Node:
             await asyncio.sleep(0.05)
         await self.ceremonies.stop()
         await self.monitor.stop()
+        await self.backups.stop()
         await self.peer_server.stop(grace=0.2)
         await self.mesh.stop()
         if self.probes is not None:
@@ -151,6 +155,7 @@ def build(
         return apply
 
     configuration.prepare.append(prepare)
+    backups = Backups(settings.backup, ledger, ceremonies.vaults.all, clock, metrics)
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"
     node_server = NodeServer(
@@ -173,7 +178,7 @@ def build(
             entropy=entropy,
             version=program_version(),
         ),
-        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration),
+        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration, backups),
     )
     live.begin(ceremonies.greetings, node_server)
     monitor = Monitor(
@@ -197,6 +202,7 @@ def build(
         node_server=node_server,
         monitor=monitor,
         probes=ProbeServer(served.bind, served.port, metrics.registry, monitor) if served.enabled else None,
+        backups=backups,
         pool=pool,
         peer_address=peer_address,
         client_address=client_address,

@@ -30,6 +30,9 @@ class Domain(StrEnum):
     # the store
     STORE_SEAL = "quorate/v1/store-seal"
     STORE_KEY = "quorate/v1/store-key"
+    # backups
+    BACKUP = "quorate/v1/backup"
+    BACKUP_LABEL = "quorate/v1/backup-label"
     # keygen
     KEYGEN_COMMIT = "quorate/v1/keygen/commit"
     KEYGEN_RID = "quorate/v1/keygen/rid"

@@ -38,6 +38,29 @@ def follows(record: EpochRecord, previous: EpochRecord) -> None:
         raise _refused(f"RS-3.6 weight: {place} was dealt by a weight of {weight}, and takes {needed}")
 
 
+def line_of(certificates: Sequence[Certificate]) -> list[Certificate]:
+    """From the newest back, each after the one it names: what was overtaken by a sibling is left out."""
+    if not certificates:
+        raise _refused("the history is empty")
+    by_hash = {each.hash: each for each in certificates}
+    line = [max(certificates, key=lambda each: (each.record.epoch, each.record.attempt))]
+    while (before := by_hash.get(line[-1].record.previous)) is not None:
+        line.append(before)
+    return line[::-1]
+
+
+def check_line(line: Sequence[Certificate]) -> None:
+    """As ``verify_chain``, for a line that need not begin with epoch 0: a signer that joined later may know no more."""
+    if line[0].record.epoch == 0:
+        verify_chain(line)
+        return
+    for place, each in enumerate(line):
+        if not each.verify():
+            raise _refused(f"RS-3.7 signatures: epoch {each.record.epoch}: a signature is missing or wrong")
+        if place:
+            follows(each.record, line[place - 1].record)
+
+
 def verify_chain(certificates: Sequence[Certificate]) -> None:
     """Returns if these are a vault's certificates from epoch 0 on, each signed by all that must and following the one
     before; else ``UsageError`` names the first that is not, and the rule."""

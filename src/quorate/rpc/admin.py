@@ -15,6 +15,7 @@ from quorate.rpc._pb import admin_pb2
 from quorate.rpc.access import Permit, require_to_give
 from quorate.rpc.convert import (
     access_to_pb,
+    backup_to_pb,
     certificates_to_pb,
     client_to_pb,
     decided_to_pb,
@@ -145,6 +146,19 @@ class AdminServant:
     async def reload(self, _: Permit, __: admin_pb2.ReloadRequest) -> admin_pb2.ReloadResponse:
         done = await to_the_end(asyncio.to_thread(self._upkeep.reload))
         return admin_pb2.ReloadResponse(changed=done.changed, restart_needed=done.restart)
+
+    async def create_backups(
+        self, _: Permit, request: admin_pb2.CreateBackupsRequest
+    ) -> admin_pb2.CreateBackupsResponse:
+        making = asyncio.to_thread(self._upkeep.create_backups, request.vault, anew=request.anew)
+        return admin_pb2.CreateBackupsResponse(files=map(backup_to_pb, await to_the_end(making)))
+
+    async def list_backups(
+        self, _: Permit, __: admin_pb2.ListBackupsRequest
+    ) -> admin_pb2.ListBackupsResponse:
+        return admin_pb2.ListBackupsResponse(
+            files=map(backup_to_pb, await asyncio.to_thread(self._upkeep.backups))
+        )
 
     async def _changing(self, client: str, change: Callable[[], T]) -> T:
         try:

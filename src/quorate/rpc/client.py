@@ -34,6 +34,7 @@ from quorate.rpc.convert import (
     VERDICTS,
     access_from_pb,
     asked_from_pb,
+    backup_from_pb,
     certificates_from_pb,
     client_from_pb,
     decided_from_pb,
@@ -49,7 +50,7 @@ from quorate.rpc.credentials import Credentials, credentials_of
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.findings import Examination, Finding
 from quorate.rpc.tls import server_name_of
-from quorate.rpc.upkeep import Certificates, Reloaded
+from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
 from quorate.storage.clients import Client, Grant
 
 SOCKET_NAME = "quorate.sock"
@@ -57,6 +58,7 @@ CLIENT_KEY = "quorate-client"
 SECRET_KEY = "quorate-secret"  # noqa: S105 - the name of the metadata, not a secret
 MAX_WAIT = 60.0  # seconds, of one call
 CALL_TIMEOUT = 30.0  # seconds
+MAKING_BACKUPS = 600.0  # seconds: a passphrase takes one for each vault
 EXAMINATION_TIMEOUT = 90.0  # seconds
 PAGE = 1000  # operations of one call
 GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
@@ -467,6 +469,16 @@ class NodeClient:
         """Have the node read its quorate.toml again."""
         answer = await self._call(self._admin.Reload, admin_pb2.ReloadRequest())
         return Reloaded(changed=tuple(answer.changed), restart=tuple(answer.restart_needed))
+
+    async def create_backups(self, vault: str = "", *, anew: bool = False) -> Sequence[BackupFile]:
+        """Have the node put a sealed copy of its shares of this vault (id or name), or of each, into its folder."""
+        request = admin_pb2.CreateBackupsRequest(vault=vault, anew=anew)
+        answer = await self._call(self._admin.CreateBackups, request, allow=MAKING_BACKUPS)
+        return tuple(map(backup_from_pb, answer.files))
+
+    async def backups(self) -> Sequence[BackupFile]:
+        answer = await self._call(self._admin.ListBackups, admin_pb2.ListBackupsRequest())
+        return tuple(map(backup_from_pb, answer.files))
 
     async def _call(
         self, method: Callable[..., Awaitable[A]], request: object, *, allow: float = CALL_TIMEOUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TypeVar
 
 from quorate.ceremony.identity import read_card
@@ -23,7 +24,7 @@ from quorate.operations.kinds import TRANSACTIONS
 from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.registry import Access
-from quorate.rpc.upkeep import Certificates, Earlier
+from quorate.rpc.upkeep import BackupFile, Certificates, Earlier
 from quorate.storage.clients import EVERY, Client, Credential, Grant
 
 K = TypeVar("K")
@@ -422,3 +423,14 @@ def certificates_from_pb(told: admin_pb2.Certificates) -> Certificates:
         awaited=tuple(map(DeviceId, told.awaited)),
         authority_pem=told.authority_pem,
     )
+
+
+def backup_to_pb(file: BackupFile) -> admin_pb2.BackupFile:
+    return admin_pb2.BackupFile(**asdict(file))
+
+
+def backup_from_pb(told: admin_pb2.BackupFile) -> BackupFile:
+    return BackupFile(
+        path=told.path, vault=VaultId(told.vault), vault_name=told.vault_name, epoch=told.epoch,
+        attempt=told.attempt, device=told.device, made=told.made, live=told.live,
+    )  # fmt: skip

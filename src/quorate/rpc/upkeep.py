@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from quorate.ceremony.ports import Peer
-from quorate.identifiers import DeviceId
+from quorate.identifiers import DeviceId, VaultId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,20 @@ class Reloaded:
     restart: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupFile:
+    """One backup in the node's folder, by its label. ``live``: its epoch is the one that lives."""
+
+    path: str
+    vault: VaultId
+    vault_name: str
+    epoch: int
+    attempt: int
+    device: str
+    made: str
+    live: bool
+
+
 class Upkeep(Protocol):
     """Blocking: called in a worker thread. What was changed is durable, and in effect, when the call returns."""
 
@@ -52,4 +67,12 @@ class Upkeep(Protocol):
 
     def reload(self) -> Reloaded:
         """Read quorate.toml again. ``UsageError``, and nothing changed, if anything in it is wrong."""
+        ...
+
+    def create_backups(self, vault: str, *, anew: bool) -> Sequence[BackupFile]:
+        """Of the live epoch of this vault (id or name), or of each: what is there already, unless ``anew``."""
+        ...
+
+    def backups(self) -> Sequence[BackupFile]:
+        """What lies in the node's folder."""
         ...

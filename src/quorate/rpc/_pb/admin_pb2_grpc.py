@@ -104,6 +104,16 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
                 _registered_method=True)
+        self.CreateBackups = channel.unary_unary(
+                '/quorate.v1.AdminService/CreateBackups',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.CreateBackupsRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.CreateBackupsResponse.FromString,
+                _registered_method=True)
+        self.ListBackups = channel.unary_unary(
+                '/quorate.v1.AdminService/ListBackups',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -207,6 +217,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateBackups(self, request, context):
+        """A sealed copy of this node's shares, in the folder and under the lock of its own configuration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBackups(self, request, context):
+        """The backups in that folder.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -279,6 +303,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.SerializeToString,
+            ),
+            'CreateBackups': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBackups,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.CreateBackupsRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.CreateBackupsResponse.SerializeToString,
+            ),
+            'ListBackups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBackups,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -659,6 +693,60 @@ class AdminService:
             '/quorate.v1.AdminService/Reload',
             quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBackups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/CreateBackups',
+            quorate_dot_v1_dot_admin__pb2.CreateBackupsRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.CreateBackupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBackups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ListBackups',
+            quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

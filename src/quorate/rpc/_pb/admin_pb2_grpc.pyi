@@ -60,6 +60,10 @@ class AdminServiceStub:
     """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
     Reload: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]
     """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+    CreateBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateBackupsRequest, _admin_pb2.CreateBackupsResponse]
+    """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
+    ListBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]
+    """The backups in that folder."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -93,6 +97,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
     Reload: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]  # type: ignore[assignment]
     """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+    CreateBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateBackupsRequest, _admin_pb2.CreateBackupsResponse]  # type: ignore[assignment]
+    """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
+    ListBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]  # type: ignore[assignment]
+    """The backups in that folder."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -207,5 +215,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReloadResponse, _abc.Awaitable[_admin_pb2.ReloadResponse]]:
         """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+
+    @_abc_1.abstractmethod
+    def CreateBackups(
+        self,
+        request: _admin_pb2.CreateBackupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CreateBackupsResponse, _abc.Awaitable[_admin_pb2.CreateBackupsResponse]]:
+        """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
+
+    @_abc_1.abstractmethod
+    def ListBackups(
+        self,
+        request: _admin_pb2.ListBackupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListBackupsResponse, _abc.Awaitable[_admin_pb2.ListBackupsResponse]]:
+        """The backups in that folder."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

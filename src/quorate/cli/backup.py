@@ -1,0 +1,97 @@
+"""``quorate backup``: create, list, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from quorate.cli.command import Call, command
+from quorate.cli.connection import connect
+from quorate.cli.views import rows
+from quorate.errors import UsageError
+from quorate.recovery.backup import LARGEST, open_backup, read
+from quorate.recovery.locks import Opener, Passphrase, RecoveryKey
+from quorate.rpc.upkeep import BackupFile
+
+
+def register(app: typer.Typer) -> None:
+    @command(app, "create")
+    async def create(
+        call: Call,
+        vault: Annotated[str, typer.Argument(help="Name or id. [default: every vault]")] = "",
+        anew: Annotated[bool, typer.Option("--anew", help="Another file, even where there is one.")] = False,
+    ) -> None:
+        """Seal a copy of this node's shares into its [backup] folder. Where the live epoch has one, that is it."""
+        with call.output.progress("sealing"):
+            async with connect(call) as node:
+                files = await node.create_backups(vault, anew=anew)
+        _show(call, files, "this node has no vault with a live epoch: nothing to copy")
+
+    @command(app, "list")
+    async def list_(call: Call) -> None:
+        """The backups in the node's folder. Those of earlier epochs are keys too: destroy them after a refresh."""
+        async with connect(call) as node:
+            files = await node.backups()
+        _show(call, files, "there are none")
+
+    @command(app, "verify")
+    def verify(
+        call: Call,
+        files: Annotated[list[Path], typer.Argument(help="Backups.")],
+        passphrase_file: Annotated[
+            list[Path] | None, typer.Option("--passphrase-file", help="May be repeated: each is tried.")
+        ] = None,
+        recovery_key: Annotated[
+            list[Path] | None, typer.Option("--recovery-key", help="X25519 private key in PEM.")
+        ] = None,
+    ) -> None:
+        """Open backups and check all that is in them: the certificates, the signature, that the shares fit. Offline;
+        nothing secret is shown."""
+        openers: list[Opener] = [
+            Passphrase.of(path.read_bytes(), str(path)) for path in passphrase_file or ()
+        ]
+        openers += [RecoveryKey.of(path.read_bytes(), str(path)) for path in recovery_key or ()]
+        if not openers:
+            raise UsageError("what opens them? --passphrase-file FILE or --recovery-key FILE")
+        for path in files:
+            if path.stat().st_size > LARGEST:
+                raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large")
+            held = open_backup(read(path.read_bytes(), str(path)), openers)
+            record = {
+                "file": str(path),
+                "sound": True,
+                "vault": held.record.vault,
+                "epoch": held.record.epoch,
+                "device": held.device,
+                "weight": held.weight,
+                "threshold": held.record.threshold,
+                "made": held.label.made,
+            }
+            text = f"[green]sound[/]: {escape(str(path))}: {escape(str(held.label))}, weight {held.weight}"
+            call.output.show(record, f"{text}; the threshold is {held.record.threshold}")
+
+
+def _show(call: Call, files: Sequence[BackupFile], none: str) -> None:
+    if call.output.json:
+        for each in files:
+            call.output.line(asdict(each))
+        return
+    if not files:
+        call.output.out.print(none)
+        return
+    body = [
+        (
+            escape(each.vault_name or each.vault),
+            str(each.epoch),
+            "live" if each.live else "[yellow]earlier[/]",
+            each.made,
+            escape(each.path),
+        )
+        for each in files
+    ]
+    call.output.out.print(rows(("VAULT", "EPOCH", "", "MADE", "FILE"), body))

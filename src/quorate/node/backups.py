@@ -1,0 +1,251 @@
+"""Sealed copies of this node's shares in a folder of its own: made after each new epoch, and on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from quorate.ceremony.ports import Clock
+from quorate.ceremony.vaults import Vault
+from quorate.errors import Corrupt, QuorateError, StoreError, UsageError
+from quorate.identifiers import Curve, VaultId
+from quorate.node import config
+from quorate.node.metrics import Metrics
+from quorate.protocols.certificate import Certificate
+from quorate.protocols.history import line_of
+from quorate.recovery.backup import Label, make, read, timestamp
+from quorate.recovery.locks import Closer, Passphrase, RecoveryPublicKey
+from quorate.rpc.upkeep import BackupFile
+from quorate.storage import SqliteLedger
+from quorate.wire.codec import decode, encode
+
+SUFFIX = ".backup"
+ROUND = 5.0  # seconds between looks for an epoch that has no backup
+_SECRET_SIZE = 64 << 10
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+log = structlog.get_logger()
+
+
+def closer_of(settings: config.Backup) -> Closer | None:
+    """What the configuration has backups sealed with; ``UsageError`` names a file that is unfit. Nothing else may say:
+    whoever could name a key to seal to could have every share."""
+    for path, kind in (
+        (settings.passphrase_file, Passphrase),
+        (settings.recovery_key_file, RecoveryPublicKey),
+    ):
+        if path is not None:
+            try:
+                with path.open("rb") as file:
+                    data = file.read(_SECRET_SIZE)
+            except OSError as error:
+                raise UsageError(f"backup: {path}: {error.strerror}") from None
+            return kind.of(data, str(path))
+    return None
+
+
+class Backups:
+    """``create`` and ``listed`` block: for worker threads."""
+
+    def __init__(
+        self,
+        settings: config.Backup,
+        ledger: SqliteLedger,
+        vaults: Callable[[], Sequence[Vault]],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._ledger, self._vaults = settings, ledger, vaults
+        self._clock, self._metrics = clock, metrics
+        self._closer = closer_of(settings)
+        self._lock = threading.Lock()
+        self._read: dict[tuple[str, int, int], Label] = {}
+        self._shown: set[tuple[VaultId, str]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look now, and from time to time, for epochs that have no backup, if the node makes any."""
+        if self._settings.folder is not None:
+            self._task = asyncio.create_task(self._keep_renewing())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def create(self, vault: str, *, anew: bool) -> Sequence[BackupFile]:
+        """A backup of the live epoch of this vault (id or name), or of each. Where there is one already it is that one,
+        unless ``anew``."""
+        found = [each for each in self._live() if vault in ("", each.id, each.name)]
+        if vault and not found:
+            raise UsageError(f"there is no vault {vault} with a live epoch here", code="UNKNOWN_VAULT")
+        with self._lock:
+            return [self._ensure(each, anew=anew) for each in found]
+
+    def listed(self) -> Sequence[BackupFile]:
+        """What is in the folder: newest epoch of each vault first."""
+        live = {each.certificate_hash.hex() for each in self._live()}
+        files = [
+            BackupFile(
+                path=str(path), vault=VaultId(label.vault), vault_name=label.vault_name, epoch=label.epoch,
+                attempt=label.attempt, device=label.device, made=label.made, live=label.certificate in live,
+            )
+            for path, label in self._labels().items()
+        ]  # fmt: skip
+        return sorted(files, key=lambda each: (each.vault_name, each.vault, -each.epoch, each.made))
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._renew)
+            except Exception:
+                log.exception("bug in the backups")
+            await asyncio.sleep(ROUND)
+
+    def _renew(self) -> None:
+        for vault in self._live() if self._settings.automatic else ():
+            try:
+                with self._lock:
+                    self._ensure(vault, anew=False)
+            except (QuorateError, OSError) as error:
+                log.error("no backup", vault=vault.id, epoch=vault.epoch, why=str(error))
+        try:
+            self._show(self.listed())
+        except QuorateError as error:
+            log.error("backups cannot be looked at", why=str(error))
+            self._show(())
+
+    def _show(self, files: Sequence[BackupFile]) -> None:
+        """The newest of each vault by this device, of its latest epoch. A vault whose files are gone has no figure."""
+        mine = [each for each in files if each.device == self._ledger.me.device]
+        newest = {each.vault: each for each in sorted(mine, key=lambda e: (e.epoch, e.attempt, e.made))}
+        labels = {(each.vault, each.vault_name) for each in newest.values()}
+        for gone in self._shown - labels:
+            self._metrics.backup_epoch.remove(*gone)
+            self._metrics.backup_made.remove(*gone)
+        for each in newest.values():
+            made = datetime.fromisoformat(each.made).timestamp()
+            self._metrics.backup_epoch.labels(each.vault, each.vault_name).set(each.epoch)
+            self._metrics.backup_made.labels(each.vault, each.vault_name).set(made)
+        self._shown = labels
+
+    def _live(self) -> list[Vault]:
+        return [each for each in self._vaults() if each.active]
+
+    def _folder(self) -> Path:
+        if self._settings.folder is None or self._closer is None:
+            raise UsageError(
+                "this node makes no backups: set folder, and passphrase_file or recovery_key_file, in [backup] of"
+                " quorate.toml",
+                code="NO_BACKUPS",
+            )
+        try:
+            self._settings.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"backup: {self._settings.folder}: {error.strerror}") from error
+        return self._settings.folder
+
+    def _existing(self, vault: Vault) -> tuple[Path, Label] | None:
+        wanted = (vault.certificate_hash.hex(), self._ledger.me.device)
+        found = [item for item in self._labels().items() if (item[1].certificate, item[1].device) == wanted]
+        return max(found, key=lambda item: item[1].made, default=None)
+
+    def _ensure(self, vault: Vault, *, anew: bool) -> BackupFile:
+        existing = None if anew else self._existing(vault)
+        path, label = existing or self._make(vault)
+        return BackupFile(
+            path=str(path), vault=vault.id, vault_name=vault.name, epoch=label.epoch, attempt=label.attempt,
+            device=label.device, made=label.made, live=True,
+        )  # fmt: skip
+
+    def _make(self, vault: Vault) -> tuple[Path, Label]:
+        folder, closer, me = self._folder(), self._closer, self._ledger.me
+        if closer is None:
+            raise UsageError("backup: nothing to seal with", code="NO_BACKUPS")
+        label = Label(
+            vault=vault.id, vault_name=vault.name, epoch=vault.epoch, attempt=vault.row.attempt,
+            certificate=vault.certificate_hash.hex(), device=me.device, device_name=me.name,
+            made=timestamp(self._clock.now_ms()),
+        )  # fmt: skip
+        shares = {
+            curve: self._ledger.share(vault.id, vault.epoch, vault.row.attempt, curve).secret
+            for curve in Curve
+        }
+        data = make(label, self._line(vault), shares, closer, self._ledger.identity.sign)
+        name = "-".join(
+            (
+                _UNSAFE.sub("_", vault.name)[:40] or "vault",
+                vault.id[:8],
+                f"epoch{vault.epoch}",
+                _UNSAFE.sub("_", me.name)[:40],
+                label.made.replace(":", ""),
+            )
+        )
+        path = folder / f"{name}{SUFFIX}"
+        write_new(path, data)
+        if path.read_bytes() != data:
+            raise StoreError(f"{path} does not read as it was written: look at the disk")
+        log.info("backup made", vault=vault.id, epoch=vault.epoch, file=str(path))
+        return path, label
+
+    def _line(self, vault: Vault) -> list[bytes]:
+        """The certificates up to the live epoch, encoded."""
+        rows = [
+            row
+            for row in self._ledger.epochs(vault.id)
+            if row.certificate and (row.epoch < vault.epoch or row.record_hash == vault.certificate_hash)
+        ]
+        line = line_of([decode(Certificate, row.certificate) for row in rows])
+        if line[-1].hash != vault.certificate_hash:
+            raise Corrupt(f"epochs: the certificate of vault {vault.id}, epoch {vault.epoch}, is not there")
+        return [encode(each) for each in line]
+
+    def _labels(self) -> dict[Path, Label]:
+        """Of the files in the folder that are backups. Each is read once."""
+        folder = self._folder()
+        found: dict[Path, Label] = {}
+        try:
+            paths = sorted(folder.glob(f"*{SUFFIX}"))
+        except OSError as error:
+            raise StoreError(f"backup: {folder}: {error.strerror}") from error
+        for path in paths:
+            with suppress(OSError, UsageError):
+                stat = path.stat()
+                key = (str(path), stat.st_mtime_ns, stat.st_size)
+                if key not in self._read:
+                    self._read[key] = read(path.read_bytes(), str(path)).label
+                found[path] = self._read[key]
+        self._read = {key: label for key, label in self._read.items() if Path(key[0]) in found}
+        return found
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """A file that is whole or not there, for its owner alone, and on the disk when this returns. ``StoreError`` where
+    there is one of this name, or it cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(part, path)  # unlike a rename it never takes another file's place
+        part.unlink()
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise StoreError(f"backup: {path}: {error.strerror}") from error
