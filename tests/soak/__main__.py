@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--signatures", type=int, default=10_000)
     parser.add_argument("--restarts", type=int, default=40)
     parser.add_argument("--in-flight", type=int, default=8)
-    parser.add_argument("--calm", type=float, default=0.4, help="part of the run, its last, without restarts")
+    parser.add_argument("--calm", type=float, default=0.6, help="part of the run, its last, without restarts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a directory for the nodes' homes and logs")
     options = parser.parse_args()
