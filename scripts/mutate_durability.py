@@ -76,8 +76,12 @@ MUTATIONS = (
         edits=(
             (
                 "ceremony/lineage.py",
-                "if vault is None or not vault.ready:",
-                "if vault is None or not vault.active:",
+                "    if vault is None or not vault.ready:\n        return\n    if vault.epoch:",
+                (
+                    "    if vault is not None and vault.active and vault.epoch:\n"
+                    "        context.ledger.erase_before(vault.id, vault.epoch, vault.row.attempt)\n"
+                    "    if vault is None or not vault.ready:\n        return\n    if vault.epoch:"
+                ),
             ),
         ),
         cases=("reshare", "--fate", "death", "--only", "write activate after"),
