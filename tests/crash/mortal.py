@@ -39,7 +39,7 @@ HASTY = Limits(
 )
 DOWNTIME = 0.4  # seconds from a death to the next start: the others have noticed
 CHECK = 0.1  # seconds between looks at a store that took no changes: in the product a second, by its monitor
-OF_NO_OPERATION = ("boot", "migrate", "check")
+OF_NO_OPERATION = ("boot", "migrate", "check", "keep_time")
 
 
 class Dead(StoreError):

@@ -126,7 +126,9 @@ class Ceremonies:
 
     async def _keep_time_now(self) -> None:
         context = self._context
-        with suppress(QuorateError):  # the store's own check says what is wrong with it
+        if context.ledger.fault is not None:
+            return  # the store's own check says what is wrong with it
+        with suppress(QuorateError):
             await context.aside(lambda: context.ledger.keep_time(context.steady.kept()))
 
     def _drop_pending(self) -> None:
