@@ -48,6 +48,7 @@ ANY = '"the rule" holds'
 NOBODY = "no rule allows"
 MIDNIGHT_FRIDAY = NOON + 2 * 24 * HOUR + 12 * HOUR  # from Friday, 2026-01-02, to Saturday
 
+MAKES_A_CONTRACT = ether(0, to="", asset=None, amount=None, method="create")
 CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
     # name, rule, effect, what the window holds, verdict, words of the explanation
     ("a rule without conditions is about everything", rule(), does(usdc(1)), 0, APPROVE, ANY),
@@ -91,6 +92,9 @@ CASES: list[tuple[str, str, Effect, int, Verdict, str]] = [
     ("another asset", rule(require='{ assets = ["ETH"] }'), does(usdc(1)), 0, REJECT, f"the asset of this message is {USDC.contract} on eip155:1"),
     ("the method", rule(require=f'{{ methods = ["{TRANSFER}"] }}'), does(usdc(1)), 0, APPROVE, ANY),
     ("another method", rule(require='{ methods = ["0xa9059cbb"] }'), does(usdc(1)), 0, REJECT, f"the method of this message is {TRANSFER}"),
+    ("making a contract", rule(require='{ methods = ["create"] }'), does(MAKES_A_CONTRACT), 0, APPROVE, ANY),
+    ("making a contract, where methods are required", rule(require=f'{{ methods = ["{TRANSFER}"] }}'), does(MAKES_A_CONTRACT), 0, REJECT, "the method of this message is create"),
+    ("making a contract, where receivers are required", rule(require='{ receivers = ["book:suppliers"] }'), does(MAKES_A_CONTRACT), 0, REJECT, "the receiver of this message is none"),
     ("no method where one is required", rule(require='{ methods = ["0xa9059cbb"] }'), does(ether(1)), 0, REJECT, "the method of this message is none"),
     ("a content type", rule(require=f'{{ content_types = ["{HEX}"] }}'), does(OPAQUE), 0, REJECT, "the content type of this message is text/plain"),
     ("outside the hours", rule(require=f"{{ times = {NIGHT} }}"), does(usdc(1)), 0, REJECT, "it is not within fri 22:00 to 06:00 UTC"),

@@ -159,6 +159,25 @@ async def test_contracts_are_called_for_what_is_said(
     assert json.loads(wrong.err)["error"] == "INVALID_TRANSACTION"
 
 
+async def test_a_contract_is_made_and_shown_as_made(signers: Signers, quorate: Command, listed: Path) -> None:
+    making = ("contract-call", "--vault", "ops", "--chain", SEPOLIA, "--create", *OFFLINE)
+    made = await quorate(*making, "--data", "0x6001600101", "--wait", *at(listed))
+    assert made.code == 0, made.err
+    [operation] = made.lines
+    assert operation["kind"] == "contract-call"
+    [action] = operation["asked_for"]["actions"]
+    assert (action["method"], action["receiver"]) == ("create", "")
+    signed = read(operation["signatures"][0]["raw_transaction"])
+    assert (HexBytes(signed["to"]), HexBytes(signed["data"])) == (HexBytes("0x"), HexBytes("0x6001600101"))
+    for wrong in (
+        ("--contract", USDC, "--data", "0x60"),
+        ("--method", "mint()"),
+        ("--data", "0x60", "--purpose", "mint"),
+    ):
+        assert (await quorate(*making, *wrong, *at(listed))).code == 2
+    assert (await quorate(*making[:5], "--data", "0x60", *at(listed))).code == 2
+
+
 async def test_a_dry_run_shows_and_asks_nothing(signers: Signers, quorate: Command, listed: Path) -> None:
     before = await signers["alice"].node.operations(limit=1)
     pay = (

@@ -182,7 +182,13 @@ def register(app: typer.Typer) -> None:
         chain: Annotated[
             int, typer.Option("--chain", metavar="ID", help="The chain, by the number of EIP-155.")
         ],
-        contract: Annotated[str, typer.Option("--contract", metavar="ACCOUNT", help="What is called.")],
+        contract: Annotated[str, typer.Option("--contract", metavar="ACCOUNT", help="What is called.")] = "",
+        create: Annotated[
+            bool,
+            typer.Option(
+                "--create", help="Make a contract instead: --data is its code, arguments behind it."
+            ),
+        ] = False,
         data: Annotated[str, typer.Option("--data", metavar="HEX", help="The call as it is.")] = "",
         method: Annotated[
             str,
@@ -209,7 +215,11 @@ def register(app: typer.Typer) -> None:
         expires_in: ExpiresIn = None,
         idempotency_key: IdempotencyKey = None,
     ) -> None:
-        """Call a contract, paying --amount of the chain's coin along. What is signed is shown first."""
+        """Call a contract, or make one, paying --amount of the chain's coin along. What is signed is shown first."""
+        if bool(contract) == create:
+            raise UsageError("say what is called as --contract, or --create for a new contract")
+        if create and (not data or purpose != Kind.CONTRACT_CALL.value):
+            raise UsageError("--create takes the code as --data, and is for contract-call")
         if purpose not in CALLS:
             raise UsageError(f"--purpose {purpose}: one of {', '.join(CALLS)}")
         if bool(data) == bool(method) or (data and arg):
@@ -223,7 +233,7 @@ def register(app: typer.Typer) -> None:
             doing = Doing(
                 chain_id=chain,
                 source=payer.account,
-                to=account(contract, "--contract"),
+                to=b"" if create else account(contract, "--contract"),
                 value=base_units(tokens.asset(chain), amount, base_units_) or 0,
                 data=body,
             )

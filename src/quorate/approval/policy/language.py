@@ -26,7 +26,7 @@ MAX_RULES = 10_000
 MAX_NAME = 100
 _ID = re.compile(r"[a-z2-7]{24}")
 _CHAIN = re.compile(r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}")  # CAIP-2
-_METHOD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\([^\s()]*(?:\([^\s()]*\)[^\s()]*)*\)|0x[0-9a-f]{8}|")
+_METHOD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\([^\s()]*(?:\([^\s()]*\)[^\s()]*)*\)|0x[0-9a-f]{8}|create|")
 _BOOK = "book:"
 
 T = TypeVar("T")
@@ -303,6 +303,6 @@ def _method(text: str) -> str:
     if _METHOD.fullmatch(text) is None:
         raise ValueError(
             f"{text[:100]!r} is no method: its signature without blanks, transfer(address,uint256), its selector, "
-            "0xa9059cbb, or the empty text for no call"
+            "0xa9059cbb, create for making a contract, or the empty text for no call"
         )
     return text

@@ -20,7 +20,7 @@ from quorate.operations.transactions.calldata import Call, Token
 from quorate.operations.transactions.evm import Transaction
 from quorate.operations.transactions.typed_data import TypedData
 
-CREATION = "constructor"
+CREATION = "create"  # of a contract: no signature of a method looks like this
 DELEGATION = "EIP-7702 authorization"
 _DELEGATION_TYPE = b"\x05"
 _PERMIT = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"  # ERC-2612
