@@ -275,8 +275,8 @@ REASONS: dict[str, Reason] = {
         "exchange device cards with the other signers: `quorate peer add`",
     ),
     "NO_RECEIPT": Reason(
-        "There is no receipt of this operation here: it made no signature, or another node has the votes on it.",
-        "ask the node that was asked for the signature, which `quorate operation show` calls the proposer",
+        "There is no receipt of this operation here: it made no signature, or other nodes have the votes on it.",
+        "ask the node that was asked for the signature, or one of the signers that `quorate operation show` names",
     ),
     "NO_SUCH_KEY": Reason(
         "There is no key at this path, as happens about once in 2^127.", "use the next index of the path"

@@ -113,6 +113,18 @@ def test_an_attempt_begins_once_approved_and_rises(ledger: SqliteLedger) -> None
     assert (row.state, row.attempt) == (State.RUNNING, 4)
 
 
+@breaks("ST-3.3", "ST-3.6")
+def test_an_attempt_keeps_the_votes_it_stands_on_and_none_where_it_does_not_begin(
+    ledger: SqliteLedger,
+) -> None:
+    approved(ledger)
+    ledger.record_vote(OPERATION, BOB, b"first")
+    carol = DeviceId("c" * 24)
+    assert ledger.begin_attempt(OPERATION, 2, session(1), votes={BOB: b"second", carol: b"yes"})
+    assert not ledger.begin_attempt(OPERATION, 2, session(2), votes={DeviceId("d" * 24): b"yes"})
+    assert ledger.votes(OPERATION) == {BOB: b"first", carol: b"yes"}
+
+
 @breaks("ST-3.3")
 @pytest.mark.parametrize("state", State)
 def test_an_attempt_begins_only_between_voting_and_the_end(ledger: SqliteLedger, state: State) -> None:

@@ -80,7 +80,7 @@ class Participant:
         self._voting.require_own_approval(operation)
         setups = self._setups(procedure, agreement)
         join = self._voting.take_join(operation, begin.attempt, own)
-        await self._journal(operation, agreement, setups=setups)
+        await self._journal(operation, agreement, setups=setups, votes=self._votes(agreement, begin))
         self.cancel(operation.id, f"attempt {begin.attempt} has begun")
         session = self._session(procedure, agreement, setups, join)
         self._running[operation.id] = session
@@ -188,12 +188,20 @@ class Participant:
             return {}
         return context.pairs.ids(vault, [peer for peer in agreement.parties if peer != context.me])
 
+    def _votes(self, agreement: Agreement, begin: Begin) -> Mapping[DeviceId, bytes]:
+        """Those of the other parties, kept so that this node can prove what it took part in."""
+        heard = ((hear(Vote, signed, self._context.key_of)[0], signed) for signed in begin.votes)
+        return {
+            voter: vote for voter, vote in heard if voter in agreement.joins and voter != self._context.me
+        }
+
     async def _journal(
         self,
         operation: Operation,
         agreement: Agreement,
         *,
         setups: Mapping[DeviceId, bytes] = NONE,
+        votes: Mapping[DeviceId, bytes] = NONE,
         released: bool = False,
     ) -> None:
         """The session id and the attempt, durably, before a single message of the session exists, while every set-up
@@ -210,6 +218,7 @@ class Participant:
                 released=released,
                 setups=tuple(setups.values()),
                 sharing=under,
+                votes=votes,
             )
         )
         if not begun:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from quorate.ceremony.chronicle import ForkShelf
@@ -319,6 +320,9 @@ class SealedSetup:
             raise Bug(f"set-up with {self.peer}: an id has 32 bytes, generations count from 0")
 
 
+NO_VOTES: Mapping[DeviceId, bytes] = MappingProxyType({})
+
+
 class Ledger(ForkShelf, Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
@@ -357,10 +361,12 @@ class Ledger(ForkShelf, Protocol):
         released: bool = False,
         setups: Sequence[bytes] = (),
         sharing: bytes = b"",
+        votes: Mapping[DeviceId, bytes] = NO_VOTES,
     ) -> bool:
         """One transaction: the session id into the unique table of consumed ones, the attempt strictly above any
         before, the state VOTING (whose votes were just shown to us), APPROVED or RUNNING → RUNNING; ``released``: and
-        RELEASED, as others are about to sign without us. False, and nothing changed, if any of these fails.
+        RELEASED, as others are about to sign without us; ``votes``: others', on which the attempt stands, kept unless
+        there is one. False, and nothing changed, if any of these fails.
         ``NoSetup``, and nothing changed, unless each of ``setups``, ids, is LIVE in an ACTIVE sharing; ``StaleEpoch``
         unless ``sharing``, a record hash, is that of an ACTIVE one, if there is one to begin under."""
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from quorate.ceremony.context import Context
 from quorate.ceremony.evidence import Anchor, Evidence, Proven, bad, prove
-from quorate.ceremony.journal import operation_of
+from quorate.ceremony.journal import operation_of, verdicts
 from quorate.ceremony.ports import OperationRow, State
 from quorate.ceremony.procedures.signing import Signatures
 from quorate.ceremony.statements import Seal, hear, printable, state
@@ -49,14 +49,15 @@ def issue(context: Context, row: OperationRow) -> str:
     request = operation.request
     if row.state is not State.COMPLETED or not isinstance(request, Signature):
         raise _none(f"operation {row.id} ({row.kind}, {row.state}) is no signature that was made")
-    if row.proposer != context.me:
-        asked = context.name_of(row.proposer)
-        raise _none(
-            f"the votes on operation {row.id} are at {asked}, which was asked: ask there for the receipt"
-        )
     vault = context.vaults.held(VaultId(request.vault), request.certificate)
     if vault is None or not vault.row.certificate:
         raise _none(f"the certificate that operation {row.id} was signed under is not held here")
+    said, record = verdicts(context, operation), vault.record
+    approving = (place for place in record.roster if said.get(DeviceId(place.device)) == "approve")
+    if sum(place.weight for place in approving) < record.threshold:
+        raise _none(
+            f"too few votes on operation {row.id} are here: ask {context.name_of(row.proposer)}, or a signer"
+        )
     evidence = Evidence(
         proposal=row.proposal,
         certificate=vault.row.certificate,
@@ -65,8 +66,7 @@ def issue(context: Context, row: OperationRow) -> str:
         signatures=decode(Signatures, row.result).signatures,
     )
     names = {
-        place.device: printable(context.name_of(DeviceId(place.device)), MAX_NAME)
-        for place in vault.record.roster
+        place.device: printable(context.name_of(DeviceId(place.device)), MAX_NAME) for place in record.roster
     }
     document = _document(prove(evidence, NO_ANCHOR), evidence, {"id": context.me, "names": names})
     seal = state(context.identity, Seal(document=_hash(document)))

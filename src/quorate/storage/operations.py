@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 
-from quorate.ceremony.ports import OperationRow, State, Unfinished, Verdict
+from quorate.ceremony.ports import NO_VOTES, OperationRow, State, Unfinished, Verdict
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
@@ -144,6 +144,7 @@ class OperationJournal:
         released: bool = False,
         setups: Sequence[bytes] = (),
         sharing: bytes = b"",
+        votes: Mapping[DeviceId, bytes] = NO_VOTES,
     ) -> bool:
         """ST-3.3 attempt: between voting and the end, above every attempt before, with a session never had."""
         if len(session) != 32:
@@ -168,6 +169,10 @@ class OperationJournal:
             connection.execute(
                 "UPDATE operations SET state = 'RUNNING', attempt = ?, released = ?, updated_ms = ? WHERE id = ?",
                 (attempt, released or row.released, now, operation),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
+                [(operation, voter, vote) for voter, vote in votes.items()],
             )
             return True
 

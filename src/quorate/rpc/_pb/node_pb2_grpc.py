@@ -661,7 +661,7 @@ class OperationServiceServicer:
 
     def GetReceipt(self, request, context):
         """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
-        signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+        signature, or one that made it. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -215,7 +215,7 @@ class OperationServiceStub:
     """Exactly what this node's approver was asked about an operation."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetReceiptRequest, _node_pb2.GetReceiptResponse]
     """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
-    signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+    signature, or one that made it. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
     """
 
 @_typing.type_check_only
@@ -236,7 +236,7 @@ class OperationServiceAsyncStub(OperationServiceStub):
     """Exactly what this node's approver was asked about an operation."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_node_pb2.GetReceiptRequest, _node_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
-    signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+    signature, or one that made it. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
     """
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -296,7 +296,7 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.GetReceiptResponse, _abc.Awaitable[_node_pb2.GetReceiptResponse]]:
         """What was signed, who approved it by which rule, and the proof of it; from the node that was asked for the
-        signature. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
+        signature, or one that made it. FAILED_PRECONDITION with reason NO_RECEIPT where there is none.
         """
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
