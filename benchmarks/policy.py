@@ -18,10 +18,13 @@ USDC = Asset(chain="eip155:1", contract="0x" + "3" * 40)
 HEAD = f'[assets.USDC]\nchain = "eip155:1"\ncontract = "{USDC.contract}"\ndecimals = 6\n'
 SHAPES = {
     "all apply": 'scope = "global"\nwhen.kinds = ["sign"]',
+    "all apply, windows of their own": 'scope = "global"\nwhen.kinds = ["sign"]',
     "a tenth applies": 'scope = "global"\nwhen.kinds = ["{kind}"]',
     "spread over vaults": 'scope = {{ vaults = ["{vault}"] }}\nwhen.kinds = ["sign"]',
 }
-LIMITS = '[{ asset = "USDC", each = "1000" }, { asset = "USDC", total = "1000000000", within = "24h" }]'
+LIMITS = (
+    '[{{ asset = "USDC", each = "1000" }}, {{ asset = "USDC", total = "1000000000", within = "{hours}h" }}]'
+)
 
 
 def figures() -> Iterator[Figure]:
@@ -33,7 +36,8 @@ def _judging(shape: str) -> Figure:
     """Every rule has three conditions, a limit on one operation and one over a window in which there is much."""
     rules = (
         f'[[rule]]\nname = "rule {n}"\n{SHAPES[shape].format(vault=_vault(n), kind=_kind(n))}\n'
-        f'when.chains = ["eip155:1"]\nrequire.receivers = ["{"0x" + "1" * 40}"]\nlimits = {LIMITS}\n'
+        f'when.chains = ["eip155:1"]\nrequire.receivers = ["{"0x" + "1" * 40}"]\n'
+        f"limits = {LIMITS.format(hours=24 + n if 'own' in shape else 24)}\n"
         for n in range(RULES)
     )
     policy = parse_policy(HEAD + "".join(rules), "benchmark")

@@ -262,6 +262,10 @@ REASONS: dict[str, Reason] = {
         "The vault has no epoch before its present one.",
         "nothing: there is nothing to erase",
     ),
+    "NO_GOVERNING_VAULT": Reason(
+        "This node names no vault that signs its policies, or does not know that vault's key.",
+        "set [policy] vault, and on a node that never was its signer key, in quorate.toml; restart the node",
+    ),
     "NO_LIVE_SETUP": Reason(
         "There is no live pair set-up with a signer, which ECDSA needs.",
         "make another with the signer that the message names: `quorate vault pair-reset VAULT SIGNER`",
@@ -295,6 +299,42 @@ REASONS: dict[str, Reason] = {
     ),
     "OVERSIZE": Reason("A peer's statement is over the size limit.", _SAME_RELEASE),
     "PEER_ERROR": Reason("A peer could not be reached or refused.", "the message says which and why"),
+    "POLICY_BEHIND": Reason(
+        "This node does not have the policy that is in force: a later version is signed.",
+        "bring a signer of the governing vault back that has it, or `quorate policy install` it here",
+    ),
+    "POLICY_EDITED": Reason(
+        "A signed policy was changed after it was signed.",
+        "take the file that `quorate policy export` wrote at a node that has the policy in force",
+    ),
+    "POLICY_FORGED": Reason(
+        "The governing vault did not sign this policy as this version.",
+        "take the file that `quorate policy export` wrote; ask who made this one",
+    ),
+    "POLICY_OLD": Reason(
+        "A later version of the policy is in force.",
+        "nothing: to go back, propose the old rules as a new version",
+    ),
+    "POLICY_SUPERSEDED": Reason(
+        "The policy that was to be replaced is in force no more.",
+        "look at what is in force by now (`quorate policy show`), and propose again",
+    ),
+    "POLICY_UNSIGNED": Reason(
+        "A policy was given without a signature.",
+        "`quorate policy propose` has the governing vault sign one",
+    ),
+    "POLICY_VERSION": Reason(
+        "A policy's version does not follow the one in force.",
+        "leave out --version: the node takes the next",
+    ),
+    "POLICY_VERSION_SPENT": Reason(
+        "This node gave its share of the signature for another policy of this version.",
+        "propose again, under the version that the message names",
+    ),
+    "POLICY_WRONG_VAULT": Reason(
+        "A policy is signed by, or was proposed to, another vault than the one that governs this node.",
+        "compare [policy] vault in quorate.toml with `quorate vault list`; a node is governed by one vault for good",
+    ),
     "PORT_IN_USE": Reason(
         "Another program listens on a port this node is to have.",
         "stop what listens there (another node?), or choose another port in quorate.toml",

@@ -15,6 +15,7 @@ from quorate.operations.kinds import (
     Member,
     Operation,
     PairReset,
+    PolicyChange,
     Request,
     Reshare,
     Sign,
@@ -120,6 +121,14 @@ def reshare(*members: tuple[DeviceId, int], threshold: int = 3, epoch: int = 0) 
             memo="",
         )
     )
+
+
+def policy_change(text: str = "# rules\n", *, version: int = 1) -> Operation:
+    request = PolicyChange(
+        vault=VAULT, epoch=0, certificate=bytes(32), after=0, replaces=b"", version=version, policy=text.encode(),
+        memo="for the tests",
+    )  # fmt: skip
+    return operation(request)
 
 
 def pair_reset(generation: int = 1, *, epoch: int = 0, memo: str = "for the tests") -> Operation:

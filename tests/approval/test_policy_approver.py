@@ -346,7 +346,7 @@ async def test_a_draft_is_logged_beside_the_verdict_that_counts() -> None:
 async def test_a_draft_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draft = policy(rule("draft"))
     node = Node(policy(rule("live")), draft=draft)
-    monkeypatch.setattr(draft, "rules_for", lambda *_: 1 / 0)
+    monkeypatch.setattr(draft, "clauses_for", lambda *_: 1 / 0)
     with capture_logs() as logs:
         assert await node.verdicts(1) == [APPROVE]
     assert [log["log_level"] for log in logs if log["event"] == "policy.shadow"] == [

@@ -93,6 +93,7 @@ async def test_a_sound_approver_gets_a_sample_of_every_kind_at_the_url_it_belong
         ("/transactions", "OperationUnblockAddress_v3"),
         ("/transactions", "OperationDisableAddress_v3"),
         ("/reshares", "OperationReshare_v3"),
+        ("/reshares", "OperationPolicyChange"),
     }
     for question in backend.questions:
         assert json.loads(question.body)["id"].startswith(MARK)
@@ -183,4 +184,4 @@ def test_every_rule_of_the_dialect_has_a_remedy() -> None:
         "AP-4.2",
         "AP-4.3",
     }  # what counts, and how it is put together
-    assert rules - sound == set(REMEDIES)
+    assert rules - sound == {rule for rule in REMEDIES if rule.startswith("A")}

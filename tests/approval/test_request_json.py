@@ -267,6 +267,7 @@ def test_creation_goes_to_the_reshare_url_and_signatures_to_the_transaction_url(
         Kind.PAIR_RESET: "reshare",
         **dict.fromkeys(TRANSACTIONS, "transaction"),
         Kind.RESHARE: "reshare",
+        Kind.POLICY_CHANGE: "reshare",
     }
 
 

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quorate.approval.manual import ManualApprover
+from quorate.approval.policy.approver import PolicyApprover
+from quorate.approval.policy.book import Book
+from quorate.approval.policy.library import Library
+from quorate.approval.policy.rules import Policy
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
 from quorate.ceremony.identity import Identity
+from quorate.ceremony.policies import Governing, Policies
 from quorate.ceremony.ports import ApprovalRequest, Decision, Mesh, Method, Verdict
 from quorate.ceremony.session import Patience
 from quorate.ceremony.views import Caller, OperationView, VaultView
@@ -114,6 +119,10 @@ class Node:
         self.clock = SteadyClock()
         self.approver = Says()
         self.person: ManualApprover | None = None  # decides in its place
+        self.governing: Governing | None = None  # from its next start on
+        self.policy: Policy | None = (
+            None  # it decides by this file, or the signed one, from its next start on
+        )
         self.limits = QUICK
         self.path = world.folder / name / "store.db"
         self.path.parent.mkdir(mode=0o700)
@@ -134,14 +143,21 @@ class Node:
 
     async def start(self) -> None:
         boot = self.ledger.boot()
+        self.policies = Policies(self.ledger, self.device, self.governing)
+        self.library = Library(self.policies, frozenset())
+        by_policy = self._by_policy() if self.policy is not None else None
         self.ceremonies = Ceremonies(
-            identity=self.ledger.identity, ledger=self.ledger, mesh=self.line(),
-            approver=self.person or self.approver, inbox=self.person,
+            identity=self.ledger.identity, ledger=self.ledger, mesh=self.line(), policies=self.policies,
+            approver=self.person or by_policy or self.approver, inbox=self.person, rulebook=self.library,
             clock=self.clock, entropy=SystemEntropy(), boot=Boot(counter=boot.counter, id=boot.id, at_ms=0),
             pool=self.pool, version="test", limits=self.limits,
         )  # fmt: skip
         self.world.down.discard(self.device)
         await self.ceremonies.start()
+
+    def _by_policy(self) -> PolicyApprover:
+        source = self.library.source("approver", self.policy, bootstrap=True)
+        return PolicyApprover(source, Book(self.ledger, here=self.device), self.clock, others={})
 
     def line(self) -> Mesh:
         return Line(self.world, self)

@@ -58,5 +58,6 @@ def test_the_guide_s_configuration_is_one_and_its_policies_are_read(written: Pat
     settings = config.load(written)
     options = settings.approvers["rules"].policy
     assert options is not None
+    assert options.file is not None
     assert read_policy(options.file).asks <= settings.approvers.keys()
     assert set(settings.approver.of) <= settings.approvers.keys()

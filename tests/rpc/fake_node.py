@@ -12,6 +12,7 @@ import grpc
 
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.ports import Decided, Peer, SetupState, State, Verdict
+from quorate.ceremony.rulebook import PolicyRow, PolicyView, ServedPolicy
 from quorate.ceremony.views import (
     AskedView,
     Caller,
@@ -55,6 +56,24 @@ OPS = VaultView(
     chain_codes={Curve.SECP256K1: b"\x04" * 32, Curve.ED25519: b"\x05" * 32},
     xpubs={Curve.SECP256K1: "xpub6"},
     setups=(SetupView(device=BOB, name="bob", generation=2, state=SetupState.DEAD),),
+)
+SIGNED_POLICY = PolicyRow(
+    version=7,
+    vault=OPS.id,
+    policy=b"# rules\n",
+    certificate=bytes(range(32)),
+    signature=b"s" * 64,
+    signers=(ALICE, BOB),
+    at_ms=1_767_182_400_000,
+)
+POLICY = PolicyView(
+    served=(
+        ServedPolicy(section="approver", source="signed", policy=b"# rules\n", refused="PG-3.3 behind: ..."),
+    ),
+    signed=SIGNED_POLICY,
+    latest=8,
+    vault=OPS.id,
+    public_key=b"\x03" * 32,
 )
 ASKED = AskedView(
     operation=OperationId("p" * 24), digest=bytes(range(32)), request='{"id":"p"}', pending=True
@@ -164,6 +183,22 @@ class FakeNode:
     async def erase_earlier(self, caller: Caller, vault: str) -> VaultView:
         await self._note("erase_earlier", caller, vault=vault)
         return await self.vault(caller, vault)
+
+    async def change_policy(self, caller: Caller, **arguments: Any) -> OperationView:
+        await self._note("change_policy", caller, **arguments)
+        return operation(kind="policy-change", state=State.VOTING, signatures=())
+
+    async def policy(self, caller: Caller) -> PolicyView:
+        await self._note("policy", caller)
+        return POLICY
+
+    async def policies(self, caller: Caller) -> Sequence[PolicyRow]:
+        await self._note("policies", caller)
+        return (SIGNED_POLICY,)
+
+    async def install_policy(self, caller: Caller, **arguments: Any) -> PolicyView:
+        await self._note("install_policy", caller, **arguments)
+        return POLICY
 
     async def pair_reset(self, caller: Caller, **arguments: Any) -> OperationView:
         await self._note("pair_reset", caller, **arguments)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from quorate.ceremony.policies import signed_policy
 from quorate.ceremony.ports import Decided, Decision, DecisionRow, State, Verdict
 from quorate.ceremony.views import Caller, Cause
 from quorate.errors import (
@@ -37,6 +38,8 @@ from tests.rpc.fake_node import (
     EXAMINATION,
     FINDINGS,
     OPS,
+    POLICY,
+    SIGNED_POLICY,
     Served,
     operation,
     secure_channel,
@@ -156,6 +159,37 @@ async def test_waiting_longer_than_one_call_may_is_several_calls(
         view = await node.wait("p" * 24, 0.05)
     assert view.state is State.RUNNING
     assert len(served.called("wait")) >= 2
+
+
+# --- policies ------------------------------------------------------------------------------------------------
+
+
+async def test_policies_cross_whole(served: Served) -> None:
+    async with served.local() as node:
+        view = await node.change_policy(
+            policy=b"# new\n", vault="ops", version=9, memo="more", idempotency_key="key", expires_in_ms=5
+        )
+        assert view.kind == "policy-change"
+        assert await node.policy() == POLICY
+        assert await node.policies() == (SIGNED_POLICY,)
+        assert await node.install_policy(signed_policy(SIGNED_POLICY), b"d" * 32) == POLICY
+        await node.change_policy(policy=b"# next\n", idempotency_key="key")
+    owner = Caller(client="local", role="owner")
+    asked = {
+        "policy": b"# new\n", "vault": "ops", "version": 9, "memo": "more", "idempotency_key": "key",
+        "expires_in_ms": 5,
+    }  # fmt: skip
+    next_one = {
+        **asked,
+        "policy": b"# next\n",
+        "vault": "",
+        "version": None,
+        "memo": "",
+        "expires_in_ms": None,
+    }
+    assert served.called("change_policy") == [(owner, asked), (owner, next_one)]
+    installed = {"signed": signed_policy(SIGNED_POLICY), "digest": b"d" * 32}
+    assert served.called("install_policy") == [(owner, installed)]
 
 
 # --- pair resets -----------------------------------------------------------------------------------------------

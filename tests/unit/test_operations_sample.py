@@ -18,8 +18,10 @@ from quorate.operations.kinds import (
 from quorate.operations.reading import effect_of
 from quorate.operations.request_json import (
     Json,
+    PolicyFacts,
     create_vault_json,
     pair_reset_json,
+    policy_change_json,
     reshare_json,
     sign_json,
 )
@@ -33,6 +35,7 @@ from tests.approval.facts import (
     create_vault,
     operation,
     pair_reset,
+    policy_change,
     reshare,
     sign,
     signer,
@@ -64,6 +67,9 @@ def transaction(kind: Kind) -> Json:
     return sign_json(asked, vault(), actions=actions)
 
 
+FACTS = PolicyFacts(default="refuse", rules=(), diff=(), serving="signed")
+
+
 def real(kind: Kind) -> Json:
     if kind in TRANSACTIONS:
         return transaction(kind)
@@ -72,6 +78,7 @@ def real(kind: Kind) -> Json:
         Kind.SIGN: lambda: sign_json(sign(), vault()),
         Kind.BATCH_SIGN: lambda: sign_json(batch_sign(), vault()),
         Kind.RESHARE: lambda: reshare_json(reshare(threshold=2), vault(), [signer(weight=3)], joining=False),
+        Kind.POLICY_CHANGE: lambda: policy_change_json(policy_change(), vault(), FACTS),
         Kind.PAIR_RESET: lambda: pair_reset_json(pair_reset(), vault(signer(), signer(BOB)), None),
     }[kind]()
 

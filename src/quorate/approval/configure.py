@@ -29,9 +29,10 @@ from quorate.approval.options import (
     entry_point,
     wrong_references,
 )
-from quorate.approval.policy.approver import Fixed, PolicyApprover
+from quorate.approval.policy.approver import PolicyApprover
 from quorate.approval.policy.book import Book
 from quorate.approval.policy.language import read_policy
+from quorate.approval.policy.library import InForce, Library, Ungoverned
 from quorate.approval.webhook import WebhookApprover
 from quorate.ceremony.ports import Approver, Clock
 from quorate.errors import Bug, UsageError
@@ -56,13 +57,15 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What approvers need of their node. ``grpc`` makes one that is asked over gRPC."""
+    """What approvers need of their node. ``grpc`` makes one that is asked over gRPC; ``library`` has the policies that
+    are signed."""
 
     sign: Callable[[bytes], bytes]
     device: DeviceId
     clock: Clock
     book: Book
     grpc: GrpcFactory
+    library: Library = field(default_factory=lambda: Library(Ungoverned(), None))
 
 
 @dataclass(slots=True)
@@ -102,19 +105,17 @@ class Workshop:
         return self._made[name]
 
     def _policy(self, options: PolicyOptions, where: str) -> Approver:
-        policy = read_policy(options.file)
-        for name in sorted(policy.asks):
-            if name not in self.named:
-                raise UsageError(f"{options.file}: a rule asks {name}, and there is no [approvers.{name}]")
-            if where == f"approvers.{name}" or self._asks_policies(name):
-                raise UsageError(f"{options.file}: a rule asks {name}, which asks a policy again")
+        policy = read_policy(options.file) if options.file is not None else None
+        known = askable(self.named)
+        for name in sorted(policy.asks - known) if policy is not None else ():
+            why = "which asks a policy again" if name in self.named else f"and there is no [approvers.{name}]"
+            raise UsageError(f"{options.file}: a rule asks {name}, {why}")
+        source = self.means.library.source(where, policy, bootstrap=options.bootstrap)
         draft = read_policy(options.shadow) if options.shadow is not None else None
-        others = {name: self.named_approver(name) for name in policy.asks}
-        return PolicyApprover(Fixed(policy), self.means.book, self.means.clock, others=others, draft=draft)
-
-    def _asks_policies(self, name: str) -> bool:
-        options = self.named[name]
-        return options.policy is not None or any(map(self._asks_policies, options.of))
+        governed = options.bootstrap or policy is None  # by a policy that is yet to come, too
+        asked = known if governed else policy.asks if policy is not None else ()
+        others = {name: self.named_approver(name) for name in asked}
+        return PolicyApprover(source, self.means.book, self.means.clock, others=others, draft=draft)
 
     def _foreign(self, options: ApproverOptions, where: str) -> Approver:
         means, given = self.means, MappingProxyType(options.options or {})
@@ -124,6 +125,21 @@ class Workshop:
         except Exception as error:
             raise UsageError(f"{where}: type {options.type} cannot be used: {error}") from error
         return made
+
+
+def askable(named: Named) -> frozenset[str]:
+    """Whom a policy may ask: who decides by no policy itself, nor asks one that does."""
+
+    def by_policy(name: str) -> bool:
+        return named[name].policy is not None or any(map(by_policy, named[name].of))
+
+    return frozenset(name for name in named if not by_policy(name))
+
+
+def library_of(options: ApproverOptions, named: Named, policies: InForce) -> Library:
+    """For the approvers of a configuration."""
+    decide = any(each.policy is not None for each in (options, *named.values()))
+    return Library(policies, askable(named) if decide else None)
 
 
 def build_approver(

@@ -65,12 +65,21 @@ class WebhookOptions(BaseModel):
 
 
 class PolicyOptions(BaseModel):
-    """``file`` holds the rules. ``shadow``, a draft: what it would say is logged beside what counts."""
+    """``file`` holds the rules. ``bootstrap``: it serves only until the governing vault has signed a policy; where a
+    vault governs, no other file serves at all, and none need be there. ``shadow``, a draft: what it would say is logged
+    beside what counts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: Path
+    file: Path | None = None
+    bootstrap: bool = False
     shadow: Path | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.bootstrap and self.file is None:
+            raise ValueError("bootstrap is about a file, and none is named")
+        return self
 
 
 class GrpcOptions(BaseModel):

@@ -50,6 +50,7 @@ REMEDIES = MappingProxyType(
         "AE-1.5": "check that contract is an approval contract on this chain",
         "AE-1.6": "have the contract return a uint8: 0 approve, 1 reject, 2 abstain",
         "AE-1.7": 'ask again; if it persists, one of the endpoints lies or is behind: try block = "finalized"',
+        "PG-3.2": "have the governing vault sign a policy, or name a bootstrap file",
         "AG-1.1": "start the approver, and check address, ca_file, server_name, client_certificate and timeout in its "
         "grpc section",
         "AG-1.2": "look at the approver's log: whatever it decides, it answers OK",

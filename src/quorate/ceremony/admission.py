@@ -36,6 +36,7 @@ class Admission:
         context.require_store()
         self._check_room(DeviceId(operation.proposer), len(proposal))
         await self._check_clocks(DeviceId(operation.proposer))
+        await context.aside(procedure_of(context, operation, shown).study)
         await self._admit(operation, shown)
         row = _row(context, operation, proposal)
         held = await context.aside(lambda: context.ledger.add_operation(row))
@@ -43,14 +44,17 @@ class Admission:
         return held
 
     async def _admit(self, operation: Operation, shown: bytes) -> None:
-        """``intake.admit``; where only acknowledgements are missing here, the others are asked for them first."""
+        """``intake.admit``; where only acknowledgements are missing here, or a policy, the others are asked first."""
+        procedure = procedure_of(self._context, operation)
         try:
             intake.admit(self._context, operation, shown)
         except UsageError as error:
-            vault = procedure_of(self._context, operation).vault
-            if error.code != "VAULT_NOT_READY" or vault is None:
+            if error.code == "POLICY_BEHIND":
+                await self._catchup.level_policy(DeviceId(operation.proposer))
+            elif error.code == "VAULT_NOT_READY" and procedure.vault is not None:
+                await self._catchup.complete(self._context.vaults.get(procedure.vault))
+            else:
                 raise
-            await self._catchup.complete(self._context.vaults.get(vault))
             intake.admit(self._context, operation, shown)
 
     async def _check_clocks(self, proposer: DeviceId) -> None:

@@ -8,21 +8,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
 from quorate.ceremony import lineage, resets, results
 from quorate.ceremony.context import Context
-from quorate.ceremony.journal import known_operation, known_row
+from quorate.ceremony.journal import known_operation, known_row, operation_of
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
+from quorate.ceremony.policies import signed_policy
 from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
 from quorate.ceremony.procedures import procedure_of
-from quorate.ceremony.statements import Holding, Holdings, Outcome, Query, hear, state
+from quorate.ceremony.statements import (
+    Holding,
+    Holdings,
+    Outcome,
+    PolicyQuery,
+    PolicyShown,
+    Query,
+    hear,
+    state,
+)
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Cancelled, EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId, VaultId
-from quorate.operations.kinds import Operation
+from quorate.operations.kinds import Kind, Operation, PolicyChange
 from quorate.protocols.certificate import EpochRecord
+from quorate.protocols.policy import SignedPolicy, policy_digest
 from quorate.wire.codec import decode
 
 log = structlog.get_logger()
@@ -62,6 +74,13 @@ class CatchUp:
         if query.vault:
             return lineage.chain(self._context, VaultId(query.vault), query.epoch)
         return lineage.holdings(self._context, OperationId(query.operation))
+
+    async def tell_policy(self, query: PolicyQuery) -> bytes:
+        context = self._context
+        held = await context.aside(context.policies.in_force)
+        shows = held is not None and held.vault == query.vault and held.version > query.above
+        signed = signed_policy(held) if held is not None and shows else None
+        return state(context.identity, PolicyShown(signed=signed))
 
     def heed(self, sender: DeviceId, query: Query) -> None:
         """Who asks for a vault from an epoch on that did not come to live here knows what we do not."""
@@ -167,6 +186,53 @@ class CatchUp:
             if not vault.ready:
                 await self.complete(vault)
                 self._context.board.announce(vault.operation)
+        if context.policies.behind is not None:
+            await self.level_policy(*context.policies.signers)
+
+    async def level_policy(self, *peers: DeviceId) -> None:
+        """Put the latest policy in force that proves itself: from what was proposed here, or else as a peer shows
+        it."""
+        context, policies = self._context, self._context.policies
+        if policies.governing is None:
+            return
+        await context.aside(self._find_policy)
+        for peer in self._reachable(peers):
+            query = PolicyQuery(vault=policies.governing.vault, above=policies.base()[0])
+            try:
+                answer = await context.mesh.request(
+                    peer, Method.GET_POLICY, state(context.identity, query), timeout=context.limits.ask
+                )
+                signer, shown = hear(PolicyShown, answer, context.key_of)
+                if signer != peer:
+                    raise UsageError(
+                        f"CE-1.1 speaker: {peer} shows the policy of {signer}", code="WRONG_SENDER"
+                    )
+                if shown.signed is not None:
+                    await context.aside(partial(self._take_policy, shown.signed))
+            except (QuorateError, EncodingError) as error:
+                log.info("no policy", peer=peer, why=str(error))
+
+    def _find_policy(self) -> None:
+        """Who signed it may keep it back, but not from those it was proposed to: the head that was shown is enough."""
+        context, head = self._context, self._context.policies.behind
+        rows = () if head is None else context.ledger.operations()
+        for row in rows:
+            if head is None or row.kind != Kind.POLICY_CHANGE.value:
+                continue
+            request = operation_of(context, row).request
+            if isinstance(request, PolicyChange) and policy_digest(request.policy) == head.digest:
+                self._take_policy(
+                    SignedPolicy(
+                        vault=head.vault, version=head.version, policy=request.policy, certificate=head.certificate,
+                        signature=head.signature,
+                    )
+                )  # fmt: skip
+                return
+
+    def _take_policy(self, signed: SignedPolicy) -> None:
+        context = self._context
+        context.rulebook.read(signed.policy)
+        context.policies.take(signed, at_ms=context.clock.now_ms())
 
     async def _resets_left(self) -> Sequence[tuple[OperationId, DeviceId]]:
         """Looked up once for the same set-ups: a peer may let one wait for ever."""

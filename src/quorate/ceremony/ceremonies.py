@@ -22,18 +22,10 @@ from quorate.ceremony.journal import known_row, operation_of
 from quorate.ceremony.pairs import Pairs
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.peer_desk import PeerDesk
-from quorate.ceremony.ports import (
-    Approver,
-    Clock,
-    Entropy,
-    EpochState,
-    Inbox,
-    Ledger,
-    Mesh,
-    Method,
-    State,
-)
+from quorate.ceremony.policies import Policies, Unread
+from quorate.ceremony.ports import Approver, Clock, Entropy, EpochState, Inbox, Ledger, Mesh, Method, State
 from quorate.ceremony.procedures import procedure_of
+from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
@@ -67,16 +59,21 @@ class Ceremonies:
         organisation: str = "",
         inbox: Inbox | None = None,
         tokens: Tokens | None = None,
+        policies: Policies | None = None,
+        rulebook: Rulebook | None = None,
         on_change: Callable[[OperationId], None] | None = None,
         on_cards: Callable[[DeviceId, int], None] = lambda *_: None,
     ) -> None:
         """``on_change`` hears on the event loop of every operation that came in or changed; it must not raise.
-        ``on_cards`` hears, there too, of a peer with a new card, or which rev of ours a peer holds by now."""
+        ``on_cards`` hears, there too, of a peer with a new card, or which rev of ours a peer holds by now. ``policies``
+        and ``rulebook``: of a node that has a governing vault."""
         prepare()  # before the pool's threads
         context = self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock,
             steady=SteadyTime(clock, ledger.kept_time()), entropy=entropy, limits=limits or Limits(), boot=boot,
-            pool=pool, vaults=Vaults(ledger, identity.device), pairs=Pairs(ledger), sessions=Sessions(clock),
+            pool=pool, vaults=Vaults(ledger, identity.device), pairs=Pairs(ledger),
+            policies=policies or Policies(ledger, identity.device), rulebook=rulebook or Unread(),
+            sessions=Sessions(clock),
             board=Board(on_change), organisation=organisation, inbox=inbox, tokens=tokens or Tokens(),
         )  # fmt: skip
         voting = Voting(context)

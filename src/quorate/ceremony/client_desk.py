@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from quorate.ceremony import facts, lineage, receipts, resets, succession
+from quorate.ceremony import facts, journal, lineage, receipts, resets, succession
 from quorate.ceremony.admission import Admission
 from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp
@@ -17,7 +17,9 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
+from quorate.ceremony.policies import require_whole
 from quorate.ceremony.ports import Decision, Verdict
+from quorate.ceremony.rulebook import PolicyRow, PolicyView
 from quorate.ceremony.statements import (
     Proposal,
     state,
@@ -42,6 +44,7 @@ from quorate.operations.kinds import (
     SigningData,
     SignTransaction,
 )
+from quorate.protocols.policy import SignedPolicy
 from quorate.protocols.quorum import sharing_of
 from quorate.wire.codec import decode, encode
 
@@ -204,6 +207,66 @@ class ClientDesk:
         )  # fmt: skip
         certificate = held.row.certificate
         return await self._undertake(caller, request, idempotency_key, expires_in_ms, certificate)
+
+    async def change_policy(
+        self,
+        caller: Caller,
+        *,
+        policy: bytes,
+        vault: str,
+        version: int | None,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        context = self._context
+        governing = context.policies.require_governing().vault
+        held = context.vaults.find(governing)
+        if vault and vault not in (held.id, held.name):
+            raise UsageError(
+                f"PG-1.1 governing: vault {held.name} ({held.id}) governs this node, and {vault} does not",
+                code="POLICY_WRONG_VAULT",
+            )
+        before = await context.aside(
+            lambda: journal.asked_before(context, Kind.POLICY_CHANGE, caller.client, idempotency_key)
+        )
+        if before is not None:
+            return await self.operation(caller, before)
+        request = context.policies.proposal(
+            policy, version=version, epoch=held.epoch, certificate=held.certificate_hash, memo=memo
+        )
+        return await self._undertake(caller, request, idempotency_key, expires_in_ms)
+
+    async def policy(self, caller: Caller) -> PolicyView:
+        context, policies = self._context, self._context.policies
+        served = await context.aside(context.rulebook.served)
+        if policies.governing is None:
+            return PolicyView(served=tuple(served))
+        return PolicyView(
+            served=tuple(served),
+            signed=policies.in_force(),
+            latest=policies.head.version if policies.head is not None else 0,
+            vault=policies.governing.vault,
+            public_key=policies.public_key(),
+        )
+
+    async def policies(self, caller: Caller) -> Sequence[PolicyRow]:
+        return await self._context.aside(self._context.ledger.policies)
+
+    async def install_policy(self, caller: Caller, *, signed: SignedPolicy, digest: bytes) -> PolicyView:
+        context, policies = self._context, self._context.policies
+        require_whole(signed, digest)
+        policies.check(signed.head)
+        await context.aside(lambda: context.rulebook.read(signed.policy))
+        now_ms, before = context.clock.now_ms(), policies.in_force()
+        if not await context.aside(lambda: policies.take(signed, at_ms=now_ms)):
+            held = policies.in_force() or before
+            if held is not None and (held.version, held.policy) != (signed.version, signed.policy):
+                raise UsageError(
+                    f"PG-2.5 later: version {held.version} is in force, and version {signed.version} is not above it",
+                    code="POLICY_OLD",
+                )
+        return await self.policy(caller)
 
     async def history(self, caller: Caller, vault: str) -> History:
         context = self._context

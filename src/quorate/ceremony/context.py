@@ -11,7 +11,9 @@ from typing import TypeVar
 from quorate.ceremony.bell import Board
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.pairs import Pairs
+from quorate.ceremony.policies import Policies
 from quorate.ceremony.ports import Approver, Clock, Entropy, Inbox, Ledger, Mesh, Method, Peer
+from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
@@ -64,6 +66,8 @@ class Context:
     pool: Executor
     vaults: Vaults
     pairs: Pairs
+    policies: Policies
+    rulebook: Rulebook
     sessions: Sessions
     board: Board
     organisation: str

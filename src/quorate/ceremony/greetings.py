@@ -20,6 +20,7 @@ from quorate.ceremony.ports import Method, Peer
 from quorate.ceremony.statements import MAX_ASKED, Hello, Sight, VaultHead, hear, state
 from quorate.errors import EncodingError, QuorateError, UsageError
 from quorate.identifiers import DeviceId, VaultId
+from quorate.protocols.policy import PolicyHead
 
 log = structlog.get_logger()
 
@@ -85,9 +86,18 @@ class Greetings:
             boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
             asked=tuple(sorted(set(asking) - {peer})[:MAX_ASKED]), sights=self._sights(set(about) - {peer}),
             holds=held.rev if held is not None else 0,
-            card=own.card if known is not None and known.holds < own.rev else "",
+            card=own.card if known is not None and known.holds < own.rev else "", policy=self._policy(peer),
         )  # fmt: skip
         return state(context.identity, hello)
+
+    def _policy(self, peer: DeviceId) -> PolicyHead | None:
+        """Told to the signers of the governing vault alone."""
+        policies = self._context.policies
+        try:
+            return policies.head if peer in policies.signers else None
+        except QuorateError as error:
+            log.error("policy unreadable", why=str(error))
+            return None
 
     async def note(self, peer: DeviceId, hello: Hello) -> None:
         """Keep what a peer says when it greets us. When it said it we cannot tell, so not what its clock shows.
@@ -190,10 +200,19 @@ class Greetings:
         if learned or known is None or known.holds != hello.holds:
             self._on_cards(peer, hello.holds)
 
+    def _note_policy(self, peer: DeviceId, head: PolicyHead | None) -> None:
+        policies = self._context.policies
+        try:
+            if peer in policies.signers:
+                policies.note(peer, head)
+        except QuorateError as error:
+            log.warning("policy refused", peer=peer, why=str(error))
+
     async def _keep(
         self, peer: DeviceId, hello: Hello, clock_offset: float | None, rtt: float | None, measured: float
     ) -> Acquaintance:
         await self._learn(peer, hello)
+        self._note_policy(peer, hello.policy)
         heard = self._heard[peer] = Acquaintance(
             version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
             heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),

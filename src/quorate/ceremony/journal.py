@@ -7,7 +7,7 @@ from quorate.ceremony.ports import OperationRow
 from quorate.ceremony.statements import Proposal, Vote, hear
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, OperationId
-from quorate.operations.kinds import Operation
+from quorate.operations.kinds import Kind, Operation
 
 
 def known_row(context: Context, identifier: OperationId) -> OperationRow:
@@ -29,6 +29,16 @@ def operation_of(context: Context, row: OperationRow) -> Operation:
 def proposal_of(context: Context, row: OperationRow) -> Proposal:
     """The proposer's signed statement."""
     return hear(Proposal, row.proposal, context.key_of)[1]
+
+
+def asked_before(context: Context, kind: Kind, client: str, key: str) -> OperationId | None:
+    """What a client asked for under this key, of a kind whose request says how things stood then."""
+    for row in context.ledger.operations():
+        if row.kind == kind.value and row.proposer == context.me:
+            operation = operation_of(context, row)
+            if (operation.client, operation.idempotency_key) == (client, key):
+                return row.id
+    return None
 
 
 def votes(context: Context, operation: Operation) -> dict[DeviceId, Vote]:

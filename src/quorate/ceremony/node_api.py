@@ -7,7 +7,9 @@ from typing import Protocol
 
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.ports import Verdict
+from quorate.ceremony.rulebook import PolicyRow, PolicyView
 from quorate.ceremony.views import AskedView, Caller, NodeStatus, OperationView, VaultView
+from quorate.protocols.policy import SignedPolicy
 
 
 class NodeApi(Protocol):
@@ -93,6 +95,32 @@ class NodeApi(Protocol):
     ) -> OperationView:
         """The present roster with ``weights`` set and ``removed`` left out, by name or device id, and another
         threshold unless None. With no change at all: the same roster gets new shares."""
+        ...
+
+    async def change_policy(
+        self,
+        caller: Caller,
+        *,
+        policy: bytes,
+        vault: str,
+        version: int | None,
+        memo: str,
+        idempotency_key: str,
+        expires_in_ms: int | None,
+    ) -> OperationView:
+        """``policy`` is the file, byte by byte. ``vault``: empty, or the name or id of the one that governs this node.
+        ``version``: None for the next."""
+        ...
+
+    async def policy(self, caller: Caller) -> PolicyView: ...
+
+    async def policies(self, caller: Caller) -> Sequence[PolicyRow]:
+        """The signed policies that were ever in force here, oldest first."""
+        ...
+
+    async def install_policy(self, caller: Caller, *, signed: SignedPolicy, digest: bytes) -> PolicyView:
+        """Put a policy in force that the governing vault signed, and that did not get here by itself. ``digest`` is
+        what is said to be signed."""
         ...
 
     async def history(self, caller: Caller, vault: str) -> History:

@@ -179,7 +179,7 @@ class Participant:
 
     async def hand_over(self, operation: Operation, agreement: Agreement) -> None:
         """CE-4.3 others: journal an attempt that we are no party of. Nobody asks us before a signature is made."""
-        await self._journal(operation, agreement, released=agreement.stage == "sign")
+        await self._journal(operation, agreement, released=agreement.stage in ("sign", "policy"))
 
     def _setups(self, procedure: Procedure, agreement: Agreement) -> Mapping[DeviceId, bytes]:
         """The live pair set-up with each other party, by id, where the session works under them."""

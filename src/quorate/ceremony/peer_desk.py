@@ -26,6 +26,7 @@ from quorate.ceremony.statements import (
     Hello,
     JoinCall,
     Outcome,
+    PolicyQuery,
     Proposal,
     Query,
     Statement,
@@ -68,6 +69,7 @@ class PeerDesk:
             Method.CONCLUDE: self._conclude,
             Method.GET_OPERATION: self._get_operation,
             Method.GET_CERTIFICATE: self._get_certificate,
+            Method.GET_POLICY: self._get_policy,
         }
 
     async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
@@ -167,6 +169,11 @@ class PeerDesk:
         query = self._member_query(sender, body)
         self._catchup.heed(sender, query)
         return self._catchup.tell_holdings(query)
+
+    async def _get_policy(self, sender: DeviceId, body: bytes) -> bytes:
+        query = self._hear(PolicyQuery, sender, body)
+        lineage.require_audience(self._context, VaultId(query.vault), sender)
+        return await self._catchup.tell_policy(query)
 
     def _member_query(self, sender: DeviceId, body: bytes) -> Query:
         """A query of somebody the operation concerns (rule CE-5.4)."""

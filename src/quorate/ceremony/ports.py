@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from quorate.ceremony.chronicle import ForkShelf
+from quorate.ceremony.rulebook import PolicyShelf
 from quorate.errors import Bug, Unwritable
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
 from quorate.native.memory import SecretBytes
@@ -124,6 +125,7 @@ class Method(StrEnum):
     CONCLUDE = "Conclude"
     GET_OPERATION = "GetOperation"
     GET_CERTIFICATE = "GetCertificate"
+    GET_POLICY = "GetPolicy"
 
 
 class Mesh(Protocol):
@@ -323,7 +325,7 @@ class SealedSetup:
 NO_VOTES: Mapping[DeviceId, bytes] = MappingProxyType({})
 
 
-class Ledger(ForkShelf, Protocol):
+class Ledger(ForkShelf, PolicyShelf, Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
 
@@ -390,6 +392,7 @@ class Ledger(ForkShelf, Protocol):
 
     def decided_request(self, operation: OperationId) -> bytes:
         """What the approver was asked before its last decision, as JSON; empty where nothing was kept."""
+        ...
 
     def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
         """Keep a signed vote; the first one stands. Returns the one that stands."""

@@ -15,6 +15,7 @@ from quorate.native import keys
 from quorate.operations.kinds import MAX_PARTIES, Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
+from quorate.protocols.policy import PolicyHead, SignedPolicy
 from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
 
 MAX_STATEMENT = 4 << 20
@@ -116,7 +117,7 @@ class Begin(Statement):
     operation: Identifier
     digest: Bytes32
     attempt: Attempt
-    stage: Annotated[str, Meta(pattern=r"^(keygen|reshare|trial|sign|pair)\Z")]
+    stage: Annotated[str, Meta(pattern=r"^(keygen|reshare|trial|sign|pair|policy)\Z")]
     joins: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=2 * MAX_PARTIES)]
     votes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=2 * MAX_PARTIES)]
     dealers: Parties
@@ -183,6 +184,21 @@ class Holdings(Statement):
     items: Annotated[tuple[Holding, ...], Meta(max_length=MAX_ATTEMPTS)]
 
 
+class PolicyQuery(Statement):
+    """Asks a signer of the governing vault for the policy in force, if it is above this version."""
+
+    purpose = "policy-query"
+    vault: Identifier
+    above: Count
+
+
+class PolicyShown(Statement):
+    """The policy in force; nothing where none is above the version asked about."""
+
+    purpose = "policy-shown"
+    signed: SignedPolicy | None
+
+
 class VaultHead(Message):
     vault: Identifier
     epoch: Count
@@ -205,7 +221,8 @@ class Sight(Message):
 class Hello(Statement):
     """``asked``: devices of which the sender would like to know how the hearer sees them; ``sights``: the answer, of
     those that are the sender's peers too. ``holds``: the rev of the hearer's card that the sender holds; ``card``: the
-    sender's own, if the hearer is known to hold an earlier one."""
+    sender's own, if the hearer is known to hold an earlier one. ``policy``: the latest that the sender knows to be
+    signed by the vault that governs both."""
 
     purpose = "hello"
     version: Annotated[str, Meta(max_length=40)]
@@ -218,6 +235,7 @@ class Hello(Statement):
     sights: Annotated[tuple[Sight, ...], Meta(max_length=MAX_ASKED)] = ()
     holds: Millis = 0
     card: Annotated[str, Meta(max_length=MAX_CARD)] = ""
+    policy: PolicyHead | None = None
 
 
 class Ballot(Message):

@@ -15,16 +15,19 @@ from rich.markup import escape
 
 from quorate.approval.policy.amounts import parse_duration
 from quorate.approval.policy.approver import outcome
-from quorate.approval.policy.engine import Counter, Finding, judge
-from quorate.approval.policy.language import read_policy
+from quorate.approval.policy.engine import Counter, judge
+from quorate.approval.policy.language import parse_policy, read_policy
 from quorate.approval.policy.replay import Replayed, replay
-from quorate.approval.policy.rules import Policy
+from quorate.approval.policy.rules import Finding, Policy
 from quorate.approval.policy.trial import read_trial
 from quorate.ceremony.ports import Decided
+from quorate.cli import governance
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
 from quorate.errors import UsageError
 from quorate.node import config, founding
+from quorate.node.governance import policies_of
+from quorate.operations.tokens import read_tokens
 
 File = Annotated[Path, typer.Argument(help="A policy file (TOML).")]
 PAGE = 1000
@@ -38,8 +41,32 @@ def register(app: typer.Typer) -> None:
         call.output.show(_record(policy), f"[green]✓[/] {escape(str(file))}: {_summary(policy)}")
 
     @command(app, "show")
-    def show(call: Call) -> None:
-        """The policies that this node's configuration names. A running node has them as they were when it started."""
+    async def show(call: Call) -> None:
+        """What the running node decides by, and who signed it; of one that does not run, what its store and its
+        configuration hold."""
+        if await runs(call):
+            async with connect(call) as node:
+                view = await node.policy()
+            if not view.vault and not view.served:
+                raise UsageError("this node has no approver that decides by a policy")
+            call.output.show(governance.view_record(view), governance.view_text(view))
+            if not call.output.json:
+                for each in view.served:
+                    call.output.out.print(each.policy.decode(), markup=False)
+            return
+        settings = config.load(call.home)
+        with founding.opened(call.home, settings) as ledger:
+            row = policies_of(settings, ledger).in_force()
+        if row is not None:
+            name = f"version {row.version}, signed by vault {row.vault}"
+            record = {"section": "policy", **governance.row_record(row)}
+            call.output.show(record, f"[bold]policy[/] {name}: {_summary(parse_policy(row.policy, name))}")
+            if not call.output.json:
+                call.output.out.print(row.policy.decode(), markup=False)
+            call.output.note(
+                "a signed policy is in force: files that serve until there is one are not used any more"
+            )
+            return
         for place, file in _configured(call.home):
             policy = read_policy(file)
             record = {"section": place, **_record(policy), "text": policy.text}
@@ -47,15 +74,23 @@ def register(app: typer.Typer) -> None:
             if not call.output.json:
                 call.output.out.print(policy.text, markup=False)
 
+    governance.register(app)
+
     @command(app, "test")
     def test(
         call: Call,
         file: File,
         request: Annotated[
-            Path, typer.Argument(help="What to try it on (JSON), as in the guide to policies.")
+            Path,
+            typer.Argument(
+                help="What to try it on (JSON): as in the guide to policies, or as an approver gets it."
+            ),
         ],
         at: Annotated[str, typer.Option(help="When, such as 2026-01-31T09:30:00Z. [default: now]")] = "",
         here: Annotated[str, typer.Option(help="The device id of the node that decides.")] = "here",
+        caller: Annotated[str, typer.Option(help="Who asks, of a request as an approver gets it.")] = "",
+        proposer: Annotated[str, typer.Option(help="The device id of the node that was asked.")] = "",
+        tokens: Annotated[list[Path] | None, typer.Option(help="A token list that the node has.")] = None,
         used: Annotated[
             list[str] | None,
             typer.Option(help="What a window holds already: RULE=AMOUNT, in base units or messages."),
@@ -64,10 +99,16 @@ def register(app: typer.Typer) -> None:
         """What the policy says to one operation, rule by rule. Exit code 1 unless it approves."""
         policy = read_policy(file)
         try:
-            effect = read_trial(request.read_text(), policy)
+            effect = read_trial(
+                request.read_text(),
+                policy,
+                caller=caller,
+                proposer=proposer,
+                tokens=read_tokens(tokens or ()),
+            )
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{request}: {error}") from None
-        usage = _Assumed(dict(map(_assumption, used or ())))
+        usage = _Assumed(policy, dict(map(_assumption, used or ())))
         said = judge(policy, effect, usage, now_ms=_moment(at), here=here)
         findings = [{"rule": each.rule.name, "line": each.rule.line, "holds": each.holds, "flaws": list(each.flaws)}
                     for each in said.findings]  # fmt: skip
@@ -116,13 +157,14 @@ async def _recorded(call: Call, since_ms: int) -> tuple[str, Sequence[Decided]]:
 
 
 class _Assumed:
-    """Implements ``engine.Usage``: what the windows of each rule are said to hold, else nothing."""
+    """Implements ``engine.Usage``: what the windows of each rule are said to hold, else nothing. Rules that share one
+    share what it holds."""
 
-    def __init__(self, amounts: dict[str, int]) -> None:
-        self._amounts = amounts
+    def __init__(self, policy: Policy, amounts: dict[str, int]) -> None:
+        self._windows, self._amounts = policy.windows, amounts
 
     def used(self, counter: Counter, now_ms: int) -> int:  # noqa: ARG002
-        return self._amounts.get(counter[0], 0)
+        return max(self._amounts.get(rule, 0) for rule in self._windows[counter].rules)
 
 
 def _assumption(text: str) -> tuple[str, int]:

@@ -148,6 +148,14 @@ class MetricsPort(Section):
     port: int = Field(default=2112, ge=1, le=65535)
 
 
+class Policy(Section):
+    """Which vault signs this node's policies: its id, and on a node that never was a signer of it its Ed25519 public
+    key (hex)."""
+
+    vault: str = Field(pattern=r"^[a-z2-7]{24}$")
+    key: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+
 class TokenLists(Section):
     """Lists of tokens (tokenlists.org) that this node has names for, read when it starts."""
 
@@ -187,6 +195,7 @@ class Settings(BaseSettings):
     key: Key = Key()
     approver: ApproverOptions = ApproverOptions()
     approvers: dict[str, ApproverOptions] = {}  # by the names that combinations and policies call them
+    policy: Policy | None = None
     limits: Limits = Limits()
     backup: Backup = Backup()
     tokens: TokenLists = TokenLists()

@@ -14,7 +14,7 @@ from quorate.ceremony.ports import ApprovalRequest, Approver, Clock, Decision, L
 from quorate.ceremony.statements import Proposal, Signed
 from quorate.identifiers import Curve, OperationId
 from quorate.node.metrics import Metrics
-from quorate.operations.kinds import BatchSign, Kind, PairReset, Sign
+from quorate.operations.kinds import BatchSign, Kind, PairReset, PolicyChange, Sign
 from quorate.wire.codec import decode
 
 REMEMBERED = 10_000  # operations
@@ -87,6 +87,8 @@ def curve_of(row: OperationRow) -> str:
     match request:
         case Sign() | BatchSign():
             return request.signing.algorithm.curve.value
+        case PolicyChange():
+            return Curve.ED25519.value
         case PairReset():
             return Curve.SECP256K1.value
         case _:

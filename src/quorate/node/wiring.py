@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from quorate.approval.configure import Means, build_approver
+from quorate.approval.configure import Means, build_approver, library_of
 from quorate.approval.policy.book import Book
 from quorate.ceremony.ceremonies import Ceremonies
 from quorate.ceremony.context import Boot, Limits
@@ -22,6 +22,7 @@ from quorate.node.cards import Cards, LiveCards
 from quorate.node.certificates import earlier_identities, issue_client_certificate, own_identity
 from quorate.node.doctor.examiner import NodeExaminer
 from quorate.node.entropy import SystemClock, SystemEntropy
+from quorate.node.governance import policies_of
 from quorate.node.metrics import Metrics
 from quorate.node.monitor import Monitor
 from quorate.node.observers import OperationWatch, WatchedApprover
@@ -114,7 +115,16 @@ def build(
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
     metrics.requests.starts = counted.counter
     book = Book(ledger, here=ledger.identity.device)
-    means = Means(sign=ledger.identity.sign, device=book.here, clock=clock, book=book, grpc=GrpcApprover.made)
+    policies = policies_of(settings, ledger)
+    library = library_of(settings.approver, settings.approvers, policies)
+    means = Means(
+        sign=ledger.identity.sign,
+        device=book.here,
+        clock=clock,
+        book=book,
+        grpc=GrpcApprover.made,
+        library=library,
+    )
     approver, person = build_approver(settings.approver, means, settings.approvers)
     watched = WatchedApprover(approver, clock, metrics)
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="ceremony")
@@ -131,6 +141,8 @@ def build(
         limits=limits_of(settings.limits),
         inbox=person,
         tokens=read_tokens(settings.tokens.files),
+        policies=policies,
+        rulebook=library,
         on_change=OperationWatch(ledger, clock, metrics, then=book.settle),
         on_cards=lambda peer, holds: live.on_cards(peer, holds),
     )

@@ -112,6 +112,15 @@ def xpub(curve: Curve, public_key: bytes, chain_code: bytes, place: bytes = byte
     return base58.b58encode_check(_VERSION + place + chain_code + public_key.rjust(33, b"\0")).decode()
 
 
+def read_xpub(curve: Curve, text: str) -> tuple[bytes, bytes]:
+    """Key and chain code of what ``xpub`` made; ``ValueError`` for anything else."""
+    read = base58.b58decode_check(text)
+    key = read[45:] if curve is Curve.SECP256K1 else read[46:]
+    if len(read) != 78 or xpub(curve, key, read[13:45], read[4:13]) != text:
+        raise ValueError(f"no extended public key on {curve}")
+    return key, read[13:45]
+
+
 def expand(chain_code: bytes, public_key: bytes, index: int) -> bytes:
     """I of BIP-32: 64 bytes of HMAC-SHA512 over the key and the child's number."""
     return hmac.digest(chain_code, public_key + index.to_bytes(4, "big"), "sha512")

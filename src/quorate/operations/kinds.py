@@ -12,6 +12,7 @@ from msgspec import Meta
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
+from quorate.protocols.policy import MAX_POLICY
 from quorate.wire.codec import Bytes32, Count, Identifier, Message, Millis, encode
 
 MAX_MESSAGE = 1 << 20
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     BATCH_SIGN = "batch-sign"
     PAIR_RESET = "pair-reset"
     RESHARE = "reshare"
+    POLICY_CHANGE = "policy-change"
     TRANSFER_OUT = "transfer-out"
     TRANSFER_BETWEEN = "transfer-between"
     CONTRACT_CALL = "contract-call"
@@ -169,10 +171,29 @@ class Reshare(Message, tag="reshare"):
     memo: Annotated[str, Meta(max_length=1000)]
 
 
+class PolicyChange(Message, tag="policy-change"):
+    """Put another policy in force, by the signature of the governing vault. ``epoch`` and ``certificate`` bind the
+    sharing that signs; ``after`` and ``replaces``, version and digest of the signed policy in force, which are 0 and
+    empty before the first. ``policy`` is the file, byte by byte."""
+
+    vault: Identifier
+    epoch: Count
+    certificate: Bytes32
+    after: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    replaces: Annotated[bytes, Meta(max_length=32)]
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    policy: Annotated[bytes, Meta(min_length=1, max_length=MAX_POLICY)]
+    memo: Annotated[str, Meta(max_length=1000)]
+
+    def __post_init__(self) -> None:
+        if len(self.replaces) != (32 if self.after else 0):
+            raise ValueError("a policy replaces one by its digest, and before the first there is none")
+
+
 Signature: TypeAlias = Sign | BatchSign | SignTransaction
 """What ends in signatures by a vault's key."""
 
-Request: TypeAlias = CreateVault | Sign | BatchSign | SignTransaction | PairReset | Reshare
+Request: TypeAlias = CreateVault | Sign | BatchSign | SignTransaction | PairReset | Reshare | PolicyChange
 
 
 class Operation(Message, dict=True):

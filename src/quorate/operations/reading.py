@@ -21,8 +21,13 @@ def effect_of(operation: Operation, payer: Payer | None = None) -> Effect:
         vault="" if isinstance(request, CreateVault) else request.vault,
         proposer=operation.proposer,
         caller=operation.client,
-        actions=tuple(_actions(request.signing, payer)) if isinstance(request, Signature) else (),
+        actions=actions_of(request.signing, payer) if isinstance(request, Signature) else (),
     )
+
+
+def actions_of(signing: SigningData, payer: Payer | None) -> tuple[Action, ...]:
+    """What the messages of a request do, if ``payer`` signs them."""
+    return tuple(_actions(signing, payer))
 
 
 def _actions(signing: SigningData, payer: Payer | None) -> Iterator[Action]:

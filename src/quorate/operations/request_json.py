@@ -24,6 +24,7 @@ from quorate.operations.kinds import (
     Kind,
     Operation,
     PairReset,
+    PolicyChange,
     Reshare,
     Signature,
     SigningData,
@@ -33,6 +34,7 @@ from quorate.operations.kinds import (
 from quorate.operations.transactions.purposes import asset_id
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
+from quorate.protocols.policy import policy_digest
 
 Json = dict[str, Any]
 Vote = Literal["", "approved", "rejected", "abstain"]
@@ -77,9 +79,23 @@ class SetupFacts:
     state: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFacts:
+    """What a policy says, as this node reads it, and what it would change here: ``diff`` has an object for each rule,
+    asset, book or setting that is added, removed or changed. ``serving``: what decides by now, ``signed``,
+    ``bootstrap`` or ``none``."""
+
+    default: str
+    rules: tuple[str, ...]
+    diff: tuple[Json, ...]
+    serving: str
+
+
 def route(kind: Kind) -> Literal["transaction", "reshare"]:
-    """Which of an approver's two URLs a request of this kind goes to: what a vault is made of, or what it signs."""
-    return "reshare" if kind in (Kind.CREATE_VAULT, Kind.PAIR_RESET, Kind.RESHARE) else "transaction"
+    """Which of an approver's two URLs a request of this kind goes to: what a vault is made of, or what it signs.
+    A policy is of the first: it decides on all that is signed."""
+    made_of = (Kind.CREATE_VAULT, Kind.PAIR_RESET, Kind.RESHARE, Kind.POLICY_CHANGE)
+    return "reshare" if kind in made_of else "transaction"
 
 
 def create_vault_json(operation: Operation, signers: Sequence[SignerFacts]) -> Json:
@@ -139,7 +155,7 @@ def sign_json(operation: Operation, vault: VaultFacts, *, actions: Sequence[Acti
         raise Bug(f"{operation.kind} is not a signature")
     if (vault.id, vault.epoch) != (request.vault, request.epoch):
         raise Bug("the vault described is not the one that is to sign")
-    name, details = _typenames(operation.kind)
+    name, details = typenames(operation.kind)
     body: Json = {
         "__typename": name,
         "id": operation.id,
@@ -211,12 +227,13 @@ def actions_json(actions: Sequence[Action]) -> list[Json]:
     ]
 
 
-def _typenames(kind: Kind) -> tuple[str, str]:
+def typenames(kind: Kind) -> tuple[str, str]:
     """Of the operation and of its details."""
     if kind is Kind.SIGN:
         return "OperationSign", "SignRequestDetails"
     name = "Operation" + "".join(word.capitalize() for word in kind.value.split("-"))
-    return (f"{name}_v3" if kind in TRANSACTIONS else name), f"{name}Details"
+    third = kind in TRANSACTIONS or kind in (Kind.CREATE_VAULT, Kind.RESHARE)
+    return (f"{name}_v3" if third else name), f"{name}Details"
 
 
 def pair_reset_json(operation: Operation, vault: VaultFacts, present: SetupFacts | None) -> Json:
@@ -250,6 +267,53 @@ def pair_reset_json(operation: Operation, vault: VaultFacts, present: SetupFacts
                 "generation": request.generation,
                 "presentGeneration": present.generation if present else -1,
                 "presentState": present.state if present else "",
+            },
+            "memo": request.memo,
+        },
+    }
+
+
+def policy_change_json(operation: Operation, vault: VaultFacts, policy: PolicyFacts) -> Json:
+    """The request to put another policy in force. ``vault`` is the one that governs. This operation is ours alone: the
+    dialect has no sample of it."""
+    request = operation.request
+    if not isinstance(request, PolicyChange):
+        raise Bug(f"{operation.kind} is not a policy change")
+    if (vault.id, vault.epoch) != (request.vault, request.epoch):
+        raise Bug("the vault described is not the one that is to sign the policy")
+    approved = [signer for signer in vault.signers if signer.vote == "approved"]
+    created = timestamp(operation.created_ms)
+    return {
+        "__typename": "OperationPolicyChange",
+        "id": operation.id,
+        "organisationId": operation.organisation,
+        "voting": {
+            "approvedWeight": sum(signer.weight for signer in approved),
+            "progress": str(len(approved)),
+            "threshold": vault.threshold,
+            "votes": [_vote(signer) for signer in vault.signers],
+        },
+        "diff": list(policy.diff),
+        "details": {
+            "__typename": "OperationPolicyChangeDetails",
+            "expiresAt": timestamp(operation.expires_ms),
+            "createdAt": created,
+            "status": "VOTING",
+            "vault": {
+                "id": vault.id,
+                "details": {"name": vault.name, "reshareNonce": vault.epoch, "threshold": vault.threshold},
+            },
+            "policy": {
+                "version": request.version,
+                "digest": policy_digest(request.policy).hex(),
+                "text": request.policy.decode(),
+                "default": policy.default,
+                "rules": list(policy.rules),
+            },
+            "previous": {
+                "version": request.after,
+                "digest": request.replaces.hex(),
+                "serving": policy.serving,
             },
             "memo": request.memo,
         },

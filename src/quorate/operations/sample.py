@@ -25,6 +25,7 @@ from quorate.operations.kinds import (
     Member,
     Operation,
     PairReset,
+    PolicyChange,
     Request,
     Reshare,
     Sign,
@@ -35,10 +36,12 @@ from quorate.operations.kinds import (
 from quorate.operations.reading import effect_of
 from quorate.operations.request_json import (
     Json,
+    PolicyFacts,
     SignerFacts,
     VaultFacts,
     create_vault_json,
     pair_reset_json,
+    policy_change_json,
     reshare_json,
     route,
     sign_json,
@@ -59,6 +62,7 @@ _OTHER = DeviceId("sample" * 4)
 _PAYER = ethereum_account(bytes(group_of(Curve.SECP256K1).generator))
 _SEPOLIA = 11155111
 _WEIGHT = 1
+_POLICY = PolicyFacts(default="refuse", rules=(), diff=(), serving="none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,8 @@ def sample(kind: Kind, signer: SignerFacts, identity_key: bytes, *, now_ms: int,
         body = pair_reset_json(operation, _vault(signer, replace(signer, device=_OTHER, name=NAME)), None)
     elif isinstance(operation.request, Reshare):
         body = reshare_json(operation, _vault(signer), (replace(signer, weight=2 * _WEIGHT),), joining=False)
+    elif isinstance(operation.request, PolicyChange):
+        body = policy_change_json(operation, _vault(signer), _POLICY)
     else:
         body = sign_json(operation, _vault(signer), actions=effect.actions)
     return Sample(
@@ -128,6 +134,11 @@ def _request(kind: Kind, signer: SignerFacts, identity_key: bytes) -> Request:
             return Reshare(
                 vault=_VAULT, epoch=0, certificate=bytes(32), name=NAME, members=(member,), threshold=_WEIGHT,
                 allow_sole_signer=True, after=0, memo=TEXT,
+            )  # fmt: skip
+        case Kind.POLICY_CHANGE:
+            return PolicyChange(
+                vault=_VAULT, epoch=0, certificate=bytes(32), after=0, replaces=b"", version=1,
+                policy=f"# {TEXT}\n".encode(), memo=TEXT,
             )  # fmt: skip
         case _:
             return _transaction(kind)

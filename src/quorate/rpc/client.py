@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -49,6 +48,7 @@ from quorate.rpc.convert import (
 from quorate.rpc.credentials import Credentials, credentials_of
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.findings import Examination, Finding
+from quorate.rpc.policy_client import PolicyCalls, representable
 from quorate.rpc.tls import server_name_of
 from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
 from quorate.storage.clients import Client, Grant
@@ -66,7 +66,7 @@ GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
 A = TypeVar("A")
 
 
-class NodeClient:
+class NodeClient(PolicyCalls):
     """One connection to one node. Use it as an async context manager, or close it."""
 
     def __init__(
@@ -78,6 +78,7 @@ class NodeClient:
         self._vaults = node_pb2_grpc.VaultServiceStub(channel)
         self._signing = node_pb2_grpc.SigningServiceStub(channel)
         self._operations = node_pb2_grpc.OperationServiceStub(channel)
+        self._policies = node_pb2_grpc.PolicyServiceStub(channel)
         self._approvals = node_pb2_grpc.ApprovalServiceStub(channel)
         self._admin = admin_pb2_grpc.AdminServiceStub(channel)
 
@@ -133,7 +134,7 @@ class NodeClient:
     ) -> OperationView:
         """``weights``: a peer's name or device id to its weight; the node refuses one that is named twice."""
         pairs = weights.items() if isinstance(weights, Mapping) else weights
-        with _representable():
+        with representable():
             request = node_pb2.CreateVaultRequest(
                 name=name,
                 seats=[node_pb2.Seat(signer=signer, weight=weight) for signer, weight in pairs],
@@ -168,7 +169,7 @@ class NodeClient:
             "idempotency_key": idempotency_key,
             "expires_in_ms": expires_in_ms,
         }
-        with _representable():
+        with representable():
             if batch:
                 many = node_pb2.BatchSignRequest(data=data, **common)
             else:
@@ -197,7 +198,7 @@ class NodeClient:
         and ``to_vault`` are claims: the nodes refuse the transaction if it does something else."""
         if purpose not in PURPOSES:
             raise UsageError(f"{purpose} is not one of {', '.join(PURPOSES)}")
-        with _representable():
+        with representable():
             request = node_pb2.SignTransactionRequest(
                 vault=vault,
                 purpose=PURPOSES[purpose],
@@ -221,7 +222,7 @@ class NodeClient:
         expires_in_ms: int | None = None,
     ) -> OperationView:
         """``peer``: name or device id of another signer of the vault than the node."""
-        with _representable():
+        with representable():
             request = node_pb2.PairResetRequest(
                 vault=vault,
                 peer=peer,
@@ -245,7 +246,7 @@ class NodeClient:
     ) -> OperationView:
         """The present signers with ``weights`` set and ``removed`` left out; with no change, new shares to the same."""
         pairs = weights.items() if isinstance(weights, Mapping) else weights
-        with _representable():
+        with representable():
             request = node_pb2.ReshareRequest(
                 vault=vault,
                 seats=[node_pb2.Seat(signer=signer, weight=weight) for signer, weight in pairs],
@@ -337,7 +338,7 @@ class NodeClient:
 
     async def decide(self, operation: str, *, digest: bytes, verdict: str, reason: str = "") -> OperationView:
         """``verdict``: approve, reject or abstain; ``digest``: of the request that was looked at."""
-        with _representable():
+        with representable():
             request = node_pb2.DecideRequest(
                 operation=operation, digest=digest, verdict=VERDICTS[verdict], reason=reason
             )
@@ -415,7 +416,7 @@ class NodeClient:
     ) -> Credentials:
         """A new caller's credentials: the secret is in them and nowhere else. With its own certificate it has none,
         and its key is for it to add."""
-        with _representable():
+        with representable():
             request = admin_pb2.AddClientRequest(
                 id=client,
                 grants=map(grant_to_pb, grants),
@@ -434,7 +435,7 @@ class NodeClient:
         idempotency_key: str | None = None,
     ) -> Credentials:
         """Other credentials for a caller; those it has are good for ``overlap_ms`` more."""
-        with _representable():
+        with representable():
             request = admin_pb2.RotateClientRequest(
                 id=client,
                 certificate_pem=certificate_pem,
@@ -521,12 +522,3 @@ class NodeClient:
                 return RemoteError(failures.TOO_LARGE, f"over a size limit of {self._where}: {details}")
             case code:
                 return RemoteError(failures.REFUSED, f"{self._where}: {code.name}: {details}")
-
-
-@contextmanager
-def _representable() -> Iterator[None]:
-    """A value that no request can carry is the caller's mistake."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"not a possible request: {error}") from error

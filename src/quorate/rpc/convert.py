@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.ports import Decided, Decision, DecisionRow, SetupState, State, Verdict
+from quorate.ceremony.rulebook import PolicyRow, PolicyView, ServedPolicy
 from quorate.ceremony.views import (
     AskedView,
     Cause,
@@ -21,6 +22,7 @@ from quorate.ceremony.views import (
 )
 from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.operations.kinds import TRANSACTIONS
+from quorate.protocols.policy import policy_digest
 from quorate.rpc._pb import admin_pb2, node_pb2, types_pb2
 from quorate.rpc.findings import Examination, Finding, Level, Pair
 from quorate.rpc.registry import Access
@@ -47,6 +49,7 @@ KINDS = {
     "batch-sign": types_pb2.OPERATION_KIND_BATCH_SIGN,
     "pair-reset": types_pb2.OPERATION_KIND_PAIR_RESET,
     "reshare": types_pb2.OPERATION_KIND_RESHARE,
+    "policy-change": types_pb2.OPERATION_KIND_POLICY_CHANGE,
 } | PURPOSES
 SETUP_STATES = {state: types_pb2.SetupState.Value(f"SETUP_STATE_{state.value}") for state in SetupState}
 STATES = {state: types_pb2.OperationState.Value(f"OPERATION_STATE_{state.value}") for state in State}
@@ -65,6 +68,59 @@ def _named(table: Mapping[K, int], value: int) -> K:
         if number == value:
             return name
     raise ValueError(f"the node answered with enum value {value}, which this version does not know")
+
+
+def policy_to_pb(view: PolicyView) -> node_pb2.Policy:
+    return node_pb2.Policy(
+        served=[
+            node_pb2.ServedPolicy(
+                section=each.section, source=each.source, policy=each.policy, refused=each.refused
+            )
+            for each in view.served
+        ],
+        signed=None if view.signed is None else signed_policy_to_pb(view.signed),
+        latest=view.latest,
+        vault=view.vault,
+        public_key=view.public_key,
+    )
+
+
+def policy_from_pb(message: node_pb2.Policy) -> PolicyView:
+    return PolicyView(
+        served=tuple(
+            ServedPolicy(section=each.section, source=each.source, policy=each.policy, refused=each.refused)
+            for each in message.served
+        ),
+        signed=signed_policy_from_pb(message.signed) if message.HasField("signed") else None,
+        latest=message.latest,
+        vault=message.vault,
+        public_key=message.public_key,
+    )
+
+
+def signed_policy_to_pb(row: PolicyRow) -> node_pb2.SignedPolicy:
+    return node_pb2.SignedPolicy(
+        vault=row.vault,
+        version=row.version,
+        policy=row.policy,
+        certificate=row.certificate,
+        signature=row.signature,
+        digest=policy_digest(row.policy),
+        signers=row.signers,
+        in_force_ms=row.at_ms,
+    )
+
+
+def signed_policy_from_pb(message: node_pb2.SignedPolicy) -> PolicyRow:
+    return PolicyRow(
+        version=message.version,
+        vault=VaultId(message.vault),
+        policy=message.policy,
+        certificate=message.certificate,
+        signature=message.signature,
+        signers=tuple(map(DeviceId, message.signers)),
+        at_ms=message.in_force_ms,
+    )
 
 
 def vault_to_pb(view: VaultView) -> types_pb2.Vault:

@@ -24,6 +24,7 @@ from quorate.rpc.auth import ClientGate, Gate, LocalGate, Logins
 from quorate.rpc.findings import Examiner
 from quorate.rpc.limits import Limits, RateLimited
 from quorate.rpc.node_services import ApprovalServant, OperationServant, SigningServant, VaultServant
+from quorate.rpc.policy_service import PolicyServant
 from quorate.rpc.reception import Attendance, Reception
 from quorate.rpc.registry import Registry
 from quorate.rpc.services import handlers, refuse
@@ -74,6 +75,7 @@ class NodeServer:
             "SigningService": SigningServant(api),
             "OperationService": OperationServant(api),
             "ApprovalService": ApprovalServant(api),
+            "PolicyService": PolicyServant(api),
             "AdminService": AdminServant(api, registry, examiner, self._client_changed, causes, upkeep),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs

@@ -24,6 +24,7 @@ from quorate.storage.epochs import EpochShelf
 from quorate.storage.keywrap import KeySource
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
+from quorate.storage.policies import PolicyShelf
 from quorate.storage.reservations import ReservationBook
 from quorate.storage.sealed import NodeSecret, Place, Sealer
 from quorate.storage.votes import VoteBook
@@ -40,7 +41,14 @@ class Boot(NamedTuple):
 
 
 class SqliteLedger(
-    OperationJournal, VoteBook, ReservationBook, EpochShelf, CertificateShelf, PeerBook, ClientBook
+    OperationJournal,
+    VoteBook,
+    ReservationBook,
+    EpochShelf,
+    CertificateShelf,
+    PolicyShelf,
+    PeerBook,
+    ClientBook,
 ):
     """``ceremony.ports.Ledger`` on one SQLite file, with what else a node keeps. One process at a time holds it."""
 

@@ -13,6 +13,7 @@ from quorate.ceremony.ports import NO_VOTES, OperationRow, State, Unfinished, Ve
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.database import Database
+from quorate.storage.policies import share_policy
 from quorate.storage.setups import require_live
 from quorate.storage.sharing import require_active
 from quorate.storage.votes import last_decision
@@ -181,7 +182,19 @@ class OperationJournal:
     def release(self, operation: OperationId, attempt: int, digest: bytes) -> bool:
         """ST-3.4 release: of the running attempt, begun by ``begin_attempt``, of what our approver last approved, while
         the sharing that it was begun under is the one that lives."""
+        return self._release(operation, attempt, digest, lambda _: None)
 
+    def release_policy(
+        self, operation: OperationId, attempt: int, digest: bytes, *, version: int, policy: bytes
+    ) -> bool:
+        """``release``, and in the same transaction that this node gives its share for this policy."""
+        return self._release(
+            operation, attempt, digest, lambda connection: share_policy(connection, version, policy)
+        )
+
+    def _release(
+        self, operation: OperationId, attempt: int, digest: bytes, also: Callable[[sqlite3.Connection], None]
+    ) -> bool:
         def change(connection: sqlite3.Connection) -> bool:
             row = _find(connection, operation)
             if (
@@ -202,6 +215,7 @@ class OperationJournal:
             if decided.decision.verdict is not Verdict.APPROVE:
                 return False
             require_active(connection, begun[0], "ST-3.4 release")
+            also(connection)
             connection.execute(
                 "UPDATE operations SET released = 1, updated_ms = ? WHERE id = ?", (self._now_ms(), operation)
             )

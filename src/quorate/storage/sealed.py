@@ -33,7 +33,7 @@ class Place:
     """Where a sealed value lives. Every field is authenticated with it."""
 
     device: DeviceId
-    kind: NodeSecret | Literal["share", "setup"]
+    kind: NodeSecret | Literal["share", "setup", "policy"]
     vault: str = ""
     epoch: int = 0
     attempt: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -20,10 +21,24 @@ CLOCK_TOLERANCE_MS = 30_000
 log = structlog.get_logger(__name__)
 
 
+class Unserved(Exception):
+    """Why nothing can be approved by a policy now: the check of the specification, and what is amiss."""
+
+    def __init__(self, rule: str, explanation: str) -> None:
+        super().__init__(f"{rule}: {explanation}")
+        self.rule, self.explanation = rule, explanation
+
+
 class PolicySource(Protocol):
     """Where the policy comes from that counts now."""
 
-    def current(self) -> Policy: ...
+    async def ready(self) -> None:
+        """Returns once ``current`` has a policy, or after a while."""
+        ...
+
+    def current(self) -> Policy:
+        """The same object until another policy counts. ``Unserved`` where none does."""
+        ...
 
 
 class Fixed:
@@ -31,6 +46,9 @@ class Fixed:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+
+    async def ready(self) -> None:
+        return
 
     def current(self) -> Policy:
         return self._policy
@@ -51,7 +69,9 @@ class PolicyApprover:
     ) -> None:
         self._source, self._book, self._clock, self._others = source, book, clock, others
         now_ms = clock.now_ms()
-        self._tally = book.follow(source.current(), now_ms)
+        self._tally: Tally | None = None
+        with suppress(Unserved):
+            self._followed()
         self._draft = book.follow(draft, now_ms, draft=True) if draft is not None else None
         self._started = now_ms - clock.monotonic() * 1000
 
@@ -62,12 +82,23 @@ class PolicyApprover:
     async def decide(self, request: ApprovalRequest) -> Decision:
         """PO-2.7 ask: after whoever was asked said yes, the whole policy is judged again, as of then."""
         waived: frozenset[str] = frozenset()
+        judged: Policy | None = None
+        await self._source.ready()
         while True:
             async with self._book.turn:
-                if (decision := self._untimely()) is not None:
+                try:
+                    tally = self._followed()
+                except Unserved as error:
+                    return _refusal(error.rule, error.explanation)
+                if (decision := self._untimely(tally.policy)) is not None:
                     return decision
+                if tally.policy is not judged:
+                    waived, judged = (
+                        frozenset(),
+                        tally.policy,
+                    )  # a rule of that name may be another one by now
                 now_ms = self._clock.now_ms()
-                judgement = self._judge(self._followed(), request, now_ms, waived)
+                judgement = self._judge(tally, request, now_ms, waived)
                 if not waived:
                     self._shadow(request, now_ms, judgement)
                 if not judgement.ask:
@@ -91,9 +122,12 @@ class PolicyApprover:
         )
 
     def _followed(self) -> Tally:
-        if (policy := self._source.current()) is not self._tally.policy:
-            self._book.leave(self._tally)
-            self._tally = self._book.follow(policy, self._clock.now_ms())
+        policy = self._source.current()
+        if self._tally is None or policy is not self._tally.policy:
+            followed = self._book.follow(policy, self._clock.now_ms())
+            if self._tally is not None:
+                self._book.leave(self._tally)
+            self._tally = followed
         return self._tally
 
     def _judge(
@@ -117,9 +151,9 @@ class PolicyApprover:
             draft_explanation=draft.explanation,
         )  # fmt: skip
 
-    def _untimely(self) -> Decision | None:
+    def _untimely(self, policy: Policy) -> Decision | None:
         """PO-3.4 clock: windows and hours mean nothing by a clock that was set while we ran."""
-        if not self._source.current().timed:
+        if not policy.timed:
             return None
         now_ms = self._clock.now_ms()
         jumped = now_ms - self._clock.monotonic() * 1000 - self._started

@@ -44,13 +44,8 @@ class Tally:
 
     def __init__(self, policy: Policy, here: str) -> None:
         self.policy, self._here = policy, here
-        self._windows = {
-            (rule.name, number): limit.window_ms
-            for rule in policy.rules
-            for number, limit in enumerate(rule.limits)
-            if limit.window_ms
-        }
-        self.longest_ms = max(self._windows.values(), default=0)
+        self._windows = tuple(window.length_ms for window in policy.windows)
+        self.longest_ms = max(self._windows, default=0)
         self._held: dict[Counter, dict[OperationId, tuple[int, int]]] = {}
         self._totals: dict[Counter, int] = {}
         self._counters: dict[OperationId, set[Counter]] = {}
@@ -68,7 +63,11 @@ class Tally:
 
     def besides(self, operation: OperationId) -> _Besides:
         """The usage as an operation finds it that may be counted already."""
-        return _Besides(self, operation)
+        return _Besides(self, operation if self.counted(operation) else None)
+
+    def counted(self, operation: OperationId) -> bool:
+        """Whether some window holds something of it."""
+        return bool(self._counters.get(operation))
 
     def used(self, counter: Counter, now_ms: int, besides: OperationId | None = None) -> int:
         held = self._held.get(counter)
@@ -93,7 +92,7 @@ class _Besides:
     """Implements ``engine.Usage``."""
 
     tally: Tally
-    operation: OperationId
+    operation: OperationId | None  # None where nothing is counted of it
 
     def used(self, counter: Counter, now_ms: int) -> int:
         return self.tally.used(counter, now_ms, self.operation)

@@ -10,40 +10,20 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from quorate.approval.policy.amounts import show_amount
-from quorate.approval.policy.rules import FACTS, Conditions, Fact, Limit, Policy, Rule
+from quorate.approval.policy.rules import FACTS, Clause, Fact, Finding, Limit, Measure, Policy
 from quorate.ceremony.ports import Verdict
 from quorate.operations.effect import Action, Effect
 
 MOST_TOLD = 20  # rules in an explanation; all are in the findings
 
-Counter = tuple[str, int]
-"""A limit over a window: the name of its rule, and which of the rule's limits it is."""
+Counter = int
+"""A window: its place in ``Policy.windows``."""
 
 
 class Usage(Protocol):
     def used(self, counter: Counter, now_ms: int) -> int:
-        """What the window of this limit holds already, without the operation that is judged."""
+        """What the window holds already, without the operation that is judged."""
         ...
-
-
-class Finding(NamedTuple):
-    """What one rule says of the operation. ``flaws`` is empty if it holds. ``waived``: somebody who was asked said yes
-    in spite of them."""
-
-    rule: Rule
-    flaws: tuple[str, ...] = ()
-    waived: bool = False
-
-    @property
-    def holds(self) -> bool:
-        return self.waived or not self.flaws
-
-    def __str__(self) -> str:
-        if not self.flaws:
-            return f'rule "{self.rule.name}" holds'
-        return f'rule "{self.rule.name}": {"; ".join(self.flaws)}' + (
-            f", which {self.rule.ask} approved" if self.waived else ""
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,39 +65,36 @@ def judge(
 ) -> Judgement:
     """The verdict on ``effect`` at the time ``now_ms``. ``waived``: the rules whose violation somebody was asked about
     and approved."""
-    parts = _parts(effect, now_ms)
-    sums = _Sums(parts)
-    covered: set[int] = set()
+    case = _Case(policy, effect, now_ms)
+    subjects, uncovered = case.subjects, set(range(len(case.parts)))
     findings = []
-    for rule in policy.rules_for(effect, here):
-        about = [(number, part, missing) for number, part in enumerate(parts)
-                 if (missing := _missing(rule, part)) is not None]  # fmt: skip
-        if about:
-            if not rule.restricts:
-                covered.update(number for number, _, _ in about)
-            flaws = _flaws(rule, about, sums, usage)
-            findings.append(Finding(rule=rule, flaws=flaws, waived=bool(flaws) and rule.name in waived))
-    uncovered = [part for number, part in enumerate(parts) if number not in covered]
-    return _verdict(policy, tuple(findings), uncovered)
+    for clause in policy.clauses_for(effect, here):
+        subject = subjects[clause.subject] or case.subject(clause)
+        if subject.parts:
+            if uncovered and clause.allows:
+                uncovered.difference_update(subject.parts)
+            flaws = case.flaws(clause, subject, usage)
+            if flaws:
+                findings.append(Finding(clause.rule, flaws, clause.rule.name in waived))
+            else:
+                findings.append(clause.holds)
+    return _verdict(policy, tuple(findings), [case.parts[number] for number in sorted(uncovered)])
 
 
 def charges(policy: Policy, effect: Effect, *, at_ms: int, here: str) -> Mapping[Counter, int]:
-    """What an operation approved at ``at_ms`` takes of each limit over a window."""
-    parts = _parts(effect, at_ms)
-    sums = _Sums(parts)
-    taken = {}
-    for rule in policy.rules_for(effect, here):
-        if any(limit.window_ms for limit in rule.limits):
-            about = tuple(number for number, part in enumerate(parts) if _missing(rule, part) is not None)
-            for number, limit in enumerate(rule.limits):
-                if limit.window_ms and (amount := sums.of(limit, about)[0]):
-                    taken[rule.name, number] = amount
-    return taken
+    """What an operation approved at ``at_ms`` takes of each window."""
+    case = _Case(policy, effect, at_ms)
+    taken: dict[Counter, int] = {}
+    for clause in policy.clauses_for(effect, here):
+        for measure in clause.measures:
+            if measure.window >= 0 and measure.window not in taken:
+                taken[measure.window] = case.taken(measure, case.subject(clause).parts)
+    return {window: amount for window, amount in taken.items() if amount}
 
 
 def _verdict(policy: Policy, findings: tuple[Finding, ...], uncovered: Sequence[_Part]) -> Judgement:
     """PO-2.4 strictest: of what the violated rules say and the default says: reject, refuse, abstain, ask, approve."""
-    broken = [finding for finding in findings if not finding.holds]
+    broken = [finding for finding in findings if finding.flaws and not finding.waived]
     by_violation: Mapping[Literal["reject", "abstain", "ask"], list[Finding]] = {
         violation: [finding for finding in broken if finding.rule.violation == violation]
         for violation in ("reject", "abstain", "ask")
@@ -187,38 +164,131 @@ def _values(effect: Effect, action: Action | None) -> tuple[object | None, ...]:
     return tuple(known.get(fact, _NOTHING) for fact in FACTS)
 
 
-# --- whether a rule is about a part -----------------------------------------------------------------------------------
+# --- one operation under one policy -----------------------------------------------------------------------------------
+
+_ASSET = FACTS.index(Fact.ASSET)
+_Sum = tuple[int, tuple[_Part, ...]]
+"""What parts take of a limit, and those of them of which it is not known."""
 
 
-def _missing(rule: Rule, part: _Part) -> tuple[Fact, ...] | None:
-    """PO-2.3 unknown: None if the rule is not about this part; else the facts that are missing to be sure. What is not
-    known is never taken to be outside."""
-    if rule.when.hours and not any(hours.hold(part.now_ms) for hours in rule.when.hours):
-        return None
-    missing: tuple[Fact, ...] = ()
+class _Subject(NamedTuple):
+    """What some rules are about: the numbers of the ``parts``; by number, the facts that are ``missing`` to be sure;
+    the parts of which none is missing, and what these take, by place among the sums of the policy."""
+
+    parts: tuple[int, ...]
+    missing: Mapping[int, tuple[Fact, ...]]
+    whole: tuple[int, ...]
+    sums: list[_Sum | None]
+
+
+class _Case:
+    """An operation as all rules look at it: what they have in common is worked out once. ``subjects``: by their place,
+    those that were worked out by now."""
+
+    __slots__ = ("_open", "_policy", "_sums", "_used", "now_ms", "parts", "subjects")
+
+    def __init__(self, policy: Policy, effect: Effect, now_ms: int) -> None:
+        self._policy, self.now_ms = policy, now_ms
+        self.parts = _parts(effect, now_ms)
+        self.subjects: list[_Subject | None] = [None] * policy.subjects
+        self._open = [any(each.hold(now_ms) for each in hours) for hours in policy.times]
+        self._sums: dict[tuple[int, ...], list[_Sum | None]] = {}
+        self._used: list[int | None] = [None] * len(policy.windows)
+
+    def subject(self, clause: Clause) -> _Subject:
+        """PO-2.3 unknown: the parts that a rule is about. What is not known is never taken to be outside."""
+        found: list[int] = []
+        missing: dict[int, tuple[Fact, ...]] = {}
+        if clause.hours < 0 or self._open[clause.hours]:
+            for number, part in enumerate(self.parts):
+                unknown = _unknown_of(clause, part)
+                if unknown is not None:
+                    found.append(number)
+                    if unknown:
+                        missing[number] = unknown
+        parts = tuple(found)
+        whole = tuple(number for number in found if number not in missing) if missing else parts
+        made = self.subjects[clause.subject] = _Subject(parts, missing, whole, self._sums_of(whole))
+        return made
+
+    def flaws(self, clause: Clause, subject: _Subject, usage: Usage) -> tuple[str, ...]:
+        """What is amiss by one rule; nothing if it holds."""
+        flaws: tuple[str, ...] = ()
+        shut = clause.required_hours >= 0 and not self._open[clause.required_hours]
+        if subject.missing or shut or clause.required:
+            for number in subject.parts:
+                part = self.parts[number]
+                values = part.values
+                if number in subject.missing:
+                    flaws += tuple(_unknown(_NOUNS[fact], part) for fact in subject.missing[number])
+                for place, wanted in clause.required:
+                    if values[place] is None or values[place] not in wanted:
+                        flaws += (_unmet(place, wanted, part),)
+                if shut:
+                    told = " or ".join(hours.text for hours in clause.rule.require.hours)
+                    flaws += (f"it is not within {told}",)
+        sums = subject.sums
+        for limit, place, window in clause.measures:
+            amount, unknown = sums[place] or self._sum(sums, place, limit, subject.whole)
+            before = 0
+            if amount and window >= 0:
+                held = self._used[window]
+                before = self._before(window, usage) if held is None else held
+            if unknown or (amount and before + amount > limit.most):
+                flaws += _over(limit, amount, before, unknown)
+        return flaws
+
+    def taken(self, measure: Measure, numbers: tuple[int, ...]) -> int:
+        """What the parts of these numbers take of a limit, as far as it is known."""
+        sums = self._sums_of(numbers)
+        return (sums[measure.sum] or self._sum(sums, measure.sum, measure.limit, numbers))[0]
+
+    def _sums_of(self, numbers: tuple[int, ...]) -> list[_Sum | None]:
+        """Of the parts of these numbers, by place among the sums of the policy; None: not added up yet."""
+        sums = self._sums.get(numbers)
+        if sums is None:
+            sums = self._sums[numbers] = [None] * len(self._policy.sums)
+        return sums
+
+    def _sum(self, sums: list[_Sum | None], place: int, limit: Limit, numbers: tuple[int, ...]) -> _Sum:
+        made = sums[place] = _sum(limit, [self.parts[number] for number in numbers])
+        return made
+
+    def _before(self, window: Counter, usage: Usage) -> int:
+        held = self._used[window] = usage.used(window, self.now_ms)
+        return held
+
+
+def _unknown_of(clause: Clause, part: _Part) -> tuple[Fact, ...] | None:
+    """None if a rule is not about this part; else the facts that are missing to be sure."""
+    unknown: tuple[Fact, ...] = ()
     values = part.values
-    for place, wanted in rule.when.checks:
+    for place, wanted in clause.checks:
         value = values[place]
         if value is None:
-            missing += (FACTS[place],)
+            unknown += (FACTS[place],)
         elif value not in wanted:
             return None
     if part.action is None:
         # What moves nothing has no receiver to be right or wrong: a rule that asks for one is not about it.
-        return None if rule.asks_of_actions else missing
-    if rule.limited:
+        return None if clause.of_actions else unknown
+    if clause.limited:
         asset = values[_ASSET]
         if asset is None:
-            missing += (Fact.ASSET,)
-        elif asset not in rule.limited:
+            unknown += (Fact.ASSET,)
+        elif asset not in clause.limited:
             return None
-    return missing
+    return unknown
 
 
-_ASSET = FACTS.index(Fact.ASSET)
+def _sum(limit: Limit, parts: Sequence[_Part]) -> _Sum:
+    if limit.asset is None:
+        return len({part.action.message if part.action is not None else 0 for part in parts}), ()
+    taken = [(part, _takes(limit, part)) for part in parts]
+    return sum(amount or 0 for _, amount in taken), tuple(part for part, amount in taken if amount is None)
 
 
-# --- whether it holds -------------------------------------------------------------------------------------------------
+# --- what is amiss, in words ------------------------------------------------------------------------------------------
 
 _NOUNS: Mapping[Fact, str] = {
     Fact.VAULT: "vault", Fact.KIND: "kind", Fact.CHAIN: "chain", Fact.ASSET: "asset", Fact.SOURCE: "source",
@@ -226,36 +296,11 @@ _NOUNS: Mapping[Fact, str] = {
 }  # fmt: skip
 
 
-def _flaws(
-    rule: Rule, about: Sequence[tuple[int, _Part, tuple[Fact, ...]]], sums: _Sums, usage: Usage
-) -> tuple[str, ...]:
-    flaws: tuple[str, ...] = ()
-    for _, part, missing in about:
-        for fact in missing:
-            flaws += (_unknown(_NOUNS[fact], part),)
-        flaws += _unmet(rule.require, part)
-    if rule.limits:
-        whole = tuple(number for number, _, missing in about if not missing)
-        for number, limit in enumerate(rule.limits):
-            amount, unknown = sums.of(limit, whole)
-            before = usage.used((rule.name, number), sums.now_ms) if limit.window_ms and amount else 0
-            if unknown or (amount and before + amount > limit.most):
-                flaws += _over(limit, amount, before, unknown)
-    return flaws
-
-
-def _unmet(require: Conditions, part: _Part) -> tuple[str, ...]:
-    flaws: tuple[str, ...] = ()
-    for place, wanted in require.checks:
-        value = part.values[place]
-        if value is None:
-            flaws += (_unknown(_NOUNS[FACTS[place]], part),)
-        elif value not in wanted:
-            noun = _NOUNS[FACTS[place]]
-            flaws += (f"the {noun} of {part} is {_shown(value)}, none of the {len(wanted)} allowed",)
-    if require.hours and not any(hours.hold(part.now_ms) for hours in require.hours):
-        flaws += ("it is not within " + " or ".join(hours.text for hours in require.hours),)
-    return flaws
+def _unmet(place: int, wanted: frozenset[object], part: _Part) -> str:
+    noun, value = _NOUNS[FACTS[place]], part.values[place]
+    if value is None:
+        return _unknown(noun, part)
+    return f"the {noun} of {part} is {_shown(value)}, none of the {len(wanted)} allowed"
 
 
 def _over(limit: Limit, amount: int, before: int, unknown: Sequence[_Part]) -> tuple[str, ...]:
@@ -265,30 +310,6 @@ def _over(limit: Limit, amount: int, before: int, unknown: Sequence[_Part]) -> t
         return flaws
     where = f"after {_figure(limit, before)} within {limit.window}" if limit.window_ms else "in one operation"
     return (*flaws, f"{_figure(limit, amount)} {where}, over the limit of {_figure(limit, limit.most)}")
-
-
-class _Sums:
-    """What parts of one operation take of limits, added up once for all rules with limits of the same thing."""
-
-    def __init__(self, parts: Sequence[_Part]) -> None:
-        self._parts, self.now_ms = parts, parts[0].now_ms
-        self._sums: dict[object, tuple[int, tuple[_Part, ...]]] = {}
-
-    def of(self, limit: Limit, numbers: tuple[int, ...]) -> tuple[int, tuple[_Part, ...]]:
-        """The sum over the parts of these numbers, and those of them of which it is not known."""
-        found = self._sums.get((limit.key, numbers))
-        if found is None:
-            found = self._sum(limit, [self._parts[number] for number in numbers])
-            self._sums[limit.key, numbers] = found
-        return found
-
-    def _sum(self, limit: Limit, parts: Sequence[_Part]) -> tuple[int, tuple[_Part, ...]]:
-        if limit.asset is None:
-            return len({part.action.message if part.action is not None else 0 for part in parts}), ()
-        taken = [(part, _takes(limit, part)) for part in parts]
-        return sum(amount or 0 for _, amount in taken), tuple(
-            part for part, amount in taken if amount is None
-        )
 
 
 def _takes(limit: Limit, part: _Part) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,12 +20,16 @@ from quorate.errors import UsageError
 from quorate.operations.addresses import checksummed
 from quorate.operations.effect import Asset
 from quorate.operations.kinds import Kind
+from quorate.protocols.policy import MAX_POLICY, policy_digest
 
 MAX_RULES = 10_000
+MAX_LINE = 4000  # characters
 MAX_NAME = 100
 _ID = re.compile(r"[a-z2-7]{24}")
 _CHAIN = re.compile(r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}")  # CAIP-2
 _METHOD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\([^\s()]*(?:\([^\s()]*\)[^\s()]*)*\)|0x[0-9a-f]{8}|create|")
+_DEEP = re.compile(r"(?<![A-Za-z0-9_\"'-])(?:[A-Za-z0-9_\"'-]++[ \t]*+\.[ \t]*+){12}")
+"""The parts of a dotted key, of which each costs all before it."""
 _BOOK = "book:"
 
 T = TypeVar("T")
@@ -42,18 +45,25 @@ class _Names:
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file. ``UsageError`` tells every mistake in it, a line each."""
+    return parse_policy(policy_bytes(path), str(path))
+
+
+def policy_bytes(path: Path) -> bytes:
+    """The file, byte by byte; of one that is too long for a policy, enough to say so."""
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            return file.read(MAX_POLICY + 1)
+    except OSError as error:
         raise UsageError(f"{path}: the policy cannot be read: {error}", code="BAD_POLICY") from None
-    return parse_policy(text, str(path))
 
 
-def parse_policy(text: str, name: str) -> Policy:
+def parse_policy(policy: bytes | str, name: str) -> Policy:
     """PO-1.1 policy: one with a mistake is none. ``name`` stands for the file in what ``UsageError`` says."""
+    encoded = policy.encode() if isinstance(policy, str) else policy
+    text = _readable(encoded, name)
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOML error
         raise UsageError(f"{name}: not TOML: {error}", code="BAD_POLICY") from None
     lines, flaws = lines_of(text), list[Flaw]()
     file = Table(data, (), flaws)
@@ -73,10 +83,26 @@ def parse_policy(text: str, name: str) -> Policy:
     file.close()
     if flaws:
         raise UsageError("\n".join(_told(name, lines, data, flaws)), code="BAD_POLICY")
-    digest = hashlib.sha256(text.encode()).digest()
     return Policy(
-        rules, default=cast("Default", default), name=name, digest=digest, text=text, tokens=names.tokens
-    )
+        rules, default=cast("Default", default), name=name, digest=policy_digest(encoded), text=text,
+        tokens=names.tokens, stated=data,
+    )  # fmt: skip
+
+
+def _readable(policy: bytes, name: str) -> str:
+    """PO-1.3 limits: looked at before anything is parsed, for what is proposed comes from others."""
+    if len(policy) > MAX_POLICY:
+        raise UsageError(f"{name}: a policy has at most {MAX_POLICY} bytes", code="BAD_POLICY")
+    try:
+        text = policy.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: the policy cannot be read: {error}", code="BAD_POLICY") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > MAX_LINE:
+            raise UsageError(f"{name}:{number}: a line has at most {MAX_LINE} characters", code="BAD_POLICY")
+        if _DEEP.search(line):
+            raise UsageError(f"{name}:{number}: keys are nested too deeply", code="BAD_POLICY")
+    return text
 
 
 def _told(name: str, lines: Mapping[Place, int], data: Mapping[str, Any], flaws: Iterable[Flaw]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from quorate.approval.policy.positions import Place
 
 T = TypeVar("T")
+GUESSES = 50  # what is meant is guessed for so many mistakes: each takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +110,5 @@ class Table:
 
     def close(self) -> None:
         for key in self.data.keys() - self._asked:
-            near = get_close_matches(key, self._asked, n=1)
+            near = get_close_matches(key, self._asked, n=1) if len(self.flaws) < GUESSES else []
             self.flaw(f"there is no key {key} here" + (f"; {near[0]} is meant?" if near else ""), key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from quorate.operations.effect import Asset, Effect
@@ -142,11 +142,70 @@ class Rule:
         return bool(self.when.hours or self.require.hours or any(limit.window_ms for limit in self.limits))
 
 
+class Finding(NamedTuple):
+    """What one rule says of the operation. ``flaws`` is empty if it holds. ``waived``: somebody who was asked said yes
+    in spite of them."""
+
+    rule: Rule
+    flaws: tuple[str, ...] = ()
+    waived: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.waived or not self.flaws
+
+    def __str__(self) -> str:
+        if not self.flaws:
+            return f'rule "{self.rule.name}" holds'
+        return f'rule "{self.rule.name}": {"; ".join(self.flaws)}' + (
+            f", which {self.rule.ask} approved" if self.waived else ""
+        )
+
+
 Default = Literal["refuse", "reject", "abstain", "approve"]
 
 
+class Window(NamedTuple):
+    """What limits of several rules add up alike over the same time: of the same operations, the same thing. ``rule`` is
+    the first of ``rules``, whose conditions say of which."""
+
+    length_ms: int
+    limit: Limit
+    rule: Rule
+    rules: tuple[str, ...]
+
+
+class Measure(NamedTuple):
+    """A limit as it is looked at: ``sum`` is the place of what it adds up among the distinct ones of the policy,
+    ``window`` that of its window, -1 for one operation."""
+
+    limit: Limit
+    sum: int
+    window: int
+
+
+class Clause(NamedTuple):
+    """A rule as it is judged: what it asks, in plain tuples. ``hours`` and ``required_hours`` are places among the
+    distinct times of the policy, -1 for any time; ``subject`` is the place of what it is about among all that its rules
+    are about; ``holds`` is what it says where nothing is amiss."""
+
+    rule: Rule
+    hours: int
+    checks: tuple[tuple[int, frozenset[object]], ...]
+    of_actions: bool
+    limited: frozenset[tuple[str, str]]
+    required: tuple[tuple[int, frozenset[object]], ...]
+    required_hours: int
+    measures: tuple[Measure, ...]
+    allows: bool
+    subject: int
+    holds: Finding
+
+
 class Policy:
-    """Rules in the order of the file. ``digest`` is the SHA-256 of its bytes, ``tokens`` the assets it names."""
+    """Rules in the order of the file. ``digest`` is the SHA-256 of its bytes, ``tokens`` the assets it names;
+    ``stated`` is all that it says, as TOML has it. ``windows``, ``sums``, ``times`` and ``subjects`` (how many) are
+    what its rules share."""
 
     def __init__(
         self,
@@ -157,23 +216,66 @@ class Policy:
         digest: bytes,
         text: str,
         tokens: Mapping[str, Token],
+        stated: Mapping[str, Any],
     ) -> None:
         self.rules, self.default, self.name, self.digest, self.text = rules, default, name, digest, text
-        self.tokens = tokens
+        self.tokens, self.stated = tokens, stated
         self.timed = any(rule.timed for rule in rules)
         self.asks = frozenset(rule.ask for rule in rules if rule.ask)
-        self._index: dict[tuple[str, object], list[tuple[int, Rule]]] = {}
-        for place in enumerate(rules):
-            scope: frozenset[object] = place[1].vaults | place[1].users or frozenset({None})
-            for kind in place[1].when.allowed.get(Fact.KIND, map(str, Kind)):
+        self.sums: dict[tuple[str | bool, ...], int] = {}
+        self.times: dict[tuple[Hours, ...], int] = {}
+        self._places: dict[object, int] = {}
+        self._subjects: dict[object, int] = {}
+        self._windows: list[Window] = []
+        clauses = [(number, self._clause(rule)) for number, rule in enumerate(rules)]
+        self.windows, self.subjects = tuple(self._windows), len(self._subjects)
+        self._index: dict[tuple[str, object], list[tuple[int, Clause]]] = {}
+        for place in clauses:
+            rule = place[1].rule
+            scope: frozenset[object] = rule.vaults | rule.users or frozenset({None})
+            for kind in rule.when.allowed.get(Fact.KIND, map(str, Kind)):
                 for each in scope:
                     self._index.setdefault((str(kind), each), []).append(place)
 
-    def rules_for(self, effect: Effect, here: str) -> tuple[Rule, ...]:
+    def clauses_for(self, effect: Effect, here: str) -> Sequence[Clause]:
         """PO-1.2 scope: the rules in whose scope the operation is, and which are for its kind, in order. ``here``
         is this node's device."""
         devices = ("any", effect.proposer) + (("here",) if effect.proposer == here else ())
         users = (User(client=effect.caller, device=device) for device in devices)
         scopes: tuple[object, ...] = (None, effect.vault, *users)
-        found = dict(chain.from_iterable(self._index.get((effect.kind.value, each), ()) for each in scopes))
-        return tuple(found[number] for number in sorted(found))
+        found = [held for each in scopes if (held := self._index.get((effect.kind.value, each)))]
+        if len(found) == 1:
+            return [clause for _, clause in found[0]]
+        by_number = dict(chain.from_iterable(found))
+        return [by_number[number] for number in sorted(by_number)]
+
+    def _clause(self, rule: Rule) -> Clause:
+        checks = tuple(
+            check for check in rule.when.checks if check[0] != _KIND
+        )  # the index has looked at that
+        about = (frozenset(checks), rule.when.hours, rule.asks_of_actions, rule.limited)
+        return Clause(
+            rule=rule, hours=self._time(rule.when), checks=checks, of_actions=rule.asks_of_actions,
+            limited=rule.limited, required=rule.require.checks, required_hours=self._time(rule.require),
+            measures=tuple(self._measure(rule, limit) for limit in rule.limits), allows=not rule.restricts,
+            subject=self._subjects.setdefault(about, len(self._subjects)), holds=Finding(rule),
+        )  # fmt: skip
+
+    def _time(self, conditions: Conditions) -> int:
+        return self.times.setdefault(conditions.hours, len(self.times)) if conditions.hours else -1
+
+    def _measure(self, rule: Rule, limit: Limit) -> Measure:
+        added = self.sums.setdefault(limit.key, len(self.sums))
+        if not limit.window_ms:
+            return Measure(limit, added, -1)
+        about = (rule.vaults, rule.users, frozenset(rule.when.allowed.items()), rule.when.hours, rule.limited,
+                 rule.asks_of_actions)  # fmt: skip
+        place = self._places.setdefault((about, limit.key, limit.window_ms), len(self._windows))
+        if place == len(self._windows):
+            self._windows.append(Window(limit.window_ms, limit, rule, (rule.name,)))
+        elif rule.name not in (known := self._windows[place]).rules[-1:]:
+            self._windows[place] = known._replace(rules=(*known.rules, rule.name))
+        return Measure(limit, added, place)
+
+
+_KIND = FACTS.index(Fact.KIND)

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from quorate.ceremony.context import Context
 from quorate.ceremony.procedures.creation import Creation
+from quorate.ceremony.procedures.governing import Governance
 from quorate.ceremony.procedures.procedure import Procedure
 from quorate.ceremony.procedures.repairing import Repairing
 from quorate.ceremony.procedures.resharing import Resharing
@@ -16,6 +17,7 @@ from quorate.operations.kinds import (
     CreateVault,
     Operation,
     PairReset,
+    PolicyChange,
     Reshare,
     Sign,
     SignTransaction,
@@ -38,5 +40,7 @@ def procedure_of(context: Context, operation: Operation, shown: bytes = b"") -> 
             return Repairing(context, operation, request)
         case Reshare():
             return Resharing(context, operation, request, shown)
+        case PolicyChange():
+            return Governance(context, operation, request)
         case _:
             assert_never(request)

@@ -73,6 +73,9 @@ class Procedure(ABC):
     def vault(self) -> VaultId | None:
         """The vault that the request names."""
 
+    def study(self) -> None:  # noqa: B027 - most kinds need none
+        """What ``admit`` would take long for: made ready, or ``UsageError``. Blocking."""
+
     @abstractmethod
     def admit(self) -> None:
         """Check the request against our own records; it is put to our approver only if nothing is raised."""

@@ -496,6 +496,254 @@ class Claim(_message.Message):
 Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
+class ChangePolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VAULT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MS_FIELD_NUMBER: _builtins.int
+    policy: _builtins.bytes
+    """the file (TOML), byte by byte, at most 512 KiB"""
+    vault: _builtins.str
+    """empty, or the vault that governs this node: name or id, refused if it is another"""
+    version: _builtins.int
+    """unset: the next"""
+    memo: _builtins.str
+    """shown to approvers, at most 1000 characters"""
+    idempotency_key: _builtins.str
+    """1 .. 200 characters; the same key is the same operation"""
+    expires_in_ms: _builtins.int
+    """from now; the node's default if unset"""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.bytes = ...,
+        vault: _builtins.str = ...,
+        version: _builtins.int | None = ...,
+        memo: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        expires_in_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "_version", b"_version", "expires_in_ms", b"expires_in_ms", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms", "_version", b"_version", "expires_in_ms", b"expires_in_ms", "idempotency_key", b"idempotency_key", "memo", b"memo", "policy", b"policy", "vault", b"vault", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_in_ms: _TypeAlias = _typing.Literal["expires_in_ms"]  # noqa: Y015
+    _WhichOneofArgType__expires_in_ms: _TypeAlias = _typing.Literal["_expires_in_ms", b"_expires_in_ms"]  # noqa: Y015
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_in_ms) -> _WhichOneofReturnType__expires_in_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___ChangePolicyRequest: _TypeAlias = ChangePolicyRequest  # noqa: Y015
+
+@_typing.final
+class SignedPolicy(_message.Message):
+    """A policy that the governing vault put in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VAULT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIGNERS_FIELD_NUMBER: _builtins.int
+    IN_FORCE_MS_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    """vault id"""
+    version: _builtins.int
+    policy: _builtins.bytes
+    """the file (TOML), byte by byte"""
+    certificate: _builtins.bytes
+    """32 bytes: hash of the certificate that was live when it was signed"""
+    signature: _builtins.bytes
+    """64 bytes, Ed25519, by the vault's own key"""
+    digest: _builtins.bytes
+    """32 bytes, SHA-256 of policy: what is signed"""
+    in_force_ms: _builtins.int
+    """Unix milliseconds, UTC: since when here"""
+    @_builtins.property
+    def signers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What follows is what this node saw; it is not signed, and ignored by InstallPolicy.
+        device ids of those that signed; empty where it came signed
+        """
+
+    def __init__(
+        self,
+        *,
+        vault: _builtins.str = ...,
+        version: _builtins.int = ...,
+        policy: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        digest: _builtins.bytes = ...,
+        signers: _abc.Iterable[_builtins.str] | None = ...,
+        in_force_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "digest", b"digest", "in_force_ms", b"in_force_ms", "policy", b"policy", "signature", b"signature", "signers", b"signers", "vault", b"vault", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedPolicy: _TypeAlias = SignedPolicy  # noqa: Y015
+
+@_typing.final
+class GetPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
+
+@_typing.final
+class ServedPolicy(_message.Message):
+    """What one approver decides by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECTION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    section: _builtins.str
+    """of quorate.toml, such as "approver" """
+    source: _builtins.str
+    """"signed", "bootstrap", "file" or "none" """
+    policy: _builtins.bytes
+    """the file (TOML), byte by byte; empty where there is none"""
+    refused: _builtins.str
+    """why it approves nothing at this moment; empty if it does"""
+    def __init__(
+        self,
+        *,
+        section: _builtins.str = ...,
+        source: _builtins.str = ...,
+        policy: _builtins.bytes = ...,
+        refused: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "refused", b"refused", "section", b"section", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedPolicy: _TypeAlias = ServedPolicy  # noqa: Y015
+
+@_typing.final
+class Policy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVED_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
+    LATEST_FIELD_NUMBER: _builtins.int
+    VAULT_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    latest: _builtins.int
+    """the highest version that is known to be signed; above signed.version: behind"""
+    vault: _builtins.str
+    """that governs this node: vault id; empty where none does"""
+    public_key: _builtins.bytes
+    """of that vault, Ed25519"""
+    @_builtins.property
+    def served(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedPolicy]:
+        """one for each approver that decides by a policy"""
+
+    @_builtins.property
+    def signed(self) -> Global___SignedPolicy:
+        """the one in force; unset before the first"""
+
+    def __init__(
+        self,
+        *,
+        served: _abc.Iterable[Global___ServedPolicy] | None = ...,
+        signed: Global___SignedPolicy | None = ...,
+        latest: _builtins.int = ...,
+        vault: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_signed", b"_signed", "signed", b"signed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_signed", b"_signed", "latest", b"latest", "public_key", b"public_key", "served", b"served", "signed", b"signed", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__signed: _TypeAlias = _typing.Literal["signed"]  # noqa: Y015
+    _WhichOneofArgType__signed: _TypeAlias = _typing.Literal["_signed", b"_signed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signed) -> _WhichOneofReturnType__signed | None: ...
+
+Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class ListPoliciesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoliciesRequest: _TypeAlias = ListPoliciesRequest  # noqa: Y015
+
+@_typing.final
+class ListPoliciesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedPolicy]:
+        """oldest first"""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[Global___SignedPolicy] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoliciesResponse: _TypeAlias = ListPoliciesResponse  # noqa: Y015
+
+@_typing.final
+class InstallPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def signed(self) -> Global___SignedPolicy: ...
+    def __init__(
+        self,
+        *,
+        signed: Global___SignedPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signed", b"signed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signed", b"signed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstallPolicyRequest: _TypeAlias = InstallPolicyRequest  # noqa: Y015
+
+@_typing.final
 class GetSignatureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

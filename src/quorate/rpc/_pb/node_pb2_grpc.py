@@ -906,6 +906,214 @@ class OperationService:
             _registered_method=True)
 
 
+class PolicyServiceStub:
+    """What this node's approvers decide by, where they decide by a policy.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ChangePolicy = channel.unary_unary(
+                '/quorate.v1.PolicyService/ChangePolicy',
+                request_serializer=quorate_dot_v1_dot_node__pb2.ChangePolicyRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Operation.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/quorate.v1.PolicyService/GetPolicy',
+                request_serializer=quorate_dot_v1_dot_node__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.Policy.FromString,
+                _registered_method=True)
+        self.ListPolicies = channel.unary_unary(
+                '/quorate.v1.PolicyService/ListPolicies',
+                request_serializer=quorate_dot_v1_dot_node__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.ListPoliciesResponse.FromString,
+                _registered_method=True)
+        self.InstallPolicy = channel.unary_unary(
+                '/quorate.v1.PolicyService/InstallPolicy',
+                request_serializer=quorate_dot_v1_dot_node__pb2.InstallPolicyRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_node__pb2.Policy.FromString,
+                _registered_method=True)
+
+
+class PolicyServiceServicer:
+    """What this node's approvers decide by, where they decide by a policy.
+    """
+
+    def ChangePolicy(self, request, context):
+        """Propose a policy to the vault that governs this node. Answers with the operation, which is then voted on; the policy
+        is in force at each of the vault's signers once the vault has signed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicies(self, request, context):
+        """The signed policies that were ever in force here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InstallPolicy(self, request, context):
+        """Put a policy in force that the governing vault has signed: at a node that is none of the vault's signers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PolicyServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ChangePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePolicy,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.ChangePolicyRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Operation.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.GetPolicyRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.Policy.SerializeToString,
+            ),
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'InstallPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.InstallPolicy,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.InstallPolicyRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_node__pb2.Policy.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'quorate.v1.PolicyService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('quorate.v1.PolicyService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class PolicyService:
+    """What this node's approvers decide by, where they decide by a policy.
+    """
+
+    @staticmethod
+    def ChangePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PolicyService/ChangePolicy',
+            quorate_dot_v1_dot_node__pb2.ChangePolicyRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PolicyService/GetPolicy',
+            quorate_dot_v1_dot_node__pb2.GetPolicyRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PolicyService/ListPolicies',
+            quorate_dot_v1_dot_node__pb2.ListPoliciesRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InstallPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PolicyService/InstallPolicy',
+            quorate_dot_v1_dot_node__pb2.InstallPolicyRequest.SerializeToString,
+            quorate_dot_v1_dot_node__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ApprovalServiceStub:
     """Where this node's approver is a person.
     """

@@ -301,6 +301,76 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class PolicyServiceStub:
+    """What this node's approvers decide by, where they decide by a policy."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
+    ChangePolicy: _grpc.UnaryUnaryMultiCallable[_node_pb2.ChangePolicyRequest, _types_pb2.Operation]
+    """Propose a policy to the vault that governs this node. Answers with the operation, which is then voted on; the policy
+    is in force at each of the vault's signers once the vault has signed it.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetPolicyRequest, _node_pb2.Policy]
+    ListPolicies: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListPoliciesRequest, _node_pb2.ListPoliciesResponse]
+    """The signed policies that were ever in force here."""
+    InstallPolicy: _grpc.UnaryUnaryMultiCallable[_node_pb2.InstallPolicyRequest, _node_pb2.Policy]
+    """Put a policy in force that the governing vault has signed: at a node that is none of the vault's signers."""
+
+@_typing.type_check_only
+class PolicyServiceAsyncStub(PolicyServiceStub):
+    """What this node's approvers decide by, where they decide by a policy."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ChangePolicy: _aio.UnaryUnaryMultiCallable[_node_pb2.ChangePolicyRequest, _types_pb2.Operation]  # type: ignore[assignment]
+    """Propose a policy to the vault that governs this node. Answers with the operation, which is then voted on; the policy
+    is in force at each of the vault's signers once the vault has signed it.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_node_pb2.GetPolicyRequest, _node_pb2.Policy]  # type: ignore[assignment]
+    ListPolicies: _aio.UnaryUnaryMultiCallable[_node_pb2.ListPoliciesRequest, _node_pb2.ListPoliciesResponse]  # type: ignore[assignment]
+    """The signed policies that were ever in force here."""
+    InstallPolicy: _aio.UnaryUnaryMultiCallable[_node_pb2.InstallPolicyRequest, _node_pb2.Policy]  # type: ignore[assignment]
+    """Put a policy in force that the governing vault has signed: at a node that is none of the vault's signers."""
+
+class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What this node's approvers decide by, where they decide by a policy."""
+
+    @_abc_1.abstractmethod
+    def ChangePolicy(
+        self,
+        request: _node_pb2.ChangePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Operation, _abc.Awaitable[_types_pb2.Operation]]:
+        """Propose a policy to the vault that governs this node. Answers with the operation, which is then voted on; the policy
+        is in force at each of the vault's signers once the vault has signed it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _node_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Policy, _abc.Awaitable[_node_pb2.Policy]]: ...
+
+    @_abc_1.abstractmethod
+    def ListPolicies(
+        self,
+        request: _node_pb2.ListPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ListPoliciesResponse, _abc.Awaitable[_node_pb2.ListPoliciesResponse]]:
+        """The signed policies that were ever in force here."""
+
+    @_abc_1.abstractmethod
+    def InstallPolicy(
+        self,
+        request: _node_pb2.InstallPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.Policy, _abc.Awaitable[_node_pb2.Policy]]:
+        """Put a policy in force that the governing vault has signed: at a node that is none of the vault's signers."""
+
+def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ApprovalServiceStub:
     """Where this node's approver is a person."""
 

@@ -53,6 +53,8 @@ class PeerServiceStub:
     """What the peer knows of an operation."""
     GetCertificate: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
     """An epoch's certificate and acknowledgements."""
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
+    """The signed policy in force, to a signer of the vault that signs it."""
     Link: _grpc.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -77,6 +79,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """What the peer knows of an operation."""
     GetCertificate: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
     """An epoch's certificate and acknowledgements."""
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
+    """The signed policy in force, to a signer of the vault that signs it."""
     Link: _aio.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]  # type: ignore[assignment]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -152,6 +156,14 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
         """An epoch's certificate and acknowledgements."""
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _peer_pb2.Statement,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
+        """The signed policy in force, to a signer of the vault that signs it."""
 
     @_abc_1.abstractmethod
     def Link(

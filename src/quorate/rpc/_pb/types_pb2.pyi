@@ -73,6 +73,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_BATCH_SIGN: _OperationKind.ValueType  # 3
     OPERATION_KIND_PAIR_RESET: _OperationKind.ValueType  # 4
     OPERATION_KIND_RESHARE: _OperationKind.ValueType  # 5
+    OPERATION_KIND_POLICY_CHANGE: _OperationKind.ValueType  # 6
     OPERATION_KIND_TRANSFER_OUT: _OperationKind.ValueType  # 10
     """Transactions, by what they are for."""
     OPERATION_KIND_TRANSFER_BETWEEN: _OperationKind.ValueType  # 11
@@ -93,6 +94,7 @@ OPERATION_KIND_SIGN: OperationKind.ValueType  # 2
 OPERATION_KIND_BATCH_SIGN: OperationKind.ValueType  # 3
 OPERATION_KIND_PAIR_RESET: OperationKind.ValueType  # 4
 OPERATION_KIND_RESHARE: OperationKind.ValueType  # 5
+OPERATION_KIND_POLICY_CHANGE: OperationKind.ValueType  # 6
 OPERATION_KIND_TRANSFER_OUT: OperationKind.ValueType  # 10
 """Transactions, by what they are for."""
 OPERATION_KIND_TRANSFER_BETWEEN: OperationKind.ValueType  # 11
