@@ -65,7 +65,7 @@ class Liar(Machine[Any]):
             if each is draft.message:
                 yield letter.frame
             elif each is not DROP:
-                yield self.write(draft, _body(each, draft)).frame
+                yield self.sign([self.write(draft, _body(each, draft))])[0].frame
 
 
 def _body(content: Cheat, draft: Draft) -> bytes:

@@ -131,8 +131,8 @@ def test_a_round_of_a_reshare_is_signed_on_the_view_of_the_echoed_one_before(ech
     parties = devices(4)
     sent = hand_over(old, roster_of({parties[1]: 1, parties[3]: 1}, 2), parties[:2])[0].sent
     views = {unpack(each.frame).envelope.view for each in sent if each.slot == after}
-    letters = {each.sender: unpack(each.frame).signed_header for each in sent if each.slot == echoed}
-    session = next(iter(letters.values())).header.session
+    letters = {each.sender: unpack(each.frame).envelope.header for each in sent if each.slot == echoed}
+    session = next(iter(letters.values())).session
     order = sorted(letters)
     assert views == {view_of(SessionId(session), echoed, [letters[device] for device in order])}
 
@@ -156,8 +156,8 @@ def test_a_round_is_signed_on_the_view_of_the_echoed_one_before(
     signing = sign(vault, vault.devices, [b"m"])
     sent = (making if echoed in making.slots else signing).sent
     views = {unpack(each.frame).envelope.view for each in sent if each.slot == after}
-    letters = {each.sender: unpack(each.frame).signed_header for each in sent if each.slot == echoed}
-    session = next(iter(letters.values())).header.session
+    letters = {each.sender: unpack(each.frame).envelope.header for each in sent if each.slot == echoed}
+    session = next(iter(letters.values())).session
     assert views == {view_of(SessionId(session), echoed, [letters[device] for device in vault.devices])}
 
 

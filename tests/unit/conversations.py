@@ -10,8 +10,9 @@ from quorate.errors import Diverged, ProtocolAbort
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.wire.codec import Count, Message
+from quorate.wire.envelope import Envelope, Header, SignedHeader, pack, statement
 from quorate.wire.net import Net, gather
-from quorate.wire.simulator import Outcome, Simulator, Tamper, devices
+from quorate.wire.simulator import Outcome, Simulator, Tamper, devices, signer
 
 ALICE, BOB, CAROL = devices(3)
 HONEST = (BOB, CAROL)
@@ -42,6 +43,18 @@ def run(
     protocol: Callable[[Net], Coroutine[Any, None, Any]], *, parties: int = 3, **options: Any
 ) -> Outcome[Any]:
     return Simulator(dict.fromkeys(devices(parties), protocol), **options).run()
+
+
+def attested(header: Header, by: DeviceId) -> SignedHeader:
+    """Signed alone."""
+    flight = (header.digest,)
+    return SignedHeader(header=header, flight=flight, signature=signer(by)(statement(flight)))
+
+
+def framed(envelope: Envelope, by: DeviceId) -> bytes:
+    """The frame of an envelope that is signed alone."""
+    signed = attested(envelope.header, by)
+    return pack(envelope, signed.flight, signed.signature)
 
 
 def number(device: DeviceId) -> int:

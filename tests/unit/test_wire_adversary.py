@@ -14,7 +14,7 @@ from quorate.curves import ED25519
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.wire.codec import encode
-from quorate.wire.envelope import ALL, MAX_BODY, MAX_FRAME, MAX_SEALED, pack, unpack
+from quorate.wire.envelope import ALL, MAX_BODY, MAX_FLIGHT, MAX_FRAME, MAX_SEALED, pack, statement, unpack
 from quorate.wire.machine import MAX_EARLY_BYTES, MAX_EARLY_MESSAGES, Machine, Rejected
 from quorate.wire.mailbox import mark_of
 from quorate.wire.net import Net
@@ -37,6 +37,7 @@ from tests.unit.conversations import (
     assert_blamed,
     cheat,
     converse,
+    framed,
     ping_pong,
     run,
 )
@@ -114,7 +115,7 @@ def assert_dropped(frame: bytes, rule: str, *, channel: DeviceId = ALICE) -> Non
 def reforged(frame: bytes, **fields: Any) -> bytes:
     """The frame with other fields, signed by Alice."""
     envelope = msgspec.structs.replace(unpack(frame).envelope, **fields)
-    return pack(envelope, signer(ALICE)(envelope.header.digest))
+    return framed(envelope, ALICE)
 
 
 @breaks("W-2.1")
@@ -201,8 +202,8 @@ def test_a_result_stands_whatever_arrives_after_it() -> None:
 def test_an_envelope_its_sender_did_not_sign_is_dropped() -> None:
     _, frame = pair_of_machines()
     signed = unpack(frame)
-    assert_dropped(pack(signed.envelope, bytes(64)), "W-2.6")
-    assert_dropped(pack(signed.envelope, signer(CAROL)(signed.envelope.header.digest)), "W-2.6")
+    assert_dropped(pack(signed.envelope, signed.flight, bytes(64)), "W-2.6")
+    assert_dropped(framed(signed.envelope, CAROL), "W-2.6")
 
 
 @breaks("W-2.6")
@@ -213,7 +214,32 @@ def test_an_envelope_its_sender_did_not_sign_is_dropped() -> None:
 def test_the_signature_covers_every_field(fields: dict[str, Any]) -> None:
     _, frame = pair_of_machines()
     signed = unpack(frame)
-    assert_dropped(pack(msgspec.structs.replace(signed.envelope, **fields), signed.signature), "W-2.6")
+    other = msgspec.structs.replace(signed.envelope, **fields)
+    assert_dropped(pack(other, signed.flight, signed.signature), "W-2.6")
+    flight = (other.header.digest,)
+    for listed in (flight, (*signed.flight, *flight), (*flight, *signed.flight)):
+        assert_dropped(pack(other, listed, signed.signature), "W-2.6")
+
+
+@breaks("W-2.6")
+def test_an_envelope_outside_the_flight_that_was_signed_is_dropped() -> None:
+    """Alice's signature is genuine, but it is of other envelopes than this one."""
+    _, frame = pair_of_machines()
+    signed = unpack(frame)
+    others = tuple(bytes([n]) * 32 for n in range(2))
+    assert_dropped(pack(signed.envelope, others, signer(ALICE)(statement(others))), "W-2.6")
+    among = (*others, *signed.flight)
+    machines, _ = pair_of_machines()
+    assert machines[BOB].deliver(pack(signed.envelope, among, signer(ALICE)(statement(among))), ALICE) is None
+    assert machines[BOB].waiting_on == (frozenset({ALICE}), "/Pong")
+
+
+@breaks("W-2.1")
+def test_a_flight_of_none_or_too_many_is_dropped() -> None:
+    _, frame = pair_of_machines()
+    envelope = unpack(frame).envelope
+    for flight in ((), (envelope.header.digest,) * (MAX_FLIGHT + 1), (envelope.header.digest, b"short")):
+        assert_dropped(pack(envelope, flight, signer(ALICE)(statement(flight))), "W-2.1")
 
 
 @settings(max_examples=60, deadline=None)
@@ -268,7 +294,8 @@ def test_an_envelope_signed_twice_is_taken_once() -> None:
     again = SecondNonce(randomness(f"identity {ALICE}").public(32))
     assert again.public == identity_key(ALICE)
     envelope = unpack(frame).envelope
-    twice = pack(envelope, again.sign(envelope.header.digest))
+    flight = (envelope.header.digest,)
+    twice = pack(envelope, flight, again.sign(statement(flight)))
     assert twice != frame
     bob = machines[BOB]
     for copy in (frame, twice, frame, twice):

@@ -17,7 +17,7 @@ from quorate.native.memory import SecretBytes
 from quorate.wire.codec import Message, decode, encode
 from quorate.wire.courier import SessionCourier
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute
-from quorate.wire.envelope import ALL, SignedHeader, conflict, pack, session_of, unpack
+from quorate.wire.envelope import ALL, SignedHeader, conflict, session_of, statement, unpack
 from quorate.wire.machine import Machine
 from quorate.wire.mailbox import mark_of, view_of
 from quorate.wire.net import Net
@@ -42,8 +42,10 @@ from tests.unit.conversations import (
     Pong,
     Whisper,
     assert_blamed,
+    attested,
     cheat,
     converse,
+    framed,
     ping_pong,
     run,
 )
@@ -65,7 +67,9 @@ def assert_proven(failure: Any) -> None:
     first, second = (decode(SignedHeader, each) for each in failure.evidence)
     for signed in (first, second):
         assert signed.header.sender == ALICE
-        Ed25519PublicKey.from_public_bytes(identity_key(ALICE)).verify(signed.signature, signed.header.digest)
+        assert signed.header.digest in signed.flight
+        said = statement(signed.flight)
+        Ed25519PublicKey.from_public_bytes(identity_key(ALICE)).verify(signed.signature, said)
     assert conflict(first.header, second.header)
 
 
@@ -144,7 +148,7 @@ def test_what_was_shown_before_does_not_hide_two_messages_in_one_slot() -> None:
         msgspec.structs.replace(header, slot="/Whisper", sealed=True, recipient=to, body_hash=bytes([n]) * 32)
         for n, to in enumerate((DeviceId("dave"), BOB, BOB))
     ]
-    shown = [SignedHeader(header=each, signature=signer(ALICE)(each.digest)) for each in whispers]
+    shown = [attested(each, ALICE) for each in whispers]
     body = encode(Dispute(slot="/Whisper", round=(), claims=(), held=tuple(shown[:1])))
     proof = encode(Dispute(slot="/Whisper", round=(), claims=(), held=tuple(shown[1:])))
     carol = Simulator(dict.fromkeys(devices(3), ping_pong)).start()[CAROL]
@@ -153,7 +157,7 @@ def test_what_was_shown_before_does_not_hide_two_messages_in_one_slot() -> None:
         envelope = msgspec.structs.replace(
             template, sender=sender, recipient=ALL, slot=DISPUTE_SLOT, body=said
         )
-        carol.deliver(pack(envelope, signer(sender)(envelope.header.digest)), sender)
+        carol.deliver(framed(envelope, sender), sender)
     assert isinstance(carol.failure, ProtocolAbort)
     assert carol.failure.culprits == {ALICE}
 
@@ -164,8 +168,7 @@ def test_one_who_is_shown_two_messages_shows_them_to_the_others() -> None:
     header = headers_of(run(ping_pong), "/Ping")[0].header
     other = msgspec.structs.replace(header, body_hash=bytes(32), slot="/other/Ping")
     pair = tuple(
-        SignedHeader(header=each, signature=signer(ALICE)(each.digest))
-        for each in (other, msgspec.structs.replace(other, body_hash=bytes([1]) * 32))
+        attested(each, ALICE) for each in (other, msgspec.structs.replace(other, body_hash=bytes([1]) * 32))
     )
     move = Rewritten(
         encode(Dispute(slot="/other/Ping", round=(), claims=(), held=pair)), {"slot": DISPUTE_SLOT}
@@ -354,7 +357,7 @@ async def two_echoes(net: Net) -> None:
 def claim_of_alice(view: bytes) -> SignedHeader:
     honest = headers_of(run(two_echoes), "/next/Pong")[0].header
     header = msgspec.structs.replace(honest, slot="/mine/Pong", view=view)
-    return SignedHeader(header=header, signature=signer(ALICE)(header.digest))
+    return attested(header, ALICE)
 
 
 @breaks("W-5.3")
@@ -366,7 +369,7 @@ def test_a_dispute_that_passes_a_later_view_off_as_a_difference_names_its_sender
     bob = headers_of(honest, "/next/Pong")[1]
 
     def mine(round_: tuple[SignedHeader, ...]) -> SignedHeader:
-        return claim_of_alice(view_of(honest_session(honest), "/Ping", round_))
+        return claim_of_alice(view_of(honest_session(honest), "/Ping", [said.header for said in round_]))
 
     for round_, claims in (
         (first, (bob,)),
@@ -386,7 +389,7 @@ def honest_session(outcome: Outcome[Any]) -> SessionId:
 def test_a_party_does_not_name_itself_whatever_it_is_shown() -> None:
     """Somebody else with Bob's key: Carol has to name the device, Bob knows better."""
     header = msgspec.structs.replace(headers_of(run(ping_pong), "/Ping")[1].header, body_hash=bytes(32))
-    forged = SignedHeader(header=header, signature=signer(BOB)(header.digest))
+    forged = attested(header, BOB)
     body = encode(Dispute(slot="/Ping", round=(), claims=(), held=(forged,)))
     failures = run(ping_pong, tamper=dispute_with(body), lockstep=True).failures
     of_carol = failures[CAROL]
@@ -407,7 +410,12 @@ def test_a_dispute_over_what_was_never_signed_names_its_sender() -> None:
     pings, pongs = headers_of(honest, "/Ping"), headers_of(honest, "/Pong")
     forged = msgspec.structs.replace(pongs[1].header, view=b"\x07" * 32)
     foreign = headers_of(run(ping_pong, seed=3), "/Pong")
-    for claims in ((pongs[0], SignedHeader(header=forged, signature=pongs[1].signature)), foreign):
+    digest, genuine = (forged.digest,), pongs[1]
+    as_if = [
+        SignedHeader(header=forged, flight=flight, signature=genuine.signature)
+        for flight in (genuine.flight, digest, (*genuine.flight, *digest))
+    ]
+    for claims in (*((pongs[0], each) for each in as_if), foreign):
         body = encode(Dispute(slot="/Ping", round=pings, claims=claims, held=()))
         assert_blamed(run(ping_pong, tamper=dispute_with(body), lockstep=True), "W-5.3")
 
@@ -447,11 +455,11 @@ def test_a_dispute_over_what_a_stranger_signed_names_its_sender() -> None:
     machine = simulator.start()[BOB]
     envelope = msgspec.structs.replace(unpack(run(ping_pong).sent[0].frame).envelope, slot=DISPUTE_SLOT)
     foreign = msgspec.structs.replace(envelope.header, sender=stranger)
-    assert simulator.couriers[BOB].verify(stranger, foreign.digest, signer(stranger)(foreign.digest))
-    held = (SignedHeader(header=foreign, signature=signer(stranger)(foreign.digest)),)
+    held = (attested(foreign, stranger),)
+    assert held[0].is_genuine(simulator.couriers[BOB].verify)
     body = encode(Dispute(slot="/Ping", round=(), claims=(), held=held))
     envelope = msgspec.structs.replace(envelope, sender=ALICE, recipient=ALL, body=body)
-    machine.deliver(pack(envelope, signer(ALICE)(envelope.header.digest)), ALICE)
+    machine.deliver(framed(envelope, ALICE), ALICE)
     assert isinstance(machine.failure, ProtocolAbort)
     assert (machine.failure.rule, machine.failure.culprits) == ("W-5.3 dispute", frozenset({ALICE}))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from quorate.curves import ED25519, SECP256K1
 from quorate.errors import Aborted, Bug, Denied, ProtocolAbort, Stalled, UsageError
 from quorate.identifiers import DeviceId
+from quorate.native import keys
 from quorate.native.memory import SecretBytes
 from quorate.wire.codec import Message
+from quorate.wire.envelope import MAX_FLIGHT, unpack
 from quorate.wire.machine import Machine, Passage
 from quorate.wire.net import Net, Unreadable, gather
-from quorate.wire.simulator import DROP, Simulator, devices, silent_after
+from quorate.wire.simulator import DROP, Outcome, Simulator, devices, silent_after
 from tests.unit.conversations import (
     ALICE,
     BOB,
@@ -48,7 +51,61 @@ def test_any_order_of_delivery_gives_the_same_results(seed: int, parties: int) -
     shuffled = run(converse, parties=parties, seed=seed)
     assert shuffled.failures == {}
     assert shuffled.results == in_order.results
-    assert (shuffled.messages, shuffled.bytes) == (in_order.messages, in_order.bytes)
+    assert said_in(shuffled) == said_in(in_order)
+
+
+def said_in(outcome: Outcome[Any]) -> Counter[tuple[str, str, str, int]]:
+    """Every envelope that was sent, as often. Which of them left together, under one signature, is a matter of when
+    their senders had to wait."""
+    said = (unpack(each.frame).envelope for each in outcome.sent)
+    return Counter((each.sender, each.recipient, each.slot, len(each.body)) for each in said)
+
+
+def test_all_that_a_party_says_before_it_waits_has_one_signature() -> None:
+    async def protocol(net: Net) -> None:
+        await gather(
+            net.broadcast(Ping(number=1)),
+            net.at("else").broadcast(Pong(number=2)),
+            net.scatter({p: Whisper(text=f"for {p}") for p in net.parties}),
+        )
+        await net.at("later").broadcast(Ping(number=3))
+
+    signed = [unpack(each.frame) for each in run(protocol, lockstep=True).sent]
+    flights = {(s.envelope.sender, s.flight, s.signature) for s in signed}
+    assert len(flights) == 2 * 3
+    for sender, flight, _ in flights:
+        headers = {s.envelope.header.digest for s in signed if s.envelope.sender == sender}
+        assert len(flight) in (4, 1)
+        assert set(flight) <= headers
+
+
+def test_a_flight_is_verified_once() -> None:
+    simulator = Simulator(dict.fromkeys(devices(2), two_at_once), lockstep=True)
+    courier, asked, genuine = simulator.couriers[BOB], list[bytes](), keys.verify
+
+    def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+        asked.append(message)
+        return genuine(public, message, signature)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "verify", verify)
+        assert simulator.run().failures == {}
+    assert courier.verify(ALICE, b"never", bytes(64)) is False
+    assert len(asked) == len(set(asked)) == 2
+
+
+async def two_at_once(net: Net) -> None:
+    await gather(net.broadcast(Ping(number=1)), net.at("else").broadcast(Pong(number=2)))
+
+
+def test_a_flight_too_long_for_one_signature_has_two() -> None:
+    async def protocol(net: Net) -> None:
+        await gather(*(net.at(str(n)).broadcast(Ping(number=n)) for n in range(MAX_FLIGHT + 1)))
+
+    outcome = run(protocol, parties=2, seed=3)
+    assert outcome.failures == {}
+    sizes = Counter(len(unpack(each.frame).flight) for each in outcome.sent)
+    assert sizes == {MAX_FLIGHT: 2 * MAX_FLIGHT, 1: 2}
 
 
 def test_a_simulation_replays_to_the_byte() -> None:

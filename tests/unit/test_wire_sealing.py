@@ -168,7 +168,8 @@ def test_a_complaint_with_a_key_that_is_not_its_own_names_the_complainer(key: by
 def altered(**fields: Any) -> Callable[[bytes, bytes], tuple[bytes, bytes]]:
     def alter(frame: bytes, key: bytes) -> tuple[bytes, bytes]:
         signed = unpack(frame)
-        return pack(msgspec.structs.replace(signed.envelope, **fields), signed.signature), key
+        other = msgspec.structs.replace(signed.envelope, **fields)
+        return pack(other, signed.flight, signed.signature), key
 
     return alter
 

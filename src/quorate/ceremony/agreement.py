@@ -20,7 +20,7 @@ from quorate.primitives.oneshot import OneShot
 from quorate.primitives.transcript import Field, digest
 from quorate.protocols.quorum import Seat, Sharing
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

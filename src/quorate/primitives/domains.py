@@ -23,6 +23,7 @@ class Domain(StrEnum):
     CEREMONY = "quorate/v1/ceremony"
     SESSION = "quorate/v1/session"
     ENVELOPE = "quorate/v1/envelope"
+    FLIGHT = "quorate/v1/flight"
     BODY = "quorate/v1/body"
     VIEW = "quorate/v1/view"
     ROUND = "quorate/v1/round"

@@ -33,7 +33,9 @@ class Courier(Protocol):
         """64 bytes: the device key's Ed25519 signature."""
         ...
 
-    def verify(self, sender: DeviceId, message: bytes, signature: bytes) -> bool: ...
+    def verify(self, sender: DeviceId, message: bytes, signature: bytes) -> bool:
+        """Whether the sender's device key signed it."""
+        ...
 
     def seal(self, recipient: DeviceId, slot: str, body: bytes) -> bytes:
         """``ProtocolAbort`` blaming a recipient whose session key is of small order."""
@@ -78,6 +80,9 @@ class SessionCourier:
         self._private: SecretBytes | None = session_private
         self._publics = dict(session_publics)
         self._shared: dict[DeviceId, SecretBytes] = {}
+        self._verified: dict[
+            DeviceId, tuple[bytes, bytes]
+        ] = {}  # the last of each: a flight comes in many frames
         self._disclosed = False
 
     def sign(self, message: bytes) -> bytes:
@@ -85,7 +90,15 @@ class SessionCourier:
 
     def verify(self, sender: DeviceId, message: bytes, signature: bytes) -> bool:
         identity = self._identities.get(sender)
-        return identity is not None and keys.verify(identity, message, signature)
+        if identity is None:
+            return False
+        signed = message, signature
+        if self._verified.get(sender) == signed:
+            return True
+        if not keys.verify(identity, *signed):
+            return False
+        self._verified[sender] = signed
+        return True
 
     def seal(self, recipient: DeviceId, slot: str, body: bytes) -> bytes:
         if self._disclosed:

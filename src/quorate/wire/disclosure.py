@@ -32,7 +32,7 @@ def open_disclosed(
     envelope = signed.envelope
     place = (envelope.session, envelope.sender, envelope.recipient, envelope.slot, envelope.sealed)
     genuine = place == (session, dealer, complainer, slot, True)
-    genuine = genuine and courier.verify(dealer, envelope.header.digest, signed.signature)
+    genuine = genuine and signed.signed_header.is_genuine(courier.verify)
     require(genuine, "W-3.3 disclosed envelope", complainer)
     public = courier.exchange_key(dealer)
     return open_with(

@@ -86,7 +86,7 @@ class Inquiry:
         if place[1] == self.me:
             return None
         letter = self.box.letters.get(place)
-        if letter is not None and conflict(letter.signed.header, signed.header):
+        if letter is not None and conflict(letter.header, signed.header):
             return letter.signed, signed
         for each in self.witnessed.get(place, ()):
             if conflict(each.header, signed.header):
@@ -160,7 +160,7 @@ class Inquiry:
     def _authenticate(self, signed: SignedHeader) -> None:
         header = signed.header
         known = header.session == self.session and header.sender in self.parties
-        if not known or not self.box.courier.verify(header.sender, header.digest, signed.signature):
+        if not known or not signed.is_genuine(self.box.courier.verify):
             raise EncodingError("a dispute over an envelope that its sender did not sign")
 
     def _own_claim(self, view: bytes) -> SignedHeader | None:
@@ -173,7 +173,7 @@ class Inquiry:
         places = {(s.header.slot, s.header.recipient) for s in dispute.round}
         if senders != self.parties or places != {(dispute.slot, ALL)}:
             return None
-        return view_of(self.session, dispute.slot, dispute.round)
+        return view_of(self.session, dispute.slot, [signed.header for signed in dispute.round])
 
     def _shows(self, sender: DeviceId, dispute: Dispute) -> bool:
         view, mark = self._view(dispute), mark_of(dispute.slot)

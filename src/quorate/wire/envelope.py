@@ -1,11 +1,13 @@
 """Signed envelopes: what one party said to whom, in which slot of which session, and on what view of the rounds before.
 
-The signature covers every field, the body by its hash, so a ``Header`` proves what was signed without showing it.
+What a party says at once is a flight, and has one signature. It covers every field of every envelope, bodies by their
+hashes, so a ``Header`` proves what was signed without showing it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
@@ -13,12 +15,14 @@ from quorate.errors import EncodingError
 from quorate.identifiers import DeviceId, SessionId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest, fingerprint
+from quorate.primitives.transcript import encode as transcribe
 from quorate.wire.codec import Bytes32, Bytes64, Message, decode, encode
 
+MAX_FLIGHT = 32  # envelopes under one signature
 MAX_BODY = 1 << 20  # bytes, sealed or not
-MAX_FRAME = MAX_BODY + 1024
+MAX_FRAME = MAX_BODY + 2048
 MAX_SEALED = MAX_BODY // 2  # bytes of a sealed body: a complaint shows its whole envelope in one message
-MAX_SEALED_FRAME = MAX_SEALED + 1024
+MAX_SEALED_FRAME = MAX_SEALED + 2048
 MAX_SLOT = 256  # characters
 VIEW_SIZE = 40  # bytes
 
@@ -28,6 +32,8 @@ ALL = DeviceId("")
 Device = Annotated[DeviceId, Meta(max_length=64)]
 Slot = Annotated[str, Meta(min_length=1, max_length=MAX_SLOT)]
 View = Annotated[bytes, Meta(max_length=VIEW_SIZE)]
+Flight: TypeAlias = Annotated[tuple[Bytes32, ...], Meta(min_length=1, max_length=MAX_FLIGHT)]
+"""The digests of headers that were signed together."""
 
 
 class Envelope(Message):
@@ -50,7 +56,8 @@ class Envelope(Message):
 
 
 class Header(Message):
-    """An envelope with the hash of its body in the body's place. Its digest is what the device key signs."""
+    """An envelope with the hash of its body in the body's place. The device key signs its digest, with those of the
+    flight's others."""
 
     session: Bytes32
     sender: Device
@@ -72,23 +79,35 @@ class SignedHeader(Message):
     """Evidence: anyone who knows the sender's identity key can check that it signed this."""
 
     header: Header
+    flight: Flight
     signature: Bytes64
+
+    def is_genuine(self, verify: Callable[[DeviceId, bytes, bytes], bool]) -> bool:
+        """Whether the header's sender signed a flight that it is one of; ``verify`` is a courier's."""
+        header = self.header
+        return header.digest in self.flight and verify(header.sender, statement(self.flight), self.signature)
 
 
 class SignedEnvelope(Message):
     """What travels on a link."""
 
     envelope: Envelope
+    flight: Flight
     signature: Bytes64
 
     @property
     def signed_header(self) -> SignedHeader:
-        return SignedHeader(header=self.envelope.header, signature=self.signature)
+        return SignedHeader(header=self.envelope.header, flight=self.flight, signature=self.signature)
 
 
-def pack(envelope: Envelope, signature: bytes) -> bytes:
+def statement(flight: tuple[bytes, ...]) -> bytes:
+    """What a device key signs."""
+    return transcribe((Domain.FLIGHT, flight))
+
+
+def pack(envelope: Envelope, flight: tuple[bytes, ...], signature: bytes) -> bytes:
     """The frame that carries a signed envelope."""
-    return encode(SignedEnvelope(envelope=envelope, signature=signature))
+    return encode(SignedEnvelope(envelope=envelope, flight=flight, signature=signature))
 
 
 def unpack(frame: bytes) -> SignedEnvelope:
@@ -102,8 +121,12 @@ def unpack(frame: bytes) -> SignedEnvelope:
 
 
 def session_of(frame: bytes) -> SessionId:
-    """The session a frame says it belongs to, so that it can be handed to it; nothing is checked."""
-    return SessionId(unpack(frame).envelope.session)
+    """The session a frame says it belongs to, so that it can be handed to it; of the rest nothing is looked at.
+    ``EncodingError`` if it says none."""
+    beginning, session = frame[: len(_BEGINNING)], frame[len(_BEGINNING) : len(_BEGINNING) + 32]
+    if beginning != _BEGINNING or len(session) != 32:
+        raise EncodingError("a frame begins with the session it belongs to")
+    return SessionId(session)
 
 
 def conflict(first: Header, second: Header) -> bool:
@@ -114,3 +137,7 @@ def conflict(first: Header, second: Header) -> bool:
         return False
     one_reader = first.recipient == second.recipient or ALL in (first.recipient, second.recipient)
     return first.view != second.view or (one_reader and first != second)
+
+
+_BEGINNING = b"\x93\x97\xc4\x20"
+"""Of every frame: an array of three, the first of them an array of seven, the first of those 32 bytes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -12,7 +12,17 @@ from quorate.identifiers import DeviceId, SessionId
 from quorate.wire.codec import encode
 from quorate.wire.courier import Courier
 from quorate.wire.dispute import DISPUTE_SLOT, PROOF_SLOT, Dispute, Inquiry
-from quorate.wire.envelope import ALL, MAX_BODY, MAX_SEALED, Envelope, SignedHeader, pack, unpack
+from quorate.wire.envelope import (
+    ALL,
+    MAX_BODY,
+    MAX_FLIGHT,
+    MAX_SEALED,
+    Envelope,
+    SignedHeader,
+    pack,
+    statement,
+    unpack,
+)
 from quorate.wire.mailbox import Draft, Letter, Mailbox, step
 from quorate.wire.net import Net
 
@@ -70,6 +80,7 @@ class Machine(Generic[T]):
         self._courier = courier
         self._observe = observe
         self._outbox: deque[tuple[DeviceId, bytes]] = deque()
+        self._flight: list[tuple[Draft, Letter]] = []  # written, not signed
         self._peers = tuple(p for p in self.parties if p != me)
         self.box = Mailbox(courier=courier, post=self._post, early={p: {} for p in self._peers})
         self._proved = False
@@ -106,7 +117,7 @@ class Machine(Generic[T]):
         if held is not None and held.frame == frame:
             return None
         header = signed.signed_header
-        if not self._courier.verify(envelope.sender, header.header.digest, signed.signature):
+        if not header.is_genuine(self._courier.verify):
             return Rejected("W-2.6 signature")
         if envelope.slot in (DISPUTE_SLOT, PROOF_SLOT):
             self._hear(envelope)
@@ -129,15 +140,15 @@ class Machine(Generic[T]):
         if not self.done:
             self._fail(failure)
 
-    def _accept(self, envelope: Envelope, header: SignedHeader, frame: bytes) -> None:
+    def _accept(self, envelope: Envelope, signed: SignedHeader, frame: bytes) -> None:
         place = (envelope.slot, envelope.sender)
         held = self.box.letters.get(place)
-        pair = self._inquiry.contradiction(header)
+        pair = self._inquiry.contradiction(signed)
         if pair is not None:
             self._equivocated(envelope.sender, pair)
         if self.done or held is not None:
             return
-        self.box.letters[place] = Letter(envelope, header, frame)
+        self.box.letters[place] = Letter(envelope, signed.header, signed.flight, signed.signature, frame)
         self._saw(envelope)
         awaited = self.box.awaited.get(envelope.slot, frozenset())
         if envelope.sender in awaited:
@@ -155,9 +166,10 @@ class Machine(Generic[T]):
     def _step(self) -> None:
         self.box.awaited.clear()
         try:
-            step(self._protocol)
+            self._run()
         except StopIteration as stop:
             self.result, self.done = stop.value, True
+            self.box.letters.clear()  # nothing is looked up any more, and bodies are large
         except Diverged as failure:
             self._fail(failure)
             self._tell(self._inquiry.account(failure.slot, self.box.split), DISPUTE_SLOT)
@@ -168,6 +180,13 @@ class Machine(Generic[T]):
         except BaseException:
             self._fail(Aborted("an internal error ended the session"))
             raise
+
+    def _run(self) -> None:
+        """Up to where the protocol waits or ends. All it has said then leaves together, however it ended."""
+        try:
+            step(self._protocol)
+        finally:
+            self._dispatch()
 
     def _equivocated(self, culprit: DeviceId, pair: tuple[SignedHeader, SignedHeader]) -> None:
         evidence = tuple(encode(each) for each in pair)
@@ -209,6 +228,7 @@ class Machine(Generic[T]):
     def _tell(self, dispute: Dispute, slot: str) -> None:
         """Each slot once, as everywhere."""
         self._post(Draft(recipient=ALL, slot=slot, view=b"", message=dispute))
+        self._dispatch()
 
     def _fail(self, failure: QuorateError) -> None:
         self._protocol.close()
@@ -218,15 +238,24 @@ class Machine(Generic[T]):
         letter = self.write(draft, encode(draft.message, private=draft.sealed))
         self._saw(letter.envelope)
         self.box.letters[draft.slot, self.me] = letter
-        for recipient in self._peers if draft.recipient == ALL else (draft.recipient,):
-            self._outbox.extend((recipient, frame) for frame in self.copies(draft, recipient, letter))
+        self._flight.append((draft, letter))
+
+    def _dispatch(self) -> None:
+        written, self._flight = self._flight, []
+        for first in range(0, len(written), MAX_FLIGHT):
+            together = written[first : first + MAX_FLIGHT]
+            letters = self.sign([letter for _, letter in together])
+            for (draft, _), letter in zip(together, letters, strict=True):
+                self.box.letters[draft.slot, self.me] = letter
+                for recipient in self._peers if draft.recipient == ALL else (draft.recipient,):
+                    self._outbox.extend((recipient, frame) for frame in self.copies(draft, recipient, letter))
 
     def copies(self, draft: Draft, recipient: DeviceId, letter: Letter) -> Iterable[bytes]:  # noqa: ARG002
         """What goes to one recipient: the letter, once. The simulator's cheaters think otherwise."""
         return (letter.frame,)
 
     def write(self, draft: Draft, body: bytes) -> Letter:
-        """Seal ``body`` if it is private, and sign it with all that places it."""
+        """Seal ``body`` if it is private, and put it with all that places it; to be signed."""
         sealed = draft.sealed
         if sealed:
             body = self._courier.seal(draft.recipient, draft.slot, body)
@@ -237,12 +266,16 @@ class Machine(Generic[T]):
             session=self.sid, sender=self.me, recipient=draft.recipient, slot=draft.slot, view=draft.view,
             sealed=sealed, body=body,
         )  # fmt: skip
-        return self.sign(envelope)
+        return Letter(envelope, envelope.header)
 
-    def sign(self, envelope: Envelope) -> Letter:
-        header = envelope.header
-        signed = SignedHeader(header=header, signature=self._courier.sign(header.digest))
-        return Letter(envelope, signed, pack(envelope, signed.signature))
+    def sign(self, letters: Sequence[Letter]) -> list[Letter]:
+        """One flight of them."""
+        flight = tuple([letter.header.digest for letter in letters])
+        signature = self._courier.sign(statement(flight))
+        return [
+            Letter(each.envelope, each.header, flight, signature, pack(each.envelope, flight, signature))
+            for each in letters
+        ]
 
     def _saw(self, envelope: Envelope) -> None:
         if self._observe is not None:

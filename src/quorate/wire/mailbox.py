@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from msgspec import structs
@@ -15,7 +15,7 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message
 from quorate.wire.courier import Courier
-from quorate.wire.envelope import ALL, MAX_SLOT, VIEW_SIZE, Envelope, SignedHeader
+from quorate.wire.envelope import ALL, MAX_SLOT, VIEW_SIZE, Envelope, Header, SignedHeader
 
 PARKED: Final = object()
 """What a protocol yields, and nothing else does: a coroutine that awaits anything else is found out."""
@@ -70,11 +70,20 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """An authenticated envelope and the frame it came in; of our own, the last in its slot."""
+    """An authenticated envelope and the frame it came in; of our own, the last in its slot, which is not signed before
+    all that leaves with it is written."""
 
     envelope: Envelope
-    signed: SignedHeader
-    frame: bytes
+    header: Header
+    flight: tuple[bytes, ...] = ()
+    signature: bytes = b""
+    frame: bytes = b""
+
+    @property
+    def signed(self) -> SignedHeader:
+        if not self.signature:
+            raise Bug(f"the letter in {self.header.slot} is not signed yet")
+        return SignedHeader(header=self.header, flight=self.flight, signature=self.signature)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,13 +128,13 @@ class Mailbox:
         for place, letter in self.letters.items():
             if letter.frame and below(place[0].rpartition("/")[0], path):
                 bare = structs.replace(letter.envelope, body=b"")
-                self.letters[place] = Letter(bare, letter.signed, b"")
+                self.letters[place] = replace(letter, envelope=bare, frame=b"")
 
 
-def view_of(session: SessionId, slot: str, round_: Sequence[SignedHeader]) -> bytes:
+def view_of(session: SessionId, slot: str, round_: Sequence[Header]) -> bytes:
     """One broadcast round as one party saw it: which round, and the hash of who said what, in order of id. Which, so
     that nobody can pass the view of another round off as a different view of this one."""
-    said = digest(Domain.VIEW, session, slot, [(s.header.sender, s.header.body_hash) for s in round_])
+    said = digest(Domain.VIEW, session, slot, [(header.sender, header.body_hash) for header in round_])
     return mark_of(slot) + said
 
 

@@ -171,8 +171,8 @@ class Net:
             self.box.send(Draft(recipient=ALL, slot=slot, view=view.hash, message=message))
             heard = await self._read(kind, self.others, view, public=True)
         if echoed:
-            letters = [self.box.letters[slot, p].signed for p in self.parties]
-            self.box.views[self.path] = View(slot, view_of(self.sid, slot, letters))
+            round_ = [self.box.letters[slot, p].header for p in self.parties]
+            self.box.views[self.path] = View(slot, view_of(self.sid, slot, round_))
         return {p: message if p == self.me else heard[p] for p in self.parties}
 
     @overload

@@ -24,6 +24,7 @@ from quorate.primitives.drbg import Drbg
 from quorate.primitives.transcript import digest
 from quorate.wire.codec import Message, encode
 from quorate.wire.courier import SessionCourier
+from quorate.wire.envelope import Envelope
 from quorate.wire.machine import Machine, Passage
 from quorate.wire.mailbox import Draft, Letter
 from quorate.wire.net import Net
@@ -218,9 +219,14 @@ class _Player(Machine[T]):
                     yield cheat.data
                 case Rewritten():
                     envelope = self._forged(draft, cheat.message).envelope
-                    yield self.sign(msgspec.structs.replace(envelope, **cheat.fields)).frame
+                    yield self._alone(msgspec.structs.replace(envelope, **cheat.fields))
                 case _:
-                    yield letter.frame if cheat is draft.message else self._forged(draft, cheat).frame
+                    honest = cheat is draft.message
+                    yield letter.frame if honest else self._alone(self._forged(draft, cheat).envelope)
+
+    def _alone(self, envelope: Envelope) -> bytes:
+        """Signed by itself: what a cheat does not say to others cannot be in a flight with what they get."""
+        return self.sign([Letter(envelope, envelope.header)])[0].frame
 
     def _forged(self, draft: Draft, content: Message | bytes) -> Letter:
         return self.write(
