@@ -128,7 +128,7 @@ void quorate_ot_product(uint8_t *out, const uint8_t *gadgets, const uint8_t *cho
 int quorate_ot_respond(uint8_t *message, uint8_t *shares, const uint8_t *context, const uint8_t *gadgets,
                        const uint8_t *punctured, const uint8_t *columns, const uint8_t *salt_r, const uint8_t *salt_s,
                        const uint8_t *inputs, const uint8_t *checks, size_t batch);
-int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch);
+/* accepted is -1 where a scalar of the message is not one. */
 int quorate_ot_finish(uint8_t *shares, int *accepted, const uint8_t *context, const uint8_t *gadgets,
                       const uint8_t *choices, const uint8_t *columns, const uint8_t *salt_r, const uint8_t *message,
                       size_t batch);

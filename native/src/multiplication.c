@@ -28,7 +28,7 @@ static const uint8_t no_nonce[8];
 #endif
 
 typedef struct {
-    number theta[INPUTS];
+    uint64_t theta[INPUTS][2]; /* 128 bits each, public */
 } challenge;
 
 /* One batch while it is made. */
@@ -92,30 +92,31 @@ static void find_pads(multiplication *m, number *pads, size_t j, const uint8_t *
 
 static void find_challenge(challenge *out, const multiplication *m, size_t k)
 {
-    uint8_t which[5];
+    uint8_t which[4], hash[INPUTS * 16];
     put_four(which, k);
+    quorate_digest(hash, sizeof hash, TAG_THETA, FIELDS(m->seen, which, sizeof which), 2);
     for (size_t i = 0; i < INPUTS; i++) {
-        which[4] = (uint8_t)(i + 1);
-        digest_scalar(&out->theta[i], TAG_THETA, m->seen, which, sizeof which);
+        out->theta[i][0] = big_endian(hash + 16 * i + 8);
+        out->theta[i][1] = big_endian(hash + 16 * i);
     }
 }
 
 /* row_3 + θ_1 row_1 + θ_2 row_2 + more. */
 APART static void combine(number *out, const challenge *c, const number *row, const number *more)
 {
-    uint64_t limbs[SUM];
+    uint64_t limbs[SHORT_SUM];
     accumulator s = {0, 0};
-#pragma GCC unroll 9
-    for (int n = 0; n < SUM; n++) {
+#pragma GCC unroll 7
+    for (int n = 0; n < SHORT_SUM; n++) {
         if (n < 4) {
             add_word(&s, row[2].limb[n]);
             add_word(&s, more->limb[n]);
         }
-        add_products(&s, n, &row[0], &c->theta[0]);
-        add_products(&s, n, &row[1], &c->theta[1]);
+        add_short_products(&s, n, &row[0], c->theta[0]);
+        add_short_products(&s, n, &row[1], c->theta[1]);
         limbs[n] = take_limb(&s);
     }
-    reduce_sum(out, limbs);
+    reduce_short_sum(out, limbs);
 }
 
 static void find_mu(multiplication *m, size_t k)
@@ -167,16 +168,24 @@ void quorate_ot_gadgets(uint8_t *out, const uint8_t *context)
 
 void quorate_ot_product(uint8_t *out, const uint8_t *gadgets, const uint8_t *choices, size_t batch)
 {
-    const number zero = {{0}};
     number g, total;
     for (size_t k = 0; k < batch; k++) {
-        total = zero;
+        uint64_t top = 0;
+        total = (number){{0}};
         for (size_t j = 0; j < TRANSFERS; j++) {
-            number term = zero;
+            uint64_t mask = mask_of(bit_of(choices, k * TRANSFERS + j));
+            uint128 s = 0;
             load(curve, &g, gadgets + j * SCALAR);
-            number_select(&term, &g, mask_of(bit_of(choices, k * TRANSFERS + j)));
-            add(order, &total, &total, &term);
+#pragma GCC unroll 4
+            for (int n = 0; n < 4; n++) {
+                s += total.limb[n];
+                s += g.limb[n] & mask;
+                total.limb[n] = (uint64_t)s;
+                s >>= 64;
+            }
+            top += (uint64_t)s;
         }
+        reduce_top(&total, &total, top);
         store(curve, out + k * SCALAR, &total);
     }
     quorate_wipe(&total, sizeof total);
@@ -288,14 +297,11 @@ int quorate_ot_respond(uint8_t *message, uint8_t *shares, const uint8_t *context
     return 1;
 }
 
-int quorate_ot_answer_is_canonical(const uint8_t *message, size_t batch)
+/* The borrow of a - order, which is one if a is a scalar. Public. */
+static uint64_t is_scalar(const number *a)
 {
-    const uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW;
-    int fine = quorate_scalars_are_canonical(curve, matrix, batch * TRANSFERS * COLUMNS);
-    for (size_t k = 0; k < batch; k++) {
-        fine &= quorate_scalars_are_canonical(curve, end + k * END, 1);
-    }
-    return fine;
+    number less;
+    return number_subtract(&less, a, &order->value);
 }
 
 /* own += a, where the mask is ones; own is any number of 256 bits, before and after. */
@@ -313,18 +319,22 @@ APART static void add_selected(number *own, const number *a, uint64_t mask)
     reduce_top(own, &low, (uint64_t)s);
 }
 
-/* d of every row of multiplication k: the pad, and a~ where the choice is one. */
-static void uncover(multiplication *m, const uint8_t *matrix, size_t k, const uint8_t *choices, const uint8_t *columns)
+/* d of every row of multiplication k: the pad, and a~ where the choice is one. Whether all of a~ are scalars. */
+static uint64_t uncover(multiplication *m, const uint8_t *matrix, size_t k, const uint8_t *choices,
+                        const uint8_t *columns)
 {
+    uint64_t canonical = 1;
     for (size_t j = k * TRANSFERS; j < (k + 1) * TRANSFERS; j++) {
         number *own = m->rows + j * COLUMNS, given;
         uint64_t mask = mask_of(bit_of(choices, j));
         find_pads(m, own, j, columns + j * COLUMN, NULL);
         for (size_t i = 0; i < COLUMNS; i++) {
             load(curve, &given, matrix + j * ROW + i * SCALAR);
+            canonical &= is_scalar(&given);
             add_selected(&own[i], &given, mask);
         }
     }
+    return canonical;
 }
 
 /* Whether μ of multiplication k is as it must be. */
@@ -357,14 +367,18 @@ int quorate_ot_finish(uint8_t *shares, int *accepted, const uint8_t *context, co
         return 0;
     }
     const uint8_t *matrix = message + SALT, *end = matrix + batch * TRANSFERS * ROW;
-    int fine = quorate_ot_answer_is_canonical(message, batch);
+    int fine = 1;
+    uint64_t canonical = 1;
     quorate_digest(m->seen, HASH, TAG_MATRIX, FIELDS(m->salts, matrix, batch * TRANSFERS * ROW), 2);
     for (size_t k = 0; k < batch; k++) {
-        uncover(m, matrix, k, choices, columns);
+        number eta;
+        load(curve, &eta, end + k * END);
+        canonical &= is_scalar(&eta) & uncover(m, matrix, k, choices, columns);
         fine &= agrees(m, end + k * END, k, choices);
     }
     QUORATE_DECLASSIFY(&fine, sizeof fine);
-    *accepted = fine;
+    *accepted = canonical ? fine : -1;
+    fine = *accepted == 1;
     for (size_t k = 0; k < batch && fine; k++) {
         number totals[INPUTS];
         inner(totals, gadgets, m->rows + k * TRANSFERS * COLUMNS);

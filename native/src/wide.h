@@ -5,7 +5,10 @@
 
 #include "scalar.h"
 
-enum { SUM = 9 }; /* limbs of a sum of fewer than 2^48 products */
+enum {
+    SUM = 9,       /* limbs of a sum of fewer than 2^48 products */
+    SHORT_SUM = 7, /* of one below 2^432 */
+};
 
 /* 2^256 less the order: these two limbs and a one. */
 #define EXCESS_0 0x402da1732fc9bebf
@@ -35,6 +38,17 @@ static inline void add_products(accumulator *s, int n, const number *a, const nu
     for (int i = 0; i < 4; i++) {
         if (n >= i && n < i + 4) {
             add_product(s, a->limb[i], b->limb[n - i]);
+        }
+    }
+}
+
+/* The same where b has two limbs. */
+static inline void add_short_products(accumulator *s, int n, const number *a, const uint64_t b[2])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        if (n >= i && n < i + 2) {
+            add_product(s, a->limb[i], b[n - i]);
         }
     }
 }
@@ -95,6 +109,15 @@ static inline void fold(uint64_t *out, int fewer, const uint64_t *limbs, int cou
         }
         out[i] = take_limb(&s);
     }
+}
+
+/* For a sum of numbers, and of few products of one and two limbs. */
+static inline void reduce_short_sum(number *out, const uint64_t limbs[SHORT_SUM])
+{
+    uint64_t once[5];
+    fold(once, 5, limbs, SHORT_SUM);
+    const number low = {{once[0], once[1], once[2], once[3]}};
+    reduce_top(out, &low, once[4]);
 }
 
 static inline void reduce_sum(number *out, const uint64_t limbs[SUM])

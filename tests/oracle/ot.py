@@ -301,9 +301,9 @@ def salts_hash(context: bytes, salt_r: bytes, salt_s: bytes) -> bytes:
 
 
 def thetas(salts: bytes, matrix: bytes, k: int) -> list[int]:
-    """θ_1 and θ_2 of multiplication k, from the matrix a~ of the whole batch."""
-    seen = H(Domain.OT_MATRIX, salts, matrix)
-    return [Hq(Domain.OT_THETA, seen, four(k) + bytes([i])) for i in (1, 2)]
+    """θ_1 and θ_2 of multiplication k, 128 bits each, from the matrix a~ of the whole batch."""
+    both = H(Domain.OT_THETA, H(Domain.OT_MATRIX, salts, matrix), four(k))
+    return [int.from_bytes(both[:16], "big"), int.from_bytes(both[16:], "big")]
 
 
 def mu(salts: bytes, k: int, checks: Sequence[int]) -> bytes:

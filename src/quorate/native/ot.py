@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from quorate.errors import Bug
+from quorate.errors import Bug, EncodingError
 from quorate.identifiers import Curve
 from quorate.native import groups, scalars
 from quorate.native._native import ffi, lib
@@ -178,16 +178,11 @@ def respond(
     return bytes(ffi.buffer(out)), shares
 
 
-def is_canonical(m2: bytes, batch: int) -> bool:
-    """Whether every scalar in it is less than q. ``finish`` refuses one that is not, as it does a cheat."""
-    _sizes((m2, answer_size(batch)))
-    return bool(lib.quorate_ot_answer_is_canonical(m2, batch))
-
-
 def finish(
     context: bytes, gadgets: bytes, choices: SecretBytes, columns: SecretBytes, salt: bytes, m2: bytes
 ) -> SecretBytes | None:
-    """R: (d_1, d_2) of each multiplication, from ψ and R's own salt. None: a check fails, which is OLE_CHEAT."""
+    """R: (d_1, d_2) of each multiplication, from ψ and R's own salt. None: a check fails, which is OLE_CHEAT.
+    ``EncodingError``: a scalar of m2 is not less than q."""
     batch = _batch(choices, CHOICES)
     _sizes(
         (context, CONTEXT),
@@ -204,6 +199,8 @@ def finish(
             shares.pointer, accepted, context, gadgets, choices.pointer, columns.pointer, salt, m2, batch
         )
     )
+    if accepted[0] < 0:
+        raise EncodingError("a number in this answer is not a canonical scalar")
     return shares if accepted[0] else None
 
 

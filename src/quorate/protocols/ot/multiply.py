@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from quorate.curves import SECP256K1, Randomness, SecretVector
-from quorate.errors import Bug, ProtocolAbort, require
+from quorate.errors import Bug, EncodingError, ProtocolAbort, require
 from quorate.identifiers import DeviceId, Epoch, VaultId
 from quorate.native import ot
 from quorate.primitives.domains import Domain
@@ -86,10 +86,12 @@ class Chooser:
         peer = context.sender
         with extension.choices, extension.columns:
             require(len(m2) == ot.answer_size(batch), "OT-4.1 answer length", peer)
-            require(ot.is_canonical(m2, batch), "OT-4.2 answer scalars", peer)
-            shares = ot.finish(
-                context.hash, context.gadgets, extension.choices, extension.columns, extension.salt, m2
-            )
+            try:
+                shares = ot.finish(
+                    context.hash, context.gadgets, extension.choices, extension.columns, extension.salt, m2
+                )
+            except EncodingError as error:
+                raise ProtocolAbort("OT-4.2 answer scalars", peer) from error
         if shares is None:
             raise ProtocolAbort("OT-4.3 product", peer, cheat=True)
         return SecretVector(SECP256K1, shares)
