@@ -82,7 +82,8 @@ class Machine(Generic[T]):
         self._outbox: deque[tuple[DeviceId, bytes]] = deque()
         self._flight: list[tuple[Draft, Letter]] = []  # written, not signed
         self._peers = tuple(p for p in self.parties if p != me)
-        self.box = Mailbox(courier=courier, post=self._post, early={p: {} for p in self._peers})
+        early: dict[DeviceId, dict[str, int]] = {p: {} for p in self._peers}
+        self.box = Mailbox(courier=courier, post=self._post, dispatch=self._dispatch, early=early)
         self._proved = False
         self._inquiry = Inquiry(session=sid, me=me, parties=self.parties, box=self.box)
         self._protocol = protocol(Net(me=me, parties=self.parties, sid=sid, box=self.box))

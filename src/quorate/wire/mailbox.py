@@ -92,6 +92,7 @@ class Mailbox:
 
     courier: Courier
     post: Callable[[Draft], None]
+    dispatch: Callable[[], None]  # what was posted and has not left leaves
     early: dict[DeviceId, dict[str, int]]  # by sender: the slots we have not come to, with sizes
     letters: dict[tuple[str, DeviceId], Letter] = field(default_factory=dict)
     awaited: dict[str, frozenset[DeviceId]] = field(default_factory=dict)
@@ -125,6 +126,7 @@ class Mailbox:
 
     def shed(self, path: str) -> None:
         """Drop the bodies of what was said at ``path`` and below it; who signed which hash stays known."""
+        self.dispatch()
         for place, letter in self.letters.items():
             if letter.frame and below(place[0].rpartition("/")[0], path):
                 bare = structs.replace(letter.envelope, body=b"")
