@@ -21,7 +21,8 @@ from quorate.identifiers import DeviceId
 from quorate.native import ot
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
-from quorate.primitives.transcript import digest
+from quorate.primitives.drbg import hedged
+from quorate.primitives.transcript import Field, digest
 from quorate.protocols import pairing
 from quorate.protocols.ecdsa import lane
 from quorate.protocols.ot.multiply import Context
@@ -57,6 +58,7 @@ class Dealer:
         m1: bytes,
         inputs: SecretVector,
         rng: Randomness,
+        *hedge: Field,
     ) -> tuple[bytes, SecretVector]:
         assert (setup.id, setup.peer) == (context.setup, context.receiver)
         require(len(m1) == 32, "OT-3.1 extension length", context.receiver)
@@ -65,7 +67,7 @@ class Dealer:
         factors = list(inputs)
         pairs = self.inputs(context, list(zip(factors[::2], factors[1::2], strict=True)))
         products = [factor * chi for chi, pair in zip(choice, pairs, strict=True) for factor in pair]
-        ours = SECP256K1.random_secrets(rng, len(products))
+        ours = SECP256K1.random_secrets(hedged(rng, context.hash, m1, *hedge), len(products))
         m2 = self.token("m2")
         self.dealt[m2] = context.hash, m1, SecretVector.of(products) - ours
         return m2, ours

@@ -13,6 +13,7 @@ from quorate.errors import Bug, Denied, ProtocolAbort, UsageError
 from quorate.identifiers import Curve, DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.native.ot import answer_size, extension_size
+from quorate.primitives.drbg import hedged
 from quorate.protocols.ecdsa import lane
 from quorate.protocols.ecdsa.signature import Signature, assemble, coordinate
 from quorate.protocols.ecdsa.terms import agree, share_of, tweaked
@@ -364,7 +365,11 @@ def test_nobody_foresees_an_answer_without_the_key_share(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even who knows what the system draws: with a^, η would be an equation between r_i and sk_i, and s another."""
-    monkeypatch.setattr(lane, "respond", lambda setup, context, m1, inputs, rng: (rng.public(32), inputs))
+
+    def respond(setup: Any, context: Any, m1: bytes, inputs: Any, rng: Any, *hedge: Any) -> tuple[bytes, Any]:
+        return hedged(rng, context.hash, m1, *hedge).public(32), inputs
+
+    monkeypatch.setattr(lane, "respond", respond)
     one, (_, peer, other) = opened(vault), vault.devices
 
     def answered(made: lane.Lane, peer: DeviceId = peer) -> bytes:

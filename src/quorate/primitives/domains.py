@@ -59,6 +59,7 @@ class Domain(StrEnum):
     OT_LEAF = "quorate/v1/ot/leaf"
     OT_LEAVES = "quorate/v1/ot/leaves"
     OT_CONTEXT = "quorate/v1/ot/context"
+    OT_SIGNERS = "quorate/v1/ot/signers"
     OT_STREAM = "quorate/v1/ot/stream"
     OT_ROWS = "quorate/v1/ot/rows"
     OT_FOLD = "quorate/v1/ot/fold"

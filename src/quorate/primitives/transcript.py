@@ -35,6 +35,8 @@ _BYTES, _LISTS = _Heads(b"b"), _Heads(b"l")
 
 def encode(field: Field) -> bytes:
     """The unambiguous encoding of one field: a type letter, eight bytes of length or count, the content."""
+    if type(field) is tuple or type(field) is list:
+        return b"".join(_encodings(field))
     return b"".join(_encodings((field,))[1:])
 
 

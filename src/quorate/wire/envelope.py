@@ -102,7 +102,7 @@ class SignedEnvelope(Message):
 
 def statement(flight: tuple[bytes, ...]) -> bytes:
     """What a device key signs."""
-    return transcribe((Domain.FLIGHT, flight))
+    return transcribe((Domain.FLIGHT, b"".join(flight)))
 
 
 def pack(envelope: Envelope, flight: tuple[bytes, ...], signature: bytes) -> bytes:

@@ -143,8 +143,8 @@ def answer(lane: Lane, peer: DeviceId, heard: Factor, rng: Randomness) -> Answer
     predict what is drawn."""
     terms, setup = lane.terms, lane.setups[peer]
     context = _context(terms, lane.part, setup, terms.quorum.me, peer)
-    fresh = hedged(rng, "ecdsa answer", terms.hash, lane.part, peer, terms.quorum.hedge.reveal())
-    m2, shares = respond(setup, context, heard.m1, lane.inputs, fresh)
+    hedge = "ecdsa answer", terms.hash, terms.quorum.hedge.reveal()
+    m2, shares = respond(setup, context, heard.m1, lane.inputs, rng, *hedge)
     shown = SECP256K1.commit(shares)
     product = Product(
         nonces=lane.points,

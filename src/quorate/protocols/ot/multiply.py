@@ -44,14 +44,21 @@ class Context:
     """32 bytes of all this, the first field of every hash that is made for this multiplication."""
 
     def __post_init__(self) -> None:
-        devices = [signer.device for signer in self.signers]
-        if devices != sorted(set(devices)) or self.sender == self.receiver:
-            raise Bug("the signers of a multiplication are in order, and two of them multiply")
-        keys = {signer.device: signer.identity_key for signer in self.signers}
+        if self.sender == self.receiver:
+            raise Bug("two signers multiply")
+        keys, signers = _seated(self.signers)
         direction = keys[self.sender], keys[self.receiver]
-        signers: Field = [[signer.identity_key, signer.weight] for signer in self.signers]
-        place: Field = [VERSION, self.vault, self.epoch, self.setup]
-        hashed = digest(Domain.OT_CONTEXT, place, self.sid, signers, *direction, self.part)
+        hashed = digest(
+            Domain.OT_CONTEXT,
+            VERSION,
+            self.vault,
+            self.epoch,
+            self.setup,
+            self.sid,
+            signers,
+            *direction,
+            self.part,
+        )
         object.__setattr__(self, "direction", direction)
         object.__setattr__(self, "hash", hashed)
 
@@ -106,18 +113,18 @@ class Chooser:
 
 
 def respond(
-    setup: PairSetup, context: Context, m1: bytes, inputs: SecretVector, rng: Randomness
+    setup: PairSetup, context: Context, m1: bytes, inputs: SecretVector, rng: Randomness, *hedge: Field
 ) -> tuple[bytes, SecretVector]:
     """S: m2, and c_1, c_2 of each multiplication, from a_1, a_2 of each, one after the other. The set-up's peer is R.
 
     The salt and the masks of m2 depend on m1 too, so not even repeated randomness answers two of them under the
-    same pads."""
+    same pads. They depend on ``hedge`` as well, where the caller has something that nobody can know."""
     batch, odd = divmod(len(inputs), 2)
     if odd:
         raise Bug("a multiplication has two inputs")
     _fit(setup, context, context.receiver, batch)
     columns = accept(context.hash, setup.sending, m1, batch, context.receiver)
-    fresh = hedged(rng, context.hash, m1)
+    fresh = hedged(rng, context.hash, m1, *hedge)
     salts = m1[: ot.SALT], fresh.public(ot.SALT)
     with columns, SECP256K1.random_secrets(fresh, batch) as checks:
         m2, shares = ot.respond(
@@ -131,6 +138,16 @@ def _fit(setup: PairSetup, context: Context, peer: DeviceId, batch: int) -> None
         raise Bug(f"a multiplication with {peer} under a set-up that is not the one with it")
     if not 1 <= batch <= MAX_BATCH:
         raise Bug(f"{batch} multiplications at once; 1 to {MAX_BATCH} fit")
+
+
+@lru_cache(maxsize=128)
+def _seated(signers: tuple[Member, ...]) -> tuple[dict[str, bytes], bytes]:
+    """Each one's identity key, and a hash of all keys and weights, which many sessions have in common."""
+    devices = [signer.device for signer in signers]
+    if devices != sorted(set(devices)):
+        raise Bug("the signers of a multiplication are in order")
+    rows: Field = [[signer.identity_key, signer.weight] for signer in signers]
+    return {signer.device: signer.identity_key for signer in signers}, digest(Domain.OT_SIGNERS, rows)
 
 
 @lru_cache(maxsize=128)
