@@ -193,8 +193,8 @@ class Answers:
     def listen(cls, patch: pytest.MonkeyPatch) -> Answers:
         heard = cls([])
 
-        def listening(setup: Any, context: Any, m1: bytes, inputs: Any, rng: Any) -> Any:
-            m2, shares = respond(setup, context, m1, inputs, rng)
+        def listening(setup: Any, context: Any, m1: bytes, inputs: Any, rng: Any, *hedge: Any) -> Any:
+            m2, shares = respond(setup, context, m1, inputs, rng, *hedge)
             heard.given.append((context.hash, m1, m2))
             return m2, shares
 
