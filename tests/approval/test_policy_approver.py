@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from quorate.approval.policy.approver import Fixed, PolicyApprover
+from quorate.approval.policy.approver import Fixed, PolicyApprover, Unserved
 from quorate.approval.policy.book import Book, Memory
 from quorate.approval.policy.rules import Policy
 from quorate.ceremony.ports import ApprovalRequest, Approver, Decision, Reservation, Verdict
@@ -352,3 +352,42 @@ async def test_a_draft_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatc
     assert [log["log_level"] for log in logs if log["event"] == "policy.shadow"] == [
         "error"
     ] * 2  # judging, counting
+
+
+@dataclass
+class Changing:
+    """A source whose policy another one takes the place of, or that has none."""
+
+    policy: Policy | None
+
+    async def ready(self) -> None:
+        return
+
+    def current(self) -> Policy:
+        if self.policy is None:
+            raise Unserved("PG-3.3 behind", "a later one is signed")
+        return self.policy
+
+
+async def test_a_yes_to_a_rule_is_none_to_another_policy_s_rule_of_the_same_name() -> None:
+    people = Says(gate=asyncio.Event())
+    source, clock = Changing(policy(ASKS)), Clock()
+    approver = PolicyApprover(source, Book(Log(), here=ALICE), clock, others={"people": people})
+    deciding = asyncio.create_task(approver.decide(request(does(usdc(500)))))
+    await people.hears()
+    source.policy = policy(ASKS.replace('"100"', '"10"'))
+    assert people.gate is not None
+    people.gate.set()
+    assert (await deciding).verdict is APPROVE
+    assert len(people.asked) == 2
+
+
+async def test_nothing_is_approved_while_no_policy_counts() -> None:
+    source, clock = Changing(None), Clock()
+    approver = PolicyApprover(source, Book(Log(), here=ALICE), clock, others={})
+    said = await approver.decide(request(does(usdc(1))))
+    assert (said.verdict, said.rule) == (REFUSE, "PG-3.3 behind")
+    source.policy = policy(DAILY)
+    assert (await approver.decide(request(does(usdc(1))))).verdict is APPROVE
+    source.policy = None
+    assert (await approver.decide(request(does(usdc(1)), 1))).verdict is REFUSE
