@@ -55,14 +55,12 @@ class Bench:
                 return
             await asyncio.sleep(0.002)
 
-    async def refresh(self, vault: str) -> None:
-        await self.reshare(vault)
-
-    async def reshare(self, vault: str, *moves: Mapping[str, int]) -> None:
-        """To the next epoch, ready here: of ``moves``, which are weights, the one whose turn it is."""
+    async def reshare(self, vault: str, *thresholds: int) -> None:
+        """To the next epoch, ready here, with the threshold whose turn it is; a refresh if there are none."""
         epoch = (await self.node.vault(vault)).epoch
-        weights = moves[epoch % len(moves)] if moves else {}
-        view = await self.node.reshare(vault=vault, weights=weights, idempotency_key=uuid.uuid4().hex)
+        threshold = thresholds[epoch % len(thresholds)] if thresholds else None
+        key = uuid.uuid4().hex
+        view = await self.node.reshare(vault=vault, threshold=threshold, idempotency_key=key)
         await self.completed(view)
         await self.ready(vault, epoch=epoch + 1)
 
@@ -135,9 +133,10 @@ def figures_of(bench: Bench) -> Iterator[Figure]:
     yield timed("create vault", 10, lambda: bench.create(equal, 2), weights=[1, 1, 1], threshold=2)
     moving = bench.run(bench.create(equal, 2))
     of_three = {"weights": [1, 1, 1], "threshold": 2}
-    yield timed("refresh", 10, partial(bench.refresh, moving), **of_three)
-    moves = ({NAMES[2]: 2}, {NAMES[2]: 1})
-    yield timed("reshare, one weight changes", 10, partial(bench.reshare, moving, *moves), **of_three)
+    yield timed("refresh", 10, partial(bench.reshare, moving), **of_three)
+    yield timed(
+        "reshare, threshold 2 to 3 and back", 10, partial(bench.reshare, moving, 2, 3), weights=[1, 1, 1]
+    )
     vault = bench.run(bench.create(equal, 2))
     heavy = bench.run(bench.create(dict(zip(NAMES, (499, 307, 194), strict=True)), 501))
     for name in ALGORITHMS:

@@ -159,7 +159,7 @@ def missed(mutation: Mutation | None, cases: tuple[str, ...]) -> str:
             mutated(mutation, copy)
         environment = {
             **os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1",
-            "QUORATE_CRASH_PATIENCE": "10",
+            "QUORATE_CRASH_PATIENCE": "30",
         }  # fmt: skip
         command = [sys.executable, "-m", "tests.crash.matrix", *cases, "--ideal", "--sample", "8"]
         result = subprocess.run(

@@ -315,17 +315,17 @@ async def ended(world: MortalWorld, request: Request, key: str) -> OperationView
     """The operation at its end, asked for again under its key until the node that is asked answers."""
     ends = monotonic() + PATIENCE
     while True:
-        node = world[PROPOSER]
+        node, life = world[PROPOSER], world[PROPOSER].life
         try:
             view = await request(node, key)
-            while view.state in OPEN and node.alive(node.life) and monotonic() < ends:
+            while view.state in OPEN and node.alive(life) and monotonic() < ends:
                 view = await node.ceremonies.clients.wait(CALLER, view.id, 0.3)
                 if world[PROPOSER].ceremonies.clients.closed:
                     break
             if view.state not in OPEN or monotonic() > ends:
                 return view
-        except QuorateError:
-            if monotonic() > ends:
+        except (QuorateError, RuntimeError) as error:  # the latter of a pool of threads that is no more
+            if monotonic() > ends or (isinstance(error, RuntimeError) and node.life == life):
                 raise
         await asyncio.sleep(0.1)
 

@@ -73,6 +73,12 @@ class MortalWorld(World):
     def mortal(self, device: DeviceId) -> MortalNode:
         return self[self.of(device).name]
 
+    def named(self, text: str) -> str:
+        """With names for device ids, so that a point has one name in all worlds."""
+        for node in self.nodes.values():
+            text = text.replace(node.device, node.name)
+        return text
+
     def complain(self, text: str) -> None:
         if text not in self.complaints:
             self.complaints.append(text)
@@ -158,7 +164,11 @@ class MortalNode(Node):
         return life == self.life and not self.dead
 
     def _require_acknowledged(self) -> None:
-        """Nothing is erased before everybody who signed the epoch after it has acknowledged that."""
+        """Nothing is erased before everybody who signed the epoch after it has acknowledged that.
+
+        Who just wrote an acknowledgement may not have come to forget what was read before: the disk itself counts.
+        """
+        self.ledger._database._recent.forget("epochs")
         live = [row for row in self.ledger.epochs() if row.state is EpochState.ACTIVE]
         for row in live:
             record = decode(EpochRecord, row.record)
@@ -284,7 +294,7 @@ class MortalLine:
         world, me = self._world, self._node
         if not self._there(peer):
             return
-        target, slot = world.mortal(peer), unpack(frame).envelope.slot
+        target, slot = world.mortal(peer), world.named(unpack(frame).envelope.slot)
         world.require_one_life(me.device, frame)
         world.point(me, f"envelope {slot} to {target.name} leaves")
         if self._there(peer):
