@@ -114,15 +114,14 @@ class World:
 
 
 class Node:
+    person: ManualApprover | None = None  # decides in its place
+    governing: Governing | None = None  # from its next start on
+    policy: Policy | None = None  # it decides by this file, or the signed one, from its next start on
+
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.clock = SteadyClock()
         self.approver = Says()
-        self.person: ManualApprover | None = None  # decides in its place
-        self.governing: Governing | None = None  # from its next start on
-        self.policy: Policy | None = (
-            None  # it decides by this file, or the signed one, from its next start on
-        )
         self.limits = QUICK
         self.path = world.folder / name / "store.db"
         self.path.parent.mkdir(mode=0o700)

@@ -119,7 +119,7 @@ class MortalNode(Node):
 
     def __init__(self, world: MortalWorld, name: str, template: Path) -> None:
         self.world, self.name = world, name
-        self.clock, self.approver, self.person = SteadyClock(), Says(), None
+        self.clock, self.approver = SteadyClock(), Says()
         self.limits = world.limits
         self.life = 0
         self.dead = False
