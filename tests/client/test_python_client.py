@@ -253,3 +253,26 @@ def test_both_forms_of_a_node_have_the_same_calls() -> None:
 async def test_a_node_that_waits_is_not_for_an_event_loop(served: Served) -> None:
     with pytest.raises(UsageError, match="use AsyncNode"):
         Node.connect(served.credentials("app", "secret"))
+
+
+async def test_each_of_many_is_an_operation_of_its_own_under_a_key_of_its_own(
+    served: Served, node: AsyncNode
+) -> None:
+    asked = await node.sign_each("ops", ["one", "two", "three"], idempotency_key="order 7")
+    assert len(asked) == 3
+    said = sorted((dict(call) for _, call in served.called("sign")), key=lambda call: call["idempotency_key"])
+    assert [call["idempotency_key"] for call in said] == ["order 7/0", "order 7/1", "order 7/2"]
+    assert [call["data"] for call in said] == [["one"], ["two"], ["three"]]
+    assert not any(call["batch"] for call in said)
+
+
+async def test_of_many_apart_one_that_cannot_be_asked_for_does_not_keep_the_others(
+    served: Served, node: AsyncNode
+) -> None:
+    failing(served.api, "sign", UsageError("not this one", code="BATCH_SIZE"))
+    with pytest.raises(RemoteError, match="not this one"):
+        await node.sign_each("ops", ["one", "two"])
+    assert len(served.called("sign")) == 2
+    with pytest.raises(UsageError, match="all text or all bytes"):
+        await node.sign_each("ops", ["one", b"two"])
+    assert len(served.called("sign")) == 2

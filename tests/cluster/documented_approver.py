@@ -28,7 +28,8 @@ KEY = Ed25519PrivateKey.generate()
 
 
 def decide(path: str, operation: dict[str, Any]) -> str:
-    text = (operation.get("signingData") or {}).get("data") or ""
+    signing = operation.get("signingData") or {}
+    text = "\n".join([signing.get("data") or "", *(signing.get("batchData") or ())])
     if f"reject:{path}" in text:
         return "rejected"
     if f"abstain:{path}" in text:

@@ -16,7 +16,7 @@ import pytest
 from quorate.ceremony.ports import State
 from quorate.ceremony.views import OperationView
 from quorate.cli.cluster import Cluster
-from tests.cluster.conftest import new_vault, sign
+from tests.cluster.conftest import Command, new_vault, sign
 
 pytestmark = pytest.mark.xdist_group("documented")
 
@@ -81,7 +81,7 @@ def test_it_knows_nothing_of_this_package() -> None:
 
 @pytest.mark.asyncio
 async def test_it_approves_rejects_and_abstains_for_a_cluster_in_both_forms_of_the_signature(
-    tmp_path: Path,
+    tmp_path: Path, quorate: Command
 ) -> None:
     with serving(tmp_path, "full") as full, serving(tmp_path, "bare") as bare:
         configured = {
@@ -110,9 +110,22 @@ async def test_it_approves_rejects_and_abstains_for_a_cluster_in_both_forms_of_t
             helpless = await sign(node, "ops", "abstain:/bob abstain:/carol")
             assert helpless.state is State.REJECTED, helpless
             assert votes(helpless) == {"alice": "approve", "bob": "abstain", "carol": "abstain"}
+
+            texts = ("--text", "Order 41 chairs", "--text", "reject:/alice too", "--text", "Order 42 chairs")
+            home = ("--home", str(cluster["alice"].home))
+            whole = await quorate("batch-sign", "--vault", "ops", *texts, "--wait", "--json", *home)
+            assert (whole.code, [each["state"] for each in whole.lines]) == (1, ["REJECTED"])
+            apart = await quorate("sign-each", "--vault", "ops", *texts, "--wait", "--json", *home)
+            assert apart.code == 1
+            assert [each["state"] for each in apart.lines] == ["COMPLETED", "REJECTED", "COMPLETED"]
+            assert len({each["operation"] for each in apart.lines}) == 3
         answers = full.answers() + bare.answers()
     assert {status for _, _, status, _ in answers} == {"approved", "rejected", "abstain"}
-    assert {kind for kind, *_ in answers} == {"OperationCreateVault_v3", "OperationSign"}
+    assert {kind for kind, *_ in answers} == {
+        "OperationCreateVault_v3",
+        "OperationSign",
+        "OperationBatchSign",
+    }
     nonces = [nonce for *_, nonce in answers]
     assert len(set(nonces)) == len(nonces)
 

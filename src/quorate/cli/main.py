@@ -26,6 +26,7 @@ ALONE = {
     "demo": "demo",
     "sign": "sign",
     "batch-sign": "sign",
+    "sign-each": "sign",
     "transfer": "transaction",
     "contract-call": "transaction",
     "broadcast": "broadcast",

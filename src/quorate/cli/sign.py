@@ -1,7 +1,8 @@
-"""``quorate sign`` and ``batch-sign``."""
+"""``quorate sign``, ``batch-sign`` and ``sign-each``."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import uuid
 from collections.abc import Sequence
@@ -11,14 +12,16 @@ from typing import Annotated
 import typer
 
 from quorate.ceremony.ports import State
+from quorate.ceremony.views import OperationView
 from quorate.cli.command import Body, Call, command
 from quorate.cli.connection import connect, finish
 from quorate.cli.views import operation_record, operation_text
 from quorate.errors import UsageError
 from quorate.operations import payload
-from quorate.operations.kinds import Algorithm
+from quorate.operations.kinds import Algorithm, SigningData
 
 TEXT = "text/plain"
+AT_ONCE = 16  # operations under way, of many that are asked for apart
 PERSONAL, TYPED_DATA = payload.PERSONAL, payload.TYPED_DATA
 HEX = "application/octet-stream+hex"
 BASE64 = "application/octet-stream+base64"
@@ -51,9 +54,14 @@ Der = Annotated[bool, typer.Option("--der", help="Show ECDSA signatures in DER."
 def register(app: typer.Typer) -> None:
     command(app, "sign", "Sign one message, once enough weight approves.")(asking(batch=False))
     command(app, "batch-sign", "Sign several messages in one ceremony: all or none.")(asking(batch=True))
+    command(app, "sign-each", "Sign several messages, of which each is approved or refused by itself.")(
+        asking(apart=True)
+    )
 
 
-def asking(*, batch: bool) -> Body[...]:
+def asking(*, batch: bool = False, apart: bool = False) -> Body[...]:
+    """``apart``: an operation for each message."""
+
     async def ask(
         call: Call,
         vault: Annotated[str, typer.Option("--vault", help="Name or id.")],
@@ -79,22 +87,40 @@ def asking(*, batch: bool) -> Body[...]:
             raise UsageError(
                 "--der: there is no signature yet; add --wait, or use `quorate operation show --der`"
             )
+        signing = SigningData(
+            data=tuple(data), content_type=content_type, algorithm=chosen, derivation_path=path
+        )
+        key = idempotency_key or uuid.uuid4().hex
+        if apart:
+            payload.messages(signing)  # nothing is asked for if one of them does not read
+        requests = [((each,), f"{key}/{number}") for number, each in enumerate(data)]
+        few = asyncio.Semaphore(AT_ONCE)
         async with connect(call) as node:
             with call.output.progress("asking for a signature") as tell:
-                view = await node.sign(
-                    vault=vault,
-                    data=data,
-                    batch=batch,
-                    content_type=content_type,
-                    algorithm=chosen.value,
-                    derivation_path=path,
-                    idempotency_key=idempotency_key or uuid.uuid4().hex,
-                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+
+                async def one(items: Sequence[str], own_key: str) -> OperationView:
+                    async with few:
+                        view = await node.sign(
+                            vault=vault,
+                            data=items,
+                            batch=batch,
+                            content_type=content_type,
+                            algorithm=chosen.value,
+                            derivation_path=path,
+                            idempotency_key=own_key,
+                            expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                        )
+                        return await finish(node, view, timeout=timeout, tell=tell) if wait else view
+
+                views = await asyncio.gather(
+                    *(one(*request) for request in (requests if apart else [(data, key)]))
                 )
-                if wait:
-                    view = await finish(node, view, timeout=timeout, tell=tell)
-        call.output.show(operation_record(view, der=der), operation_text(view, der=der))
-        if wait and view.state is not State.COMPLETED:
+        for view in views:
+            call.output.show(operation_record(view, der=der), operation_text(view, der=der))
+        unsigned = [number for number, view in enumerate(views) if view.state is not State.COMPLETED]
+        if wait and apart:
+            call.output.note(f"{len(views) - len(unsigned)} of {len(views)} signed")
+        if wait and unsigned:
             raise typer.Exit(1)
 
     return ask

@@ -19,6 +19,7 @@ from quorate.rpc.failures import RemoteError
 
 PATIENCE = 30.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts
+AT_ONCE = 16  # requests on their way, of many
 TEXT, HEX = "text/plain", "application/octet-stream+hex"
 
 T = TypeVar("T")
@@ -114,6 +115,35 @@ class AsyncNode:
         return await self._sign(
             vault, messages, True, algorithm, content_type, path, expires_in, _key(idempotency_key)
         )
+
+    async def sign_each(
+        self,
+        vault: str,
+        messages: Sequence[Message],
+        *,
+        algorithm: str = "EDDSA",
+        content_type: str | None = None,
+        path: str = "",
+        expires_in: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[OperationView, ...]:
+        """As ``sign_batch``, but each message is approved or refused by itself: an operation each, in the order of the
+        messages. Their keys are ``idempotency_key`` with ``/0``, ``/1``, ... at its end. What cannot be asked for
+        raises the first such failure; the others have been asked for: ask again with the same key."""
+        key, few = _key(idempotency_key), asyncio.Semaphore(AT_ONCE)
+        _payload(messages, content_type)  # all are of one form, or nothing is asked for
+
+        async def ask(number: int, message: Message) -> OperationView:
+            async with few:
+                return await self._sign(
+                    vault, [message], False, algorithm, content_type, path, expires_in, f"{key}/{number}"
+                )
+
+        asked = await asyncio.gather(*map(ask, range(len(messages)), messages), return_exceptions=True)
+        for each in asked:
+            if isinstance(each, BaseException):
+                raise each
+        return tuple(each for each in asked if isinstance(each, OperationView))
 
     async def sign_transaction(
         self,

@@ -142,6 +142,31 @@ class Node:
             )
         )
 
+    def sign_each(
+        self,
+        vault: str,
+        messages: Sequence[Message],
+        *,
+        algorithm: str = "EDDSA",
+        content_type: str | None = None,
+        path: str = "",
+        expires_in: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[OperationView, ...]:
+        """As ``sign_batch``, but each message is approved or refused by itself: an operation each, in the order of the
+        messages. Their keys are ``idempotency_key`` with ``/0``, ``/1``, ... at its end."""
+        return self._run(
+            lambda: self._node.sign_each(
+                vault,
+                messages,
+                algorithm=algorithm,
+                content_type=content_type,
+                path=path,
+                expires_in=expires_in,
+                idempotency_key=idempotency_key,
+            )
+        )
+
     def sign_transaction(
         self,
         vault: str,
