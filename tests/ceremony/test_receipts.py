@@ -394,6 +394,13 @@ def test_a_vote_carries_only_text_that_prints(tmp_path: Path) -> None:
             hear(Vote, signed(body), known.get)
         assert error.value.code == "MALFORMED"
         assert replace(vote, rule=printable(wrong, 200)).rule.isprintable()
+    # No receipt could write such a time, and so a voter would leave its operation without one.
+    never = encode(vote).replace(
+        b"\x07\xa6policy", msgspec.msgpack.encode(253_402_300_800_000) + b"\xa6policy"
+    )
+    with pytest.raises(UsageError, match="253402300799999") as error:
+        hear(Vote, signed(never), known.get)
+    assert error.value.code == "MALFORMED"
     # Stores hold votes from before these two fields, which say nothing of who decided.
     bare = BareVote(operation="a" * 24, digest=bytes(32), verdict="approve", boot=bytes(32), at_ms=7)
     assert hear(Vote, signed(encode(bare)), known.get)[1] == replace(vote, approver="", rule="")

@@ -16,7 +16,7 @@ from quorate.operations.kinds import MAX_PARTIES, Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.protocols.policy import PolicyHead, SignedPolicy
-from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, decode, encode
+from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, Moment, decode, encode
 
 MAX_STATEMENT = 4 << 20
 REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
@@ -67,7 +67,7 @@ class Vote(Statement):
     digest: Bytes32
     verdict: Verdict
     boot: Bytes32
-    at_ms: Millis
+    at_ms: Moment
     approver: Annotated[str, Meta(max_length=MAX_APPROVER)] = ""
     rule: Annotated[str, Meta(max_length=MAX_RULE)] = ""
 
@@ -95,7 +95,7 @@ class BareVote(Message):
     digest: Bytes32
     verdict: Verdict
     boot: Bytes32
-    at_ms: Millis
+    at_ms: Moment
 
 
 class Join(Statement):

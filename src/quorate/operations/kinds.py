@@ -13,7 +13,7 @@ from quorate.identifiers import Curve, DeviceId, OperationId, VaultId
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.protocols.policy import MAX_POLICY
-from quorate.wire.codec import Bytes32, Count, Identifier, Message, Millis, encode
+from quorate.wire.codec import Bytes32, Count, Identifier, Message, Moment, encode
 
 MAX_MESSAGE = 1 << 20
 MAX_REQUEST = 2 << 20  # bytes of all texts of a request: one longest message in hex
@@ -204,8 +204,8 @@ class Operation(Message, dict=True):
     client: Name
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)]
     organisation: Annotated[str, Meta(max_length=100)]
-    created_ms: Millis
-    expires_ms: Millis
+    created_ms: Moment
+    expires_ms: Moment
 
     @property
     def kind(self) -> Kind:
