@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from argon2.exceptions import HashingError
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -105,6 +106,35 @@ def test_a_short_passphrase_is_refused() -> None:
 def test_a_file_that_is_no_backup_is_named(data: bytes) -> None:
     with pytest.raises(UsageError, match=r"BK-1\.1 form: a\.backup is no backup"):
         read(data, "a.backup")
+
+
+@breaks("BK-1.1")
+@pytest.mark.parametrize("name", ["vault_name", "device_name"])
+@pytest.mark.parametrize("wrong", ["\x1b[2J", "a\nb: sound", "\u202egnol", "\x9b31m"])
+def test_a_label_that_commands_the_terminal_it_is_shown_on_is_refused(name: str, wrong: str) -> None:
+    with pytest.raises(UsageError, match="names of a label are text that prints"):
+        read(changed(backup_of([VAULT], ALICE), **{f"quorate_backup__{name}": wrong}), "a.backup")
+
+
+@breaks("BK-1.1")
+@pytest.mark.parametrize(("what", "most"), [("memory_kib", 1 << 20), ("passes", 12)])
+def test_a_file_asks_for_no_more_memory_and_time_than_four_times_what_nodes_take(
+    what: str, most: int
+) -> None:
+    file = backup_of([VAULT], ALICE)
+    assert getattr(read(changed(file, **{f"lock__{what}": most}), "a.backup").lock, what) == most
+    with pytest.raises(UsageError, match=r"BK-1\.1 form"):
+        read(changed(file, **{f"lock__{what}": most + 1}), "a.backup")
+
+
+def test_where_there_is_no_memory_to_open_it_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: Any) -> bytes:
+        raise HashingError("Memory allocation error")
+
+    file = backup_of([VAULT], ALICE)
+    monkeypatch.setattr("quorate.recovery.locks.hash_secret_raw", fails)
+    with pytest.raises(UsageError, match=r"Argon2id with 0 MiB.*Memory allocation"):
+        opened(file)
 
 
 @breaks("BK-1.1")

@@ -122,6 +122,19 @@ def test_a_vault_with_another_public_key_than_the_one_named_is_refused(folder: P
     assert recover(folder, "key", *files, *asked, public).stdout.strip() == secret()
 
 
+def test_no_form_is_exported_of_a_vault_that_is_not_the_one_meant(folder: Path) -> None:
+    """Whoever can bring all files can make a vault, too, and would have its addresses paid."""
+    files = written(LINE, (BOB, CAROL), folder)
+    asked = ("--passphrase-file", "words.txt", "--print", "--public-key")
+    for form in ("addresses", "scalar", "xprv"):
+        refused = recover(folder, "key", *files, *asked, "02" * 33, "--export", form)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "neither was named with --public-key" in refused.stderr
+    for curve in Curve:
+        public = SECOND.public_key(curve).hex().upper()
+        assert recover(folder, "key", *files, *asked, public, "--export", "addresses").returncode == 0
+
+
 def test_addresses_come_as_a_table_without_any_secret(folder: Path) -> None:
     files = written(LINE, (BOB, CAROL), folder)
     asked = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from quorate.ceremony.ports import Clock
+from quorate.ceremony.statements import printable
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Corrupt, QuorateError, StoreError, UsageError
 from quorate.identifiers import Curve, VaultId
@@ -21,14 +23,16 @@ from quorate.node import config
 from quorate.node.metrics import Metrics
 from quorate.protocols.certificate import Certificate
 from quorate.protocols.history import line_of
-from quorate.recovery.backup import Label, make, read, timestamp
-from quorate.recovery.locks import Closer, Passphrase, RecoveryPublicKey
+from quorate.recovery.backup import LARGEST, Backup, Label, make, read, timestamp
+from quorate.recovery.locks import Closer, Lock, Passphrase, RecoveryPublicKey
 from quorate.rpc.upkeep import BackupFile
 from quorate.storage import SqliteLedger
 from quorate.wire.codec import decode, encode
 
 SUFFIX = ".backup"
 ROUND = 5.0  # seconds between looks for an epoch that has no backup
+SELDOM = 300.0  # the same where it keeps failing: sealing under a passphrase is dear
+_LONGEST_NAME = 100  # characters of a name in a label
 _SECRET_SIZE = 64 << 10
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -67,7 +71,7 @@ class Backups:
         self._clock, self._metrics = clock, metrics
         self._closer = closer_of(settings)
         self._lock = threading.Lock()
-        self._read: dict[tuple[str, int, int], Label] = {}
+        self._seen: Mapping[tuple[Path, int, int], tuple[Label, Lock] | None] = {}
         self._shown: set[tuple[VaultId, str]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -98,30 +102,39 @@ class Backups:
                 path=str(path), vault=VaultId(label.vault), vault_name=label.vault_name, epoch=label.epoch,
                 attempt=label.attempt, device=label.device, made=label.made, live=label.certificate in live,
             )
-            for path, label in self._labels().items()
+            for path, (label, _) in self._files().items()
         ]  # fmt: skip
         return sorted(files, key=lambda each: (each.vault_name, each.vault, -each.epoch, each.made))
 
     async def _keep_renewing(self) -> None:
+        pause = ROUND
         while True:
+            well = False
             try:
-                await asyncio.to_thread(self._renew)
+                well = await asyncio.to_thread(self.renew)
             except Exception:
                 log.exception("bug in the backups")
-            await asyncio.sleep(ROUND)
+            pause = ROUND if well else min(2 * pause, SELDOM)
+            await asyncio.sleep(pause)
 
-    def _renew(self) -> None:
-        for vault in self._live() if self._settings.automatic else ():
-            try:
-                with self._lock:
-                    self._ensure(vault, anew=False)
-            except (QuorateError, OSError) as error:
-                log.error("no backup", vault=vault.id, epoch=vault.epoch, why=str(error))
+    def renew(self) -> bool:
+        """Make what is missing, if that is ours to do, and set the figures. Whether all went well; the log says what
+        did not."""
+        well = True
         try:
+            with self._lock:
+                for vault in self._missing() if self._settings.automatic else ():
+                    try:
+                        self._make(vault)
+                    except (QuorateError, OSError) as error:
+                        well = False
+                        log.error("no backup", vault=vault.id, epoch=vault.epoch, why=str(error))
             self._show(self.listed())
         except QuorateError as error:
+            well = False
             log.error("backups cannot be looked at", why=str(error))
             self._show(())
+        return well
 
     def _show(self, files: Sequence[BackupFile]) -> None:
         """The newest of each vault by this device, of its latest epoch. A vault whose files are gone has no figure."""
@@ -153,13 +166,25 @@ class Backups:
             raise StoreError(f"backup: {self._settings.folder}: {error.strerror}") from error
         return self._settings.folder
 
-    def _existing(self, vault: Vault) -> tuple[Path, Label] | None:
-        wanted = (vault.certificate_hash.hex(), self._ledger.me.device)
-        found = [item for item in self._labels().items() if (item[1].certificate, item[1].device) == wanted]
-        return max(found, key=lambda item: item[1].made, default=None)
+    def _existing(self) -> Mapping[str, tuple[Path, Label]]:
+        """Of each certificate, by its hash, our newest file that the present lock may open."""
+        found: dict[str, tuple[Path, Label]] = {}
+        files = sorted(self._files().items(), key=lambda item: item[1][0].made)
+        for path, (label, lock) in files:
+            if (
+                label.device == self._ledger.me.device
+                and self._closer is not None
+                and self._closer.fits(lock)
+            ):
+                found[label.certificate] = path, label
+        return found
+
+    def _missing(self) -> Sequence[Vault]:
+        existing = self._existing()
+        return [each for each in self._live() if each.certificate_hash.hex() not in existing]
 
     def _ensure(self, vault: Vault, *, anew: bool) -> BackupFile:
-        existing = None if anew else self._existing(vault)
+        existing = None if anew else self._existing().get(vault.certificate_hash.hex())
         path, label = existing or self._make(vault)
         return BackupFile(
             path=str(path), vault=vault.id, vault_name=vault.name, epoch=label.epoch, attempt=label.attempt,
@@ -171,9 +196,9 @@ class Backups:
         if closer is None:
             raise UsageError("backup: nothing to seal with", code="NO_BACKUPS")
         label = Label(
-            vault=vault.id, vault_name=vault.name, epoch=vault.epoch, attempt=vault.row.attempt,
-            certificate=vault.certificate_hash.hex(), device=me.device, device_name=me.name,
-            made=timestamp(self._clock.now_ms()),
+            vault=vault.id, vault_name=printable(vault.name, _LONGEST_NAME), epoch=vault.epoch,
+            attempt=vault.row.attempt, certificate=vault.certificate_hash.hex(), device=me.device,
+            device_name=printable(me.name, _LONGEST_NAME), made=timestamp(self._clock.now_ms()),
         )  # fmt: skip
         shares = {
             curve: self._ledger.share(vault.id, vault.epoch, vault.row.attempt, curve).secret
@@ -182,7 +207,7 @@ class Backups:
         data = make(label, self._line(vault), shares, closer, self._ledger.identity.sign)
         name = "-".join(
             (
-                _UNSAFE.sub("_", vault.name)[:40] or "vault",
+                _UNSAFE.sub("_", vault.name)[:40].lstrip("-.") or "vault",  # no option, and not hidden
                 vault.id[:8],
                 f"epoch{vault.epoch}",
                 _UNSAFE.sub("_", me.name)[:40],
@@ -190,6 +215,7 @@ class Backups:
             )
         )
         path = folder / f"{name}{SUFFIX}"
+        read(data, str(path))  # what could not be read again would be made again, and again
         write_new(path, data)
         if path.read_bytes() != data:
             raise StoreError(f"{path} does not read as it was written: look at the disk")
@@ -208,23 +234,34 @@ class Backups:
             raise Corrupt(f"epochs: the certificate of vault {vault.id}, epoch {vault.epoch}, is not there")
         return [encode(each) for each in line]
 
-    def _labels(self) -> dict[Path, Label]:
-        """Of the files in the folder that are backups. Each is read once."""
+    def _files(self) -> Mapping[Path, tuple[Label, Lock]]:
+        """The backups in the folder, by their labels. What is labelled as ours we signed. Each is read once."""
         folder = self._folder()
-        found: dict[Path, Label] = {}
         try:
             paths = sorted(folder.glob(f"*{SUFFIX}"))
         except OSError as error:
             raise StoreError(f"backup: {folder}: {error.strerror}") from error
+        seen: dict[tuple[Path, int, int], tuple[Label, Lock] | None] = {}
         for path in paths:
-            with suppress(OSError, UsageError):
-                stat = path.stat()
-                key = (str(path), stat.st_mtime_ns, stat.st_size)
-                if key not in self._read:
-                    self._read[key] = read(path.read_bytes(), str(path)).label
-                found[path] = self._read[key]
-        self._read = {key: label for key, label in self._read.items() if Path(key[0]) in found}
-        return found
+            with suppress(OSError):
+                at = path.stat()
+                key = (path, at.st_mtime_ns, at.st_size)
+                if stat.S_ISREG(at.st_mode) and at.st_size <= LARGEST:
+                    seen[key] = self._seen[key] if key in self._seen else self._look(path)
+        self._seen = seen
+        return {path: found for (path, _, _), found in seen.items() if found is not None}
+
+    def _look(self, path: Path) -> tuple[Label, Lock] | None:
+        """A label is anybody's word: what calls itself ours counts if it is, and whole, by our signature."""
+        try:
+            backup: Backup = read(path.read_bytes(), str(path))
+        except UsageError:
+            return None
+        mine = self._ledger.me
+        if backup.label.device == mine.device and not backup.is_signed_by(mine.identity_key):
+            log.warning("a backup that is labelled as ours is another's, or damaged", file=str(path))
+            return None
+        return backup.label, backup.lock
 
 
 def write_new(path: Path, data: bytes) -> None:

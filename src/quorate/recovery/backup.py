@@ -53,6 +53,11 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     device_name: Name
     made: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 
+    def __post_init__(self) -> None:
+        # It is shown to people before anything of it has been proven: it must not command their terminals.
+        if not (self.vault_name + self.device_name).isprintable():
+            raise ValueError("the names of a label are text that prints")
+
     def __str__(self) -> str:
         name = self.device_name or self.device
         return f"{name}'s shares of vault {self.vault_name or self.vault}, epoch {self.epoch}, attempt {self.attempt}"
@@ -98,6 +103,12 @@ class Backup:
     lock: Lock
     sealed: bytes
     signature: bytes
+
+    def is_signed_by(self, identity_key: bytes) -> bool:
+        """BK-2.4 signature: whether it is as that device made it. The seal need not be open for that."""
+        return verify_ed25519(
+            identity_key, _signed(self.label.digest(self.lock), self.sealed), self.signature
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,6 +162,8 @@ def make(
 def read(data: bytes, source: str) -> Backup:
     """``UsageError`` names the file that is none."""
     try:
+        if len(data) > LARGEST:
+            raise ValueError(f"it is over {LARGEST >> 20} MiB")
         file = msgspec.json.decode(data, type=_File)
         sealed = base64.b64decode(file.sealed, validate=True)
         signature = base64.b64decode(file.signature, validate=True)
@@ -193,7 +206,7 @@ def open_backup(backup: Backup, openers: Sequence[Opener]) -> Held:
     member = next((place for place in record.roster if place.device == label.device), None)
     if member is None:
         raise _corrupt("BK-2.3 device", source, f"{label.device} is no signer of this epoch")
-    if not verify_ed25519(member.identity_key, _signed(bound, backup.sealed), backup.signature):
+    if not backup.is_signed_by(member.identity_key):
         raise _corrupt("BK-2.4 signature", source, f"{label.device} did not sign it")
     shares = {share.curve: _share(record, label, share, source) for share in contents.shares}
     if set(shares) != set(Curve):

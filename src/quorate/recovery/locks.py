@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
+from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -30,12 +31,12 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 class PassphraseLock(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="argon2id", tag_field="lock"
 ):
-    """AES-256-GCM under Argon2id (RFC 9106) of the passphrase and a salt of this file's own. The bounds keep a changed
-    file from making its own opening impossible."""
+    """AES-256-GCM under Argon2id (RFC 9106) of the passphrase and a salt of this file's own. What a file may ask for is
+    four times what nodes take, of memory and of passes: nothing is known of a file before it is open."""
 
     salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
-    memory_kib: Annotated[int, Meta(ge=8, le=4 << 20)]
-    passes: Annotated[int, Meta(ge=1, le=100)]
+    memory_kib: Annotated[int, Meta(ge=8, le=1 << 20)]
+    passes: Annotated[int, Meta(ge=1, le=12)]
 
 
 class KeyLock(
@@ -53,6 +54,10 @@ class Closer(Protocol):
     """What a node seals its backups with: under a new lock each time, to which ``bound`` gives the label."""
 
     def seal(self, secret: SecretBytes, bound: Callable[[Lock], bytes]) -> tuple[Lock, bytes]: ...
+
+    def fits(self, lock: Lock) -> bool:
+        """Whether such a lock may be one of this closer's. Which passphrase it takes a lock does not show."""
+        ...
 
 
 class Opener(Protocol):
@@ -84,6 +89,9 @@ class Passphrase:
         nonce = os.urandom(_NONCE)
         return lock, nonce + AESGCM(self._key(lock)).encrypt(nonce, secret.reveal(), bound(lock))
 
+    def fits(self, lock: Lock) -> bool:
+        return isinstance(lock, PassphraseLock)
+
     def open(self, lock: Lock, sealed: bytes, label: bytes) -> SecretBytes | None:
         if not isinstance(lock, PassphraseLock):
             return None
@@ -93,10 +101,16 @@ class Passphrase:
             return None
 
     def _key(self, lock: PassphraseLock) -> bytes:
-        return hash_secret_raw(
-            secret=self._text.reveal(), salt=bytes.fromhex(lock.salt), time_cost=lock.passes,
-            memory_cost=lock.memory_kib, parallelism=1, hash_len=_KEY, type=Type.ID,
-        )  # fmt: skip
+        try:
+            return hash_secret_raw(
+                secret=self._text.reveal(), salt=bytes.fromhex(lock.salt), time_cost=lock.passes,
+                memory_cost=lock.memory_kib, parallelism=1, hash_len=_KEY, type=Type.ID,
+            )  # fmt: skip
+        except HashingError as error:
+            raise UsageError(
+                f"Argon2id with {lock.memory_kib >> 10} MiB, as this lock takes: {error}",
+                code="BACKUP_LOCKED",
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,9 @@ class RecoveryPublicKey:
     def seal(self, secret: SecretBytes, bound: Callable[[Lock], bytes]) -> tuple[Lock, bytes]:
         lock = KeyLock(public_key=self._key.public_bytes_raw().hex())
         return lock, _SUITE.encrypt(secret.reveal(), self._key, bound(lock))
+
+    def fits(self, lock: Lock) -> bool:
+        return isinstance(lock, KeyLock) and lock.public_key == self._key.public_bytes_raw().hex()
 
 
 @dataclass(frozen=True, slots=True)

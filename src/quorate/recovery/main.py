@@ -62,15 +62,9 @@ def key(options: argparse.Namespace) -> None:
     _require_new(options)
     keys = rebuild(_opened(options), options.epoch)
     try:
-        for public in keys.record.keys:
-            if (
-                options.public_key
-                and public.curve is form.curve
-                and public.public_key.hex() != options.public_key
-            ):
-                raise UsageError(
-                    f"the vault's {public.curve} key is {public.public_key.hex()}, not the one named with --public-key"
-                )
+        own = [public.public_key.hex() for public in keys.record.keys]
+        if options.public_key and options.public_key.lower() not in own:
+            raise UsageError(f"the vault's keys are {' and '.join(own)}: neither was named with --public-key")
         if form is Form.ADDRESSES and options.range:
             text = addresses(keys, _paths(options.path, options.range))
         else:

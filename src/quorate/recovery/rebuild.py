@@ -94,5 +94,8 @@ def _whole(quorums: Sequence[Quorum]) -> SecretScalar:
 
 
 def _refused(rule: str, why: str, backups: Sequence[Held]) -> UsageError:
-    files = "\n".join(f"  {each.source}: {each.label}, weight {each.weight}" for each in backups)
+    files = "\n".join(
+        f"  {each.source}: {each.label}, certificate {each.label.certificate[:16]}, weight {each.weight}"
+        for each in backups
+    )
     return UsageError(f"{rule}: {why}:\n{files}", code="CANNOT_RECOVER")
