@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
+from quorate.cli.output import escape
 from quorate.cli.views import asked_record, asked_text, operation_record, operation_text, pending_rows
 from quorate.errors import UsageError
 

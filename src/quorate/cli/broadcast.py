@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.views import OperationView
 from quorate.cli.chain import require_endpoint
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
+from quorate.cli.output import escape
 from quorate.cli.views import hash_of
 from quorate.errors import UsageError
 from quorate.operations.transactions import evm

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.ports import Peer
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
+from quorate.cli.output import escape
 from quorate.cli.views import time_of
 from quorate.rpc.tls import end_of, pin_of
 from quorate.rpc.upkeep import Certificates

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.markup import escape
 
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
 from quorate.cli.files import require_new
+from quorate.cli.output import escape
 from quorate.cli.views import rows, time_of
 from quorate.errors import UsageError
 from quorate.rpc.client_certificates import create_client_identity

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from rich.markup import escape
-
 from quorate.ceremony.ports import Peer
 from quorate.ceremony.views import OperationView, VaultView
 from quorate.cli.command import Call
+from quorate.cli.output import escape
 from quorate.cli.views import FINAL, coloured
 from quorate.identifiers import DeviceId
 from quorate.rpc.client import NodeClient

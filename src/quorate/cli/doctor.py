@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
-from rich.markup import escape
 
 from quorate.cli import findings
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
+from quorate.cli.output import escape
 from quorate.cli.views import rows, time_of
 from quorate.rpc.findings import Examination, Pair
 

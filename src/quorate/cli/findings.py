@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 import typer
-from rich.markup import escape
 
-from quorate.cli.output import Output
+from quorate.cli.output import Output, escape
 from quorate.rpc.findings import Finding, Level
 
 MARKS = {Level.OK: "[green]✓[/]", Level.WARNING: "[yellow]![/]", Level.PROBLEM: "[red]✗[/]"}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
+from quorate.cli.output import escape
 from quorate.cli.views import rows
 from quorate.errors import EncodingError, UsageError
 from quorate.protocols.certificate import Certificate, EpochRecord

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.identity import fingerprint
 from quorate.cli.command import Call, command
 from quorate.cli.files import require_new
+from quorate.cli.output import escape
 from quorate.errors import UsageError
 from quorate.node import founding
 

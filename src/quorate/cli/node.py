@@ -8,12 +8,12 @@ from typing import Any
 
 import typer
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 
 from quorate.ceremony.views import NodeStatus
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
+from quorate.cli.output import escape
 from quorate.cli.views import coloured, time_of, vault_record
 from quorate.identifiers import DeviceId
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.views import AskedView, OperationView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, progress_of
+from quorate.cli.output import escape
 from quorate.cli.views import (
     asked_record,
     coloured,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rich import markup
 from rich.console import Console, RenderableType
 
 from quorate.errors import Aborted, Denied, QuorateError, UsageError
@@ -17,6 +18,20 @@ WIDTH = 400
 SELF_EVIDENT = frozenset(
     {"INVALID_REQUEST", "PEER_ERROR", "REMOTE_ERROR"}
 )  # the message says what there is to say
+
+
+def plain(text: str) -> str:
+    """Text that others wrote, for a person's terminal: what does not print, and so could command it or turn around what
+    is read, shows as Python writes it. Line ends stay."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def escape(text: str) -> str:
+    """A value within a line of Rich's markup: ``plain``, and neither markup nor a line of its own."""
+    return markup.escape(plain(text).replace("\n", "\\n"))
 
 
 class Output:
@@ -77,6 +92,6 @@ class Output:
             "usage" if isinstance(error, UsageError) else "denied" if isinstance(error, Denied) else "error"
         )
         self.err.print(f"[bold red]{kind}:[/] ", end="")
-        self.err.print(str(error), markup=False)
+        self.err.print(plain(str(error)), markup=False)
         if remedy:
             self.err.print(remedy, style="dim", markup=False)

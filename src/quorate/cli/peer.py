@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.identity import fingerprint, read_card
 from quorate.ceremony.ports import Peer
 from quorate.cli.cert import cards
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
+from quorate.cli.output import escape
 from quorate.cli.views import rows
 from quorate.errors import UsageError
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from quorate.approval.policy.amounts import parse_duration
 from quorate.approval.policy.approver import outcome
@@ -24,6 +23,7 @@ from quorate.ceremony.ports import Decided
 from quorate.cli import governance
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
+from quorate.cli.output import escape
 from quorate.errors import UsageError
 from quorate.node import config, founding
 from quorate.node.governance import policies_of

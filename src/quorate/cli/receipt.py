@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from quorate.ceremony import receipts
@@ -17,6 +16,7 @@ from quorate.ceremony.evidence import Anchor
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.files import require_new
+from quorate.cli.output import escape
 from quorate.cli.views import action_text, coloured
 from quorate.errors import UsageError
 from quorate.operations.tokens import NATIVE, chain_of

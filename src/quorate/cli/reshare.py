@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from quorate.ceremony.ports import State
 from quorate.ceremony.views import VaultView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish
+from quorate.cli.output import escape, plain
 from quorate.cli.sets import minimal_sets, seat_of
 from quorate.cli.views import operation_record, operation_text, vault_record, vault_text
 from quorate.errors import UsageError
@@ -76,7 +77,7 @@ def register(app: typer.Typer) -> None:
             view = await node.vault(vault)
             record, text = changes(view, plan)
             if dry_run:
-                call.output.show(record, escape(text))
+                call.output.show(record, Text(plain(text)))
                 return
             confirm(call, text, yes=yes)
             await carry_out(
@@ -176,7 +177,7 @@ def confirm(call: Call, text: str, *, yes: bool) -> None:
         return
     if call.output.json or not call.output.err.is_terminal:
         raise UsageError("nobody is there to ask: give --yes, or --dry-run to look only")
-    call.output.err.print(text, markup=False)
+    call.output.err.print(plain(text), markup=False)
     if not typer.confirm("go on?", err=True):
         raise typer.Exit(1)
 

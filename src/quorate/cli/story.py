@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-from rich.markup import escape
 from rich.padding import Padding
 
 from quorate.ceremony import receipts
@@ -18,7 +17,7 @@ from quorate.ceremony.ports import State
 from quorate.ceremony.views import OperationView, SignatureView, VaultView
 from quorate.cli.cluster import Cluster, Running
 from quorate.cli.connection import finish, vault_ready
-from quorate.cli.output import Output
+from quorate.cli.output import Output, escape
 from quorate.cli.receipt import receipt_text
 from quorate.cli.sign import HEX, TEXT
 from quorate.cli.stopwatch import Stopwatch

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from quorate.ceremony.ports import State
@@ -16,6 +15,7 @@ from quorate.cli.chain import endpoint_of
 from quorate.cli.command import Call
 from quorate.cli.composing import GWEI, Doing, Terms, compose
 from quorate.cli.connection import finish
+from quorate.cli.output import escape
 from quorate.cli.sign import HEX
 from quorate.cli.views import actions_rows, operation_record, operation_text, units
 from quorate.errors import UsageError

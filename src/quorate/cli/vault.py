@@ -6,12 +6,12 @@ import uuid
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from quorate.ceremony.ports import State
 from quorate.cli import derive, history, reshare
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, vault_ready
+from quorate.cli.output import escape
 from quorate.cli.sets import minimal_sets, seat_of
 from quorate.cli.views import coloured, operation_record, operation_text, rows, vault_record, vault_text
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from quorate.ceremony.ports import State
 from quorate.ceremony.views import AskedView, OperationView, SetupView, SignatureView, VaultView
+from quorate.cli.output import escape, plain
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.signatures import EcdsaSignature
@@ -225,7 +225,7 @@ def asked_text(asked: AskedView) -> RenderableType:
         actions_rows(table, told["actions"], told["feeLimit"])
         if told["memo"]:
             table.add_row("memo", escape(told["memo"]))
-    return Group(table, Text(json.dumps(request, indent=2, ensure_ascii=False)))
+    return Group(table, Text(plain(json.dumps(request, indent=2, ensure_ascii=False))))
 
 
 def actions_rows(table: Table, actions: Sequence[Mapping[str, Any]], fee: str | None) -> None:
