@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from quorate.approval.policy.language import parse_policy, policy_bytes
 from quorate.ceremony.policies import require_signature, require_whole, signed_policy
@@ -19,6 +18,7 @@ from quorate.ceremony.rulebook import PolicyRow, PolicyView
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, finish, runs
 from quorate.cli.files import require_new
+from quorate.cli.output import escape
 from quorate.cli.views import operation_record, operation_text, rows
 from quorate.errors import UsageError
 from quorate.node import config, founding
