@@ -38,7 +38,7 @@ def test_what_prints_stays_as_it_is() -> None:
 @pytest.mark.parametrize("text", HOSTILE[:-1])
 def test_a_memo_cannot_show_an_approver_another_transaction(text: str) -> None:
     """A memo is its caller's, and who may ask for a signature may not rewrite what the approver reads above it."""
-    details = {"chain": "eip155:1", "actions": [], "feeLimit": None, "memo": text}
+    details: dict[str, object] = {"chain": "eip155:1", "actions": [], "feeLimit": None, "memo": text}
     asked = AskedView(
         operation=OperationId("a" * 24),
         digest=bytes(32),
