@@ -165,6 +165,27 @@ async def greet(world: World) -> None:
                 await node.ceremonies.greetings.greet(other.device)
 
 
+@breaks("CE-8.2")
+async def test_time_passes_at_a_node_that_crashes_again_and_again_under_a_clock_that_is_set_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = world["alice"]
+
+    async def nothing() -> None: ...
+
+    async def crashed() -> None:
+        monkeypatch.setattr(alice.ceremonies, "_keep_time_now", nothing)  # before it keeps its time again
+        await alice.restart()
+
+    began = alice.ceremonies._context.steady.now_ms()
+    turn(world, wall_ms=-5 * HOUR, only="alice")
+    await crashed()
+    for _ in range(3):
+        turn(world, wall_ms=9000, seconds=9, only="alice")
+        await crashed()
+    assert alice.ceremonies._context.steady.now_ms() - began >= 27_000
+
+
 @breaks("CE-1.12")
 @pytest.mark.parametrize("off", [45_000, -45_000])
 async def test_a_proposal_of_a_node_whose_clock_is_off_is_refused_until_it_is_right(

@@ -99,6 +99,7 @@ class Ceremonies:
     async def start(self) -> None:
         """Take up what the journal holds unfinished: our own operations are driven on, those of others voted on."""
         context = self._context
+        await self._keep_time_now()  # who crashes soon, again and again, has been here each time
         await context.aside(self._drop_pending)
         for light in await context.aside(context.ledger.unfinished):
             row = known_row(context, light.id)
