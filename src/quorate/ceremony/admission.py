@@ -28,13 +28,15 @@ class Admission:
 
     async def take_in(self, operation: Operation, proposal: bytes, shown: bytes = b"") -> OperationRow:
         """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10,
-        CE-1.12 and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
+        CE-1.12, CE-1.13 and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
         context = self._context
         held = context.ledger.operation(operation.id)
         if held is not None:
             return held
         context.require_store()
         self._check_room(DeviceId(operation.proposer), len(proposal))
+        if mismatch := self._greetings.mismatch(DeviceId(operation.proposer)):
+            raise UsageError(mismatch, code="PROTOCOL_MISMATCH")
         await self._check_clocks(DeviceId(operation.proposer))
         await context.aside(procedure_of(context, operation, shown).study)
         await self._admit(operation, shown)

@@ -79,9 +79,11 @@ class Ceremonies:
         voting = Voting(context)
         self._participant = Participant(context, voting)
         self._catchup = CatchUp(context)
-        self._coordinator = Coordinator(context, voting, self._participant, self._catchup)
         self._background = Background()
         self.greetings = Greetings(context, version, on_cards)
+        self._coordinator = Coordinator(
+            context, voting, self._participant, catchup=self._catchup, greetings=self.greetings
+        )
         admission = Admission(context, self._catchup, self.greetings)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,

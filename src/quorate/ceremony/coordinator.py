@@ -20,6 +20,7 @@ from quorate.ceremony.bell import rings
 from quorate.ceremony.catchup import CatchUp, Reported
 from quorate.ceremony.context import Context
 from quorate.ceremony.electorate import Cast, Electorate, Standing
+from quorate.ceremony.greetings import Greetings
 from quorate.ceremony.lifecycle import FINAL, sources
 from quorate.ceremony.pairs import remedy
 from quorate.ceremony.participant import Participant
@@ -80,11 +81,15 @@ class Record:
 
 
 class Coordinator:
-    def __init__(self, context: Context, voting: Voting, participant: Participant, catchup: CatchUp) -> None:
+    def __init__(
+        self, context: Context, voting: Voting, participant: Participant, *, catchup: CatchUp,
+        greetings: Greetings,
+    ) -> None:  # fmt: skip
         self._context = context
         self._voting = voting
         self._participant = participant
         self._catchup = catchup
+        self._greetings = greetings
         self._drivers: dict[OperationId, asyncio.Task[None]] = {}
         self._records: dict[OperationId, Record] = {}
         self._signing_trouble: dict[VaultId, Trouble] = {}  # by vault
@@ -232,6 +237,7 @@ class Coordinator:
         while peer not in context.ledger.votes(operation.id):
             bell = context.board.bell(operation.id)
             try:
+                self._check_protocol(peer)
                 answer = await context.mesh.request(peer, Method.PROPOSE, body, timeout=context.limits.ask)
                 self._record(operation).refusals.pop(peer, None)
                 if answer:
@@ -249,6 +255,11 @@ class Coordinator:
             except (QuorateError, EncodingError) as error:
                 log.warning("unusable vote", operation=operation.id, peer=peer, why=str(error))
             await rings(bell, pause)
+
+    def _check_protocol(self, peer: DeviceId) -> None:
+        """A session with a peer that speaks another protocol would wait for it in vain, and name it."""
+        if mismatch := self._greetings.mismatch(peer):
+            raise PeerError(peer, mismatch, code="PROTOCOL_MISMATCH")
 
     async def _ask_if_stale(self, operation: Operation, failure: QuorateError) -> None:
         """A peer that refuses an older epoch holds the certificate of the one that lives."""
@@ -414,6 +425,7 @@ class Coordinator:
         context = self._context
         if party == context.me:
             return self._voting.join(operation, attempt).signed
+        self._check_protocol(party)
         made_at, join = self._record(operation).joins.pop(party, (0.0, b""))  # checked when it came
         if attempt == 1 and join and context.clock.monotonic() - made_at < context.limits.join_life / 2:
             return join

@@ -1,7 +1,8 @@
 """What peers say of themselves: version, clock, boot, which epoch of each shared vault they hold, and new cards.
 
-But for the cards, which prove themselves, and for clocks that are too far apart (rule CE-1.12), nothing is decided by
-it: it is what this node knows of the others when it tells its operator how things stand.
+But for the cards, which prove themselves, for clocks that are too far apart (rule CE-1.12) and for another protocol
+(CE-1.13), nothing is decided by it: it is what this node knows of the others when it tells its operator how things
+stand.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ class Greetings:
     @property
     def heard(self) -> Mapping[DeviceId, Acquaintance]:
         return MappingProxyType(self._heard)
+
+    def mismatch(self, peer: DeviceId) -> str:
+        """That the peer speaks another protocol than we do; empty where it does not, as far as is known."""
+        known = self._heard.get(peer)
+        if known is None or known.protocol == PROTOCOL_VERSION:
+            return ""
+        return (
+            f"CE-1.13 protocol: {self._context.name_of(peer)} speaks protocol {known.protocol},"
+            f" {self._context.name_of(self._context.me)} {PROTOCOL_VERSION}: run the same release on both"
+        )
 
     def hello(
         self, peer: DeviceId, *, asking: Collection[DeviceId] = (), about: Collection[str] = ()

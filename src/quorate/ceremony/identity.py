@@ -68,7 +68,8 @@ class Identity:
         )
 
     def sign(self, message: bytes) -> bytes:
-        """A raw Ed25519 signature. ``message`` is a digest under its purpose's own domain."""
+        """A raw Ed25519 signature. ``message`` is a digest under its purpose's own domain, or a transcript that
+        begins with it."""
         return keys.sign(self._signing, message)
 
     def secret(self) -> SecretBytes:
@@ -86,7 +87,8 @@ class _ClientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The documented record of a device: base64 SPKI keys, and Ed25519 by ``pub_sign`` over the DER of ``pub_enc``.
 
     The one signature of a device key without a domain tag, because the approval dialect fixes it. No other can be
-    taken for it: everything else a device signs is a 32-byte digest, and this is 44 bytes of DER.
+    taken for it: everything else a device signs is a 32-byte digest, begins with the list of a flight, or with the
+    headers of a question to an approver, and this is 44 bytes of DER.
     """
 
     pub_enc: str
