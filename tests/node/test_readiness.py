@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 import pytest_asyncio
 
+from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
@@ -58,8 +59,8 @@ class Case:
         } | changes
         head = VaultHead(vault=self.vault.id, **fields)  # type: ignore[arg-type]
         return Acquaintance(
-            version="", protocol=1, boot_counter=1, heads=MappingProxyType({self.vault.id: head}), at=0.0,
-            clock_offset=0.0, rtt=0.0, measured=0.0, sights={}, holds=1,
+            version="", protocol=PROTOCOL_VERSION, boot_counter=1, at=0.0,
+            heads=MappingProxyType({self.vault.id: head}), clock_offset=0.0, rtt=0.0, measured=0.0, sights={}, holds=1,
         )  # fmt: skip
 
 
@@ -163,6 +164,16 @@ def test_a_pair_set_up_with_one_who_is_away_is_no_use_either(case: Case) -> None
     (cause,) = case.causes(standing)
     assert cause.code == "NO_LIVE_SETUP"
     assert cause.detail.endswith("with bob")
+
+
+def test_peers_that_speak_another_protocol_are_a_reason_if_too_few_are_left(case: Case) -> None:
+    old = replace(case.heard(), protocol=PROTOCOL_VERSION - 1)
+    one = replace(case.well, heard={case.bob: old, case.carol: case.heard()})
+    assert case.causes(one) == []  # carol is enough
+    (cause,) = case.causes(replace(case.well, heard={case.bob: old, case.carol: old}))
+    assert (cause.code, cause.vault) == ("PROTOCOL_MISMATCH", case.vault.id)
+    for told in (f"bob {old.protocol}", f"carol {old.protocol}", ": weight 2 of 3 needed"):
+        assert told in cause.detail
 
 
 def test_an_own_clock_that_is_off_is_a_reason_if_too_few_are_with_it(case: Case) -> None:

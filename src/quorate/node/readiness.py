@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
@@ -72,8 +73,29 @@ def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
             vault=vault.id,
         )
     else:
+        yield from _of_protocols(vault, standing, away)
         yield from _of_clocks(vault, standing, away)
         yield from _of_pairs(vault, standing, away)
+
+
+def _of_protocols(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:
+    """Nothing is begun with who speaks another protocol (rule CE-1.13)."""
+    apart = {
+        seat: known.protocol
+        for seat in vault.sharing.seats
+        if seat.device not in away
+        and (known := standing.heard.get(seat.device)) is not None
+        and known.protocol != PROTOCOL_VERSION
+    }
+    together = online_weight(vault, standing) - sum(seat.weight for seat in apart)
+    if together < vault.sharing.threshold:
+        told = ", ".join(f"{standing.name(seat.device)} {protocol}" for seat, protocol in apart.items())
+        yield Cause(
+            code="PROTOCOL_MISMATCH",
+            detail=f"this node speaks protocol {PROTOCOL_VERSION}, {told}: weight {together} of"
+            f" {vault.sharing.threshold} needed speaks as it does",
+            vault=vault.id,
+        )
 
 
 def _of_clocks(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:
