@@ -153,7 +153,19 @@ async def test_a_head_that_proves_nothing_stops_nobody(world: World, monkeypatch
     assert alice.policies.behind is None
 
 
-async def test_who_keeps_a_signature_back_cannot_stop_those_it_was_proposed_to(world: World) -> None:
+FLOOD = """
+    WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1000)
+    INSERT INTO operations (id, kind, created_ms, digest, vault, proposer, proposal, state, expires_ms, ends_ms,
+    attempt, released, reason, detail, culprits, result, updated_ms)
+    SELECT printf('%024d', value), 'sign', created_ms + 1, digest, vault, proposer, proposal, state, expires_ms,
+    ends_ms, attempt, released, reason, detail, culprits, result, updated_ms
+    FROM operations, n WHERE kind = 'policy-change'
+"""  # an hour's work, since then
+
+
+async def test_who_keeps_a_signature_back_cannot_stop_those_it_was_proposed_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its head alone would leave them behind; but they hold the policy, in the journal."""
     await governed(world)
     await world["bob"].stop()
@@ -171,6 +183,8 @@ async def test_who_keeps_a_signature_back_cannot_stop_those_it_was_proposed_to(w
     assert row is not None
     if bob.ledger.operation(made.id) is None:
         bob.ledger.add_operation(row)
+    raw_sql(bob.path, FLOOD)
+    monkeypatch.setattr(bob.ceremonies._context.ledger, "peers", dict)  # alice was one
     bob.policies.note(carol.device, head)
     assert bob.policies.behind is not None
     await bob.ceremonies._catchup.level_policy()  # asks nobody

@@ -208,6 +208,46 @@ async def test_signers_who_stop_after_their_share_leave_a_version_spent_and_the_
     assert version(world["alice"]) == 2
 
 
+@breaks("PG-1.2")
+async def test_no_share_leaves_for_a_policy_that_replaces_what_is_in_force_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds the session up until another policy has come into force."""
+    await governed(world)
+
+    begun: set[str] = set()
+
+    def another_comes(sender: str, receiver: str, frame: bytes) -> bool:
+        begun.add(sender)
+        for node in (
+            world.nodes.values() if len(begun) == 2 else ()
+        ):  # both are past Begin, and no share has left
+            monkeypatch.setattr(node.policies, "base", lambda: (1, policy_digest(few(1))))
+        return False
+
+    world.cut = another_comes
+    late = await propose(world["alice"], few(2), version=2)
+    assert late.state is State.FAILED
+    assert not late.signature_may_exist
+    assert [node.ledger.policy_shares() for node in world.nodes.values()] == [{}, {}, {}]
+
+
+@breaks("PG-1.3")
+async def test_a_policy_of_the_last_version_that_was_never_finished_does_not_end_changes(
+    world: World,
+) -> None:
+    await governed(world)
+    await world["carol"].stop()
+    world.cut = lambda sender, receiver, frame: unpack(frame).envelope.slot.endswith("Response")
+    lost = await propose(world["alice"], few(1), version=64, seconds=15)
+    world.cut = lambda *_: False
+    assert (lost.state, lost.signature_may_exist) == (State.FAILED, True)
+    assert world["alice"].policies.next_version() == 1  # 65 is more than others take
+    made = await propose(world["alice"], few(2))
+    assert made.state is State.COMPLETED, made
+    assert world["alice"].policies.next_version() == 65  # after which the lost one cannot come any more
+
+
 async def test_who_signs_for_the_vault_no_more_keeps_its_policy_and_installs_the_next_by_hand(
     world: World,
 ) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from quorate.ceremony import lineage, resets, results
 from quorate.ceremony.context import Context
-from quorate.ceremony.journal import known_operation, known_row, operation_of
+from quorate.ceremony.journal import known_operation, known_row, recorded_request
 from quorate.ceremony.lifecycle import FINAL, OPEN, sources
 from quorate.ceremony.policies import signed_policy
 from quorate.ceremony.ports import Method, SetupRow, State, Unfinished
@@ -195,7 +195,10 @@ class CatchUp:
         context, policies = self._context, self._context.policies
         if policies.governing is None:
             return
-        await context.aside(self._find_policy)
+        try:
+            await context.aside(self._find_policy)
+        except QuorateError as error:
+            log.warning("no policy", peer=context.me, why=str(error))
         for peer in self._reachable(peers):
             query = PolicyQuery(vault=policies.governing.vault, above=policies.base()[0])
             try:
@@ -215,11 +218,10 @@ class CatchUp:
     def _find_policy(self) -> None:
         """Who signed it may keep it back, but not from those it was proposed to: the head that was shown is enough."""
         context, head = self._context, self._context.policies.behind
-        rows = () if head is None else context.ledger.operations()
-        for row in rows:
-            if head is None or row.kind != Kind.POLICY_CHANGE.value:
-                continue
-            request = operation_of(context, row).request
+        if head is None:
+            return
+        for each in context.ledger.operations_of(Kind.POLICY_CHANGE.value):
+            request = recorded_request(context, each)
             if isinstance(request, PolicyChange) and policy_digest(request.policy) == head.digest:
                 self._take_policy(
                     SignedPolicy(

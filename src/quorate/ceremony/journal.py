@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import OperationRow
-from quorate.ceremony.statements import Proposal, Vote, hear
+from quorate.ceremony.statements import Proposal, Signed, Vote, hear
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, OperationId
-from quorate.operations.kinds import Kind, Operation
+from quorate.operations.kinds import Kind, Operation, Request
+from quorate.wire.codec import decode
 
 
 def known_row(context: Context, identifier: OperationId) -> OperationRow:
@@ -26,6 +27,11 @@ def operation_of(context: Context, row: OperationRow) -> Operation:
     return proposal_of(context, row).operation
 
 
+def recorded_request(context: Context, identifier: OperationId) -> Request:
+    """What a journalled operation asks for, whether or not its proposer is still a peer."""
+    return decode(Proposal, decode(Signed, known_row(context, identifier).proposal).body).operation.request
+
+
 def proposal_of(context: Context, row: OperationRow) -> Proposal:
     """The proposer's signed statement."""
     return hear(Proposal, row.proposal, context.key_of)[1]
@@ -33,11 +39,12 @@ def proposal_of(context: Context, row: OperationRow) -> Proposal:
 
 def asked_before(context: Context, kind: Kind, client: str, key: str) -> OperationId | None:
     """What a client asked for under this key, of a kind whose request says how things stood then."""
-    for row in context.ledger.operations():
-        if row.kind == kind.value and row.proposer == context.me:
+    for each in context.ledger.operations_of(kind.value):
+        row = known_row(context, each)
+        if row.proposer == context.me:
             operation = operation_of(context, row)
             if (operation.client, operation.idempotency_key) == (client, key):
-                return row.id
+                return each
     return None
 
 

@@ -94,8 +94,12 @@ class Policies:
         )  # fmt: skip
 
     def next_version(self) -> int:
-        """The lowest that this node can sign a policy of."""
-        return 1 + max((self.base()[0], *self._ledger.policy_shares()))
+        """The lowest that this node can sign a policy of above all that it gave a share for, so that none of these can
+        come into force later; where others refuse that, because too many were passed over, the lowest of all."""
+        after, given = self.base()[0], self._ledger.policy_shares()
+        above = 1 + max((after, *given))
+        possible = range(after + 1, after + AHEAD + 1)
+        return above if above in possible else next((each for each in possible if each not in given), above)
 
     def take(self, signed: SignedPolicy, signers: tuple[DeviceId, ...] = (), *, at_ms: int) -> bool:
         """Put a policy in force, if it proves itself; whether it was not already, nor a later one. Blocking."""

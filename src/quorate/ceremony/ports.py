@@ -345,6 +345,9 @@ class Ledger(ForkShelf, PolicyShelf, Protocol):
     def operations(self, *, limit: int = 1000) -> Sequence[OperationRow]:
         """Newest first."""
 
+    def operations_of(self, kind: str) -> Sequence[OperationId]:
+        """All of one kind that there ever were, newest first: however many of others came since."""
+
     def operation_ids(self, *, limit: int, after: OperationId | None = None) -> Sequence[OperationId]:
         """Newest first, and only those older than ``after``, which must be one of them (else ``UsageError``)."""
 

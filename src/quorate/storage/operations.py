@@ -65,6 +65,11 @@ class OperationJournal:
             lambda connection: [_operation(row) for row in connection.execute(query, (limit,))]
         )
 
+    def operations_of(self, kind: str) -> Sequence[OperationId]:
+        query = "SELECT id FROM operations WHERE kind = ? ORDER BY created_ms DESC, rowid DESC"
+        rows = self._database.read(lambda connection: connection.execute(query, (kind,)).fetchall())
+        return [OperationId(row[0]) for row in rows]
+
     def operation_ids(self, *, limit: int, after: OperationId | None = None) -> Sequence[OperationId]:
         def find(connection: sqlite3.Connection) -> Sequence[OperationId]:
             where, place = "", ()

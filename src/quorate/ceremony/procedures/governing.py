@@ -123,7 +123,9 @@ class Governance(Procedure):
         digest = policy_digest(request.policy)
 
         def release() -> None:
-            """Right before a share leaves: as for any signature (rules CE-4), and for no two policies of a version."""
+            """Right before a share leaves: as for any signature (rules CE-4), for no two policies of a version, and
+            while what it replaces is still in force."""
+            context.policies.require_base(request)
             if context.steady.expired(known_row(context, operation.id)):
                 raise Denied("the operation expired before the share left", approver="", rule="CE-4.1 expiry")
             if not context.ledger.release_policy(
