@@ -3,6 +3,7 @@ own rule."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.procedures.governing import PolicySignature
 from quorate.ceremony.rulebook import PolicyRow
 from quorate.ceremony.statements import Proposal, state
+from quorate.ceremony.toil import Toil
 from quorate.errors import PeerError, UsageError
 from quorate.identifiers import VaultId
 from quorate.operations.kinds import Operation, PolicyChange
@@ -250,6 +252,38 @@ async def test_a_signer_puts_no_proposal_to_its_approver_that_does_not_follow_it
     assert await proposed(version=67) == "taken"
     lone = Policies(bob.ledger, bob.device, Governing(vault=made.vault))
     assert lone.base()[0] == 3
+
+
+@breaks("PG-1.5")
+async def test_a_signer_cannot_keep_another_busy_with_policies_that_take_long_to_read(world: World) -> None:
+    await governed(world)
+    alice, bob = world["alice"], world["bob"]
+    view = await propose(alice, few(1))
+    genuine = known_operation(alice.ceremonies._context, view.id)
+    await greet(world)
+    await bob.ceremonies._catchup.level_policy(alice.device)
+    now, worked = [100.0], itertools.count(0, 3)
+    bob.policies.toil = Toil(now=lambda: now[0], worked=lambda: float(next(worked)))
+
+    async def refused() -> str:
+        follows = {"after": 1, "replaces": policy_digest(few(1)), "version": 2, "policy": b"[[rule"}
+        before = len(world.refusals)
+        body = crafted(alice, genuine, **follows)
+        with pytest.raises(PeerError) as told:
+            await alice.line().request(bob.device, Method.PROPOSE, body, timeout=20)
+        return f"{told.value} {world.refusals[before:]}"
+
+    assert ["BAD_POLICY" in await refused() for _ in range(2)] == [True, True]
+    assert "PG-1.5 toil" in await refused()
+    now[0] += 20.0
+    assert "BAD_POLICY" in await refused()
+    carol = world["carol"].device
+    with (
+        bob.policies.toil.of(carol),
+        pytest.raises(UsageError, match=r"PG-1\.5 toil"),
+        bob.policies.toil.of(carol),  # not two at a time
+    ):
+        pass
 
 
 async def test_a_node_without_a_governing_vault_changes_no_policy(world: World) -> None:

@@ -53,6 +53,7 @@ class Admission:
         except UsageError as error:
             if error.code == "POLICY_BEHIND":
                 await self._catchup.level_policy(DeviceId(operation.proposer))
+                await self._context.aside(procedure.study)
             elif error.code == "VAULT_NOT_READY" and procedure.vault is not None:
                 await self._catchup.complete(self._context.vaults.get(procedure.vault))
             else:

@@ -12,6 +12,7 @@ import structlog
 
 from quorate.ceremony.ports import Ledger
 from quorate.ceremony.rulebook import PolicyRow, ServedPolicy
+from quorate.ceremony.toil import Toil
 from quorate.ceremony.vaults import Vaults
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import Curve, DeviceId, VaultId
@@ -55,6 +56,7 @@ class Policies:
         self._verified: tuple[PolicyRow, PolicyHead] | None = None
         self._shown: PolicyHead | None = None
         self._heard: set[DeviceId] = set()
+        self.toil = Toil()
         held = ledger.policies()[-1:]
         if held and (governing is None or governing.vault != held[0].vault):
             named = "no vault" if governing is None else f"vault {governing.vault}"

@@ -55,7 +55,8 @@ class Governance(Procedure):
                 policies.require_base(self.request)
             except UsageError:
                 return  # ``admit`` says so
-            self.context.rulebook.read(self.request.policy)
+            with policies.toil.of(DeviceId(self.operation.proposer)):
+                self.context.rulebook.read(self.request.policy)
 
     def admit(self) -> None:
         context, request = self.context, self.request
