@@ -112,11 +112,16 @@ def asking(*, batch: bool = False, apart: bool = False) -> Body[...]:
                         )
                         return await finish(node, view, timeout=timeout, tell=tell) if wait else view
 
-                views = await asyncio.gather(
-                    *(one(*request) for request in (requests if apart else [(data, key)]))
-                )
+                wanted = requests if apart else [(data, key)]
+                outcomes = await asyncio.gather(*(one(*each) for each in wanted), return_exceptions=True)
+        views = [each for each in outcomes if isinstance(each, OperationView)]
         for view in views:
             call.output.show(operation_record(view, der=der), operation_text(view, der=der))
+        for failure in outcomes:
+            if isinstance(failure, BaseException):
+                if apart:
+                    call.output.note(f"asked again with --idempotency-key {key}, only what is left is done")
+                raise failure
         unsigned = [number for number, view in enumerate(views) if view.state is not State.COMPLETED]
         if wait and apart:
             call.output.note(f"{len(views) - len(unsigned)} of {len(views)} signed")
