@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,16 @@ unlinked = 1
 repeat = 0.5
 drain = 2
 """
+
+
+async def heard(quorate: Command, home: tuple[object, ...]) -> dict[str, Any]:
+    """What a node tells of its policy once another signer has greeted it (PG-3.4)."""
+    ends = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        shown: dict[str, Any] = (await quorate("policy", "show", "--json", *home)).lines[0]
+        if shown["served"][0]["source"] != "none" or asyncio.get_running_loop().time() > ends:
+            return shown
+        await asyncio.sleep(0.2)
 
 
 async def test_a_policy_is_signed_by_the_governing_vault_and_judges_on_all_three(
@@ -70,7 +82,7 @@ async def test_a_policy_is_signed_by_the_governing_vault_and_judges_on_all_three
             settings.write_text(settings.read_text() + f'\n[policy]\nvault = "{made.vault}"\n')
         await cluster.start()
         await cluster.linked()
-        shown = (await quorate("policy", "show", "--json", *home)).lines[0]
+        shown = await heard(quorate, home)
         assert (shown["vault"], shown["signed"], shown["served"][0]["source"]) == (
             made.vault,
             None,
