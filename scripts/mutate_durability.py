@@ -108,13 +108,14 @@ MUTATIONS = (
             ("ceremony/participant.py", "\nclass Participant:\n", RESUMING),
             (
                 "ceremony/participant.py",
-                "await self._journal(operation, agreement, setups=setups)",
+                "await self._journal(operation, agreement, setups=setups, votes=self._votes(agreement, begin))",
                 (
                     "from types import SimpleNamespace\n"
                     "        from quorate.native.memory import SecretBytes\n"
                     "        key = join.take()\n"
                     "        join = SimpleNamespace(take=lambda: SecretBytes.of(key.reveal()))\n"
-                    "        await self._journal(operation, agreement, setups=setups)\n"
+                    "        votes = self._votes(agreement, begin)\n"
+                    "        await self._journal(operation, agreement, setups=setups, votes=votes)\n"
                     "        KEPT.setdefault(self._context.me, []).append((operation, proposer, begin, join))"
                 ),
             ),
