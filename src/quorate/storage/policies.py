@@ -77,7 +77,7 @@ class PolicyShelf:
         if row is None or sealed is None or not isinstance(sealed[0], bytes):
             raise Corrupt("ST-7.2 in force: policies: the policy in force is missing: restore the store")
         with self._sealer.open(self._in_force(), sealed[0]) as mark:
-            if mark.reveal() != _mark(row):
+            if mark != _mark(row):
                 raise Corrupt(
                     f"ST-7.2 in force: policies: version {row.version} is not the one that was put in force last:"
                     " rows were changed or taken away"
