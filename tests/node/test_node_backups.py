@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.ceremony.vaults import Vault
-from quorate.errors import UsageError
+from quorate.errors import Locked, UsageError
 from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
 from quorate.node import config
-from quorate.node.backups import ROUND, SELDOM, Backups
+from quorate.node.backups import ROUND, SELDOM, Backups, closer_of
 from quorate.node.metrics import Metrics
 from quorate.recovery.backup import LARGEST, make, read
 from quorate.recovery.locks import RecoveryPublicKey
@@ -207,3 +207,27 @@ def test_every_vault_is_looked_for_in_one_look_at_the_folder(
     monkeypatch.setattr(Path, "glob", counted)
     assert backups.renew()
     assert looks == 2  # for what is missing, and for the figures
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_nobody_else_may_be_able_to_write_what_backups_are_sealed_with(tmp_path: Path, mode: int) -> None:
+    """Who can exchange the key has the shares."""
+    file = tmp_path / "recovery.pub"
+    public = X25519PrivateKey.generate().public_key()
+    file.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for settings in (
+        config.Backup(folder=tmp_path, recovery_key_file=file),
+        config.Backup(folder=tmp_path, passphrase_file=file),
+    ):
+        file.chmod(mode)
+        with pytest.raises(Locked, match=r"recovery\.pub: others may change it"):
+            closer_of(settings)
+        file.chmod(0o644)
+        assert closer_of(settings) is not None
+
+
+def test_a_passphrase_that_could_not_be_read_whole_again_seals_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "words"
+    file.write_bytes(b"x" * 5000)
+    with pytest.raises(Locked, match="over 4096 bytes"):
+        closer_of(config.Backup(folder=tmp_path, passphrase_file=file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from quorate.identifiers import Curve
+from quorate.recovery.main import main
 from tests.protocols.vaults import handed_over, roster_of, vault_of
 from tests.recovery.files import WORDS, backup_of, written
 
@@ -192,3 +194,19 @@ def test_a_private_recovery_key_opens_what_its_public_half_closed(folder: Path) 
     made = recover(folder, "key", *files, "--recovery-key", "recovery.key", "--export", "hex", "--print")
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == secret()
+
+
+def test_of_a_key_that_could_not_be_written_whole_nothing_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = written(LINE, (BOB, CAROL), folder)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "key.hex")
+
+    monkeypatch.setattr("quorate.recovery.main.os.fsync", full)
+    opening = ("--passphrase-file", str(folder / "words.txt"))
+    out = folder / "key.hex"
+    assert main(["key", *map(str, files), *opening, "--export", "hex", "--out", str(out)]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert not out.exists()

@@ -13,9 +13,8 @@ from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
 from quorate.cli.output import escape
 from quorate.cli.views import rows
-from quorate.errors import UsageError
-from quorate.recovery.backup import LARGEST, open_backup, read
-from quorate.recovery.locks import Opener, Passphrase, RecoveryKey
+from quorate.recovery.backup import open_backup
+from quorate.recovery.files import backup_at, openers_of
 from quorate.rpc.upkeep import BackupFile
 
 
@@ -52,16 +51,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Open backups and check all that is in them: the certificates, the signature, that the shares fit. Offline;
         nothing secret is shown."""
-        openers: list[Opener] = [
-            Passphrase.of(path.read_bytes(), str(path)) for path in passphrase_file or ()
-        ]
-        openers += [RecoveryKey.of(path.read_bytes(), str(path)) for path in recovery_key or ()]
-        if not openers:
-            raise UsageError("what opens them? --passphrase-file FILE or --recovery-key FILE")
+        openers = openers_of(passphrase_file or (), recovery_key or ())
         for path in files:
-            if path.stat().st_size > LARGEST:
-                raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large")
-            held = open_backup(read(path.read_bytes(), str(path)), openers)
+            held = open_backup(backup_at(path), openers)
             record = {
                 "file": str(path),
                 "sound": True,

@@ -27,32 +27,28 @@ from quorate.recovery.backup import LARGEST, Backup, Label, make, read, timestam
 from quorate.recovery.locks import Closer, Lock, Passphrase, RecoveryPublicKey
 from quorate.rpc.upkeep import BackupFile
 from quorate.storage import SqliteLedger
+from quorate.storage.keywrap.secret_file import read_secret
 from quorate.wire.codec import decode, encode
 
 SUFFIX = ".backup"
 ROUND = 5.0  # seconds between looks for an epoch that has no backup
 SELDOM = 300.0  # the same where it keeps failing: sealing under a passphrase is dear
 _LONGEST_NAME = 100  # characters of a name in a label
-_SECRET_SIZE = 64 << 10
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 log = structlog.get_logger()
 
 
 def closer_of(settings: config.Backup) -> Closer | None:
-    """What the configuration has backups sealed with; ``UsageError`` names a file that is unfit. Nothing else may say:
-    whoever could name a key to seal to could have every share."""
-    for path, kind in (
-        (settings.passphrase_file, Passphrase),
-        (settings.recovery_key_file, RecoveryPublicKey),
-    ):
-        if path is not None:
-            try:
-                with path.open("rb") as file:
-                    data = file.read(_SECRET_SIZE)
-            except OSError as error:
-                raise UsageError(f"backup: {path}: {error.strerror}") from None
-            return kind.of(data, str(path))
+    """What the configuration has backups sealed with. Nothing else may say, nor anybody who can write to the file:
+    whoever could name a key to seal to could have every share. ``Locked`` or ``UsageError`` names a file that is
+    unfit."""
+    if settings.passphrase_file is not None:
+        path = settings.passphrase_file
+        return Passphrase.of(read_secret(path, "the passphrase of backups"), str(path))
+    if settings.recovery_key_file is not None:
+        path = settings.recovery_key_file
+        return RecoveryPublicKey.of(read_secret(path, "the recovery key of backups"), str(path))
     return None
 
 

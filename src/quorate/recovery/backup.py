@@ -143,9 +143,13 @@ def make(
 ) -> bytes:
     """The file. ``certificates``: encoded, the oldest known first, the last that of these shares. ``sign`` is the
     device's."""
+
+    def share(curve: Curve) -> _Share:
+        return _Share(curve=curve, secret=shares[curve])
+
     contents = _Contents(
         certificates=tuple(certificates),
-        shares=tuple(_Share(curve=curve, secret=shares[curve]) for curve in Curve),  # type: ignore[arg-type]
+        shares=(share(Curve.SECP256K1), share(Curve.ED25519)),
     )
     with SecretBytes.of(encode(contents, private=True)) as secret:
         lock, sealed = closer.seal(secret, label.digest)

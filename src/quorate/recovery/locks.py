@@ -144,9 +144,9 @@ class RecoveryKey:
     _key: X25519PrivateKey
 
     @classmethod
-    def of(cls, pem: bytes, source: str, passphrase: bytes | None = None) -> RecoveryKey:
+    def of(cls, pem: bytes, source: str) -> RecoveryKey:
         try:
-            key = load_pem_private_key(pem, passphrase)
+            key = load_pem_private_key(pem, None)
         except TypeError:
             raise UsageError(
                 f"{source} is a key under a passphrase of its own: take that off in a copy"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from quorate.errors import QuorateError, UsageError
 from quorate.operations.derivation import parse_path
-from quorate.recovery.backup import LARGEST, Backup, Held, open_backup, read
+from quorate.recovery.backup import Held, open_backup
 from quorate.recovery.exports import Form, addresses, export
-from quorate.recovery.locks import Opener, Passphrase, RecoveryKey, key_to
+from quorate.recovery.files import backup_at, openers_of, secret_at
+from quorate.recovery.locks import key_to
 from quorate.recovery.rebuild import of_one_epoch, rebuild
 
-_SECRET_SIZE = 64 << 10
 _LARGEST_RANGE = 1000
 
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show(options: argparse.Namespace) -> None:
     """What files say of themselves."""
-    for backup in _files(options.files):
+    for backup in map(backup_at, map(Path, options.files)):
         print(f"{backup.source}: {backup.label}, made {backup.label.made}; opens with {key_to(backup.lock)}")
 
 
@@ -68,7 +68,8 @@ def key(options: argparse.Namespace) -> None:
         if form is Form.ADDRESSES and options.range:
             text = addresses(keys, _paths(options.path, options.range))
         else:
-            password = _secret(options.keystore_password_file) if options.keystore_password_file else None
+            file = options.keystore_password_file
+            password = secret_at(Path(file)) if file else None
             text = export(keys, form, options.path, password=password and password.rstrip(b"\r\n"))
         name = keys.vault_name or keys.record.vault
         print(
@@ -82,30 +83,9 @@ def key(options: argparse.Namespace) -> None:
         keys.wipe()
 
 
-def _files(names: Sequence[str]) -> list[Backup]:
-    found = []
-    for name in names:
-        path = Path(name)
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{name} is over {LARGEST >> 20} MiB: no backup is so large")
-        found.append(read(path.read_bytes(), name))
-    return found
-
-
 def _opened(options: argparse.Namespace) -> list[Held]:
-    openers: list[Opener] = [Passphrase.of(_secret(name), name) for name in options.passphrase_file or ()]
-    openers += [RecoveryKey.of(_secret(name), name) for name in options.recovery_key or ()]
-    if not openers:
-        raise UsageError("what opens them? --passphrase-file FILE or --recovery-key FILE")
-    return [open_backup(backup, openers) for backup in _files(options.files)]
-
-
-def _secret(name: str) -> bytes:
-    with Path(name).open("rb") as file:
-        data = file.read(_SECRET_SIZE + 1)
-    if len(data) > _SECRET_SIZE:
-        raise UsageError(f"{name} is over {_SECRET_SIZE >> 10} KiB: not a passphrase or a key")
-    return data
+    openers = openers_of(map(Path, options.passphrase_file or ()), map(Path, options.recovery_key or ()))
+    return [open_backup(backup_at(Path(name)), openers) for name in options.files]
 
 
 def _paths(path: str, text: str) -> list[str]:
@@ -133,10 +113,14 @@ def _deliver(text: str, form: Form, options: argparse.Namespace) -> None:
         sys.stdout.write(text)
         return
     handle = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        with os.fdopen(handle, "w") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError:
+        Path(options.out).unlink()  # part of a key is of no use, and a secret
+        raise
     what = "PRIVATE KEY: whoever reads it can spend" if form.secret else "nothing secret"
     print(f"written to {options.out} ({what})", file=sys.stderr)
 
