@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from quorate.approval.policy.language import parse_policy
@@ -75,3 +76,9 @@ def version(node: Node) -> int:
 
 def signers_of(view: OperationView) -> set[DeviceId]:
     return set(view.signers)
+
+
+async def until_version(world: World, wanted: int, *names: str) -> None:
+    async with asyncio.timeout(10):
+        while any(version(world[name]) < wanted for name in names):  # noqa: ASYNC110 - it is read from the store
+            await asyncio.sleep(0.05)

@@ -27,7 +27,7 @@ from quorate.identifiers import VaultId
 from quorate.operations.kinds import Operation, PolicyChange
 from quorate.protocols.policy import SignedPolicy, policy_digest, policy_message
 from quorate.wire.codec import encode
-from tests.ceremony.governed import OPEN, few, governed, greet, propose, version
+from tests.ceremony.governed import OPEN, few, governed, greet, propose, until_version, version
 from tests.ceremony.world import CALLER, Node, World
 from tests.rules import breaks
 from tests.storage.rawsql import raw_sql
@@ -175,6 +175,7 @@ async def test_who_keeps_a_signature_back_cannot_stop_those_it_was_proposed_to(
     made = await propose(alice, few(1))
     assert made.state is State.COMPLETED
     head = signed_policy(alice.ledger.policies()[0]).head
+    await until_version(world, 1, "carol")  # not waited for by who asked: two are enough
     assert carol.ledger.policy() is not None
     raw_rows = carol.ledger.policies()
     assert raw_rows[0].version == 1

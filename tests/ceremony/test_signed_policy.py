@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -14,15 +13,9 @@ from quorate.ceremony.ports import Method, State, Verdict
 from quorate.errors import UsageError
 from quorate.protocols.policy import policy_digest
 from quorate.wire.envelope import unpack
-from tests.ceremony.governed import OPEN, few, governed, greet, propose, version
+from tests.ceremony.governed import OPEN, few, governed, greet, propose, until_version, version
 from tests.ceremony.world import CALLER, Node, Says, World
 from tests.rules import breaks
-
-
-async def until_version(world: World, wanted: int, *names: str) -> None:
-    async with asyncio.timeout(10):
-        while any(version(world[name]) < wanted for name in names):  # noqa: ASYNC110 - it is read from the store
-            await asyncio.sleep(0.05)
 
 
 def refusal(node: Node) -> str:

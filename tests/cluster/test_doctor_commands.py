@@ -273,6 +273,7 @@ async def test_a_card_that_a_peer_or_this_node_missed_the_change_of_is_found(
     clinic: Clinic, doctor: Doctor
 ) -> None:
     alice, carol = clinic["alice"], clinic["carol"]
+    await doctor.examines(carol.home)  # greets bob, so that carol has heard which card bob holds
     async with stopped(clinic, "bob") as bob:
         await carol.node.rotate_certificate()
         said = await doctor.finds(carol.home, "card carol at bob", "OLD_CARD", level="warning")
