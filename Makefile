@@ -10,7 +10,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-header --no-annotate --no-emit-index-url pyproject.toml
 EXTENSION := pyproject.toml setup.py native/build.py $(wildcard native/include/*.h native/src/*.c native/src/*.h)
 
-.PHONY: help demo test lint native bench bench-peers bench-record crash soak mutate proto reference lock clean
+.PHONY: help demo test lint native bench bench-peers bench-record crash kills soak mutate proto reference lock clean
 
 help:
 	@echo "make demo     three nodes and an approval server on this machine: create a vault, sign, refuse"
@@ -19,6 +19,7 @@ help:
 	@echo "make native   C: warnings as errors, tests, sanitizers, constant time (valgrind)"
 	@echo "make bench    figures, one JSON line each; make bench-peers: beside other libraries (Go, Rust)"
 	@echo "make crash    every write and every message: power cuts, kill -9, disk faults, lost links (hours)"
+	@echo "make kills    kill -9 of real daemons at every write and every message (hours more)"
 	@echo "make soak     10,000 signatures on both curves while nodes are stopped and killed, and what is left of it all"
 	@echo "make mutate   delete each protocol check, and each promise of durability, and see a test fail"
 	@echo "make proto    regenerate the gRPC code; make reference: docs/reference; make lock: the lock files"
@@ -63,6 +64,9 @@ bench-record: bench-peers
 crash: $(VENV)/installed $(VENV)/development
 	$(RUN) python -m tests.crash.matrix all
 	$(RUN) python -m pytest -m slow
+
+kills: $(VENV)/installed $(VENV)/development
+	$(RUN) python -m pytest -m kills
 
 soak: $(VENV)/installed $(VENV)/development
 	@$(RUN) python -m tests.soak

@@ -51,7 +51,7 @@ QUIET = 0.4  # seconds for stragglers
 JOBS = 2 * (os.cpu_count() or 1)
 # What fewer of the clean runs pass is a matter of the clock: a write that another had made needless.
 CLEAN_RUNS, OFTEN = 5, 4
-TRIES = 8  # at a point that is not passed in the same number each time
+TRIES = 24  # at a point that is not passed in the same number each time
 
 Request = Callable[[MortalNode, str], Awaitable[OperationView]]
 
