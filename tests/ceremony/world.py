@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from quorate.approval.manual import ManualApprover
 from quorate.approval.policy.approver import PolicyApprover
@@ -26,9 +27,11 @@ from quorate.errors import PeerError, QuorateError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.rpc.tls import create_identity
+from quorate.storage.keywrap import KeySource
 from quorate.storage.keywrap.keyfile import KeyFile
 from quorate.storage.ledger import SqliteLedger
 
+NO_KEYS: Mapping[str, KeySource] = MappingProxyType({})
 CALLER = Caller(client="tester", role="signer")
 QUICK = Limits(
     ask=2.0, repeat=0.2, carry_out=8.0, patience=Patience(silence=2.0, unlinked=0.5, deadline=20.0)
@@ -78,11 +81,11 @@ Intercept = Callable[[DeviceId, DeviceId, Method, bytes], bytes | None]
 
 
 class World:
-    """Nodes by name. ``down`` are unreachable; ``intercept`` sees every request and may replace its body; ``cut`` says
-    which envelopes get lost."""
+    """Nodes by name, on the stores that are in the folder, else on new ones. ``down`` are unreachable; ``intercept``
+    sees every request and may replace its body; ``cut`` says which envelopes get lost."""
 
-    def __init__(self, folder: Path, names: Iterable[str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, names: Iterable[str], keys: Mapping[str, KeySource] = NO_KEYS) -> None:
+        self.folder, self.keys = folder, keys
         self.nodes: dict[str, Node] = {}
         self.down: set[DeviceId] = set()
         self.cut: Callable[[DeviceId, DeviceId, bytes], bool] = lambda *_: False
@@ -93,7 +96,7 @@ class World:
             self.nodes[name] = Node(self, name)
         for node in self.nodes.values():
             for other in self.nodes.values():
-                if other is not node:
+                if other.device not in node.ledger.peers():
                     node.ledger.add_peer(other.card)
 
     def __getitem__(self, name: str) -> Node:
@@ -124,21 +127,25 @@ class Node:
         self.approver = Says()
         self.limits = QUICK
         self.path = world.folder / name / "store.db"
-        self.path.parent.mkdir(mode=0o700)
-        key = self.path.parent / "key"
-        key.write_bytes(os.urandom(32))
-        key.chmod(0o600)
-        self.key = KeyFile(key)
-        identity = Identity.generate(SystemEntropy(), name)
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self.key = world.keys.get(name) or new_key(self.path.parent / "key")
+        self.ledger: SqliteLedger
+        if self.path.exists():
+            self.open()
+        else:
+            self._create()
+        self.card = self.ledger.me.card
+        self.device = self.ledger.me.device
+        self.pool = ThreadPoolExecutor(2)
+        self.ceremonies: Ceremonies
+
+    def _create(self) -> None:
+        identity = Identity.generate(SystemEntropy(), self.name)
         tls = create_identity(identity.device)
         self.ledger = SqliteLedger.create(
             self.path, self.key, identity=identity, address="127.0.0.1:1", hardware_id="test",
             certificate_pem=tls.certificate_pem, tls_key=SecretBytes.of(tls.private_key_pem),
         )  # fmt: skip
-        self.card = self.ledger.me.card
-        self.device = identity.device
-        self.pool = ThreadPoolExecutor(2)
-        self.ceremonies: Ceremonies
 
     async def start(self) -> None:
         boot = self.ledger.boot()
@@ -259,6 +266,12 @@ class Line:
 
     def connected(self, peer: DeviceId) -> bool:
         return not {peer, self._me} & self._world.down
+
+
+def new_key(path: Path) -> KeyFile:
+    path.write_bytes(os.urandom(32))
+    path.chmod(0o600)
+    return KeyFile(path)
 
 
 def code_of(error: QuorateError) -> str:

@@ -14,7 +14,9 @@ from tests.docs.readme_commands import README, blocks, commands
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 600
-GENERATED = re.compile(r"^(.*\.lock|.*go\.sum|LICENSE|src/quorate/rpc/_pb/.*|.*\.jsonl?)$")
+GENERATED = re.compile(
+    r"^(.*\.lock|.*go\.sum|LICENSE|src/quorate/rpc/_pb/.*|.*\.jsonl?|tests/storage/stores/.*/.*)$"
+)
 TEMPORARY = re.compile(r"(?<![\w.}])/(tmp|root|work)/")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 PIN = re.compile(r"^[a-z0-9-]+==[^ ]+( ; .+)? \\$")
