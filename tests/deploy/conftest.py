@@ -87,6 +87,7 @@ def programs(root: Path) -> Path:
     for name, command in (
         ("docker", f'"{sys.executable}" "{Path(__file__).with_name("docker.py")}"'),
         ("quorate", f'env PYTHONPATH="{source}" "{sys.executable}" -m quorate'),
+        ("quorate-recover", f'env PYTHONPATH="{source}" "{sys.executable}" -m quorate.recovery.main'),
         ("python", f'"{sys.executable}"'),
     ):
         (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')

@@ -1,0 +1,154 @@
+"""The runbooks, each command of each, in their order, on a fresh cluster of machines as deploy/ sets them up.
+
+A block says where: ``at=NAME`` on that machine, ``at=each`` on all of the vault's, and ``at=desk`` in a folder of an
+operator's that no node is on. What people carry is carried before each block: cards between the machines, backups to
+the desk, and NAME.pub from there to NAME's ``config/recovery.pub``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quorate.cli.cluster import free_ports
+from quorate.operations.addresses import Chain
+from tests.deploy.conftest import Machine, machine
+from tests.docs.readme_commands import blocks
+
+pytestmark = pytest.mark.xdist_group("runbooks")
+
+RUNBOOKS = Path(__file__).parents[2] / "docs" / "operations"
+NAMES = ("alice", "bob", "carol")
+WITHOUT_COMMANDS = {"README"}
+SHARING = "--set alice=2 --set bob=1 --set carol=1 --threshold 3"
+
+
+class Site:
+    """Three machines whose nodes have a vault, a fourth with nothing, and a desk."""
+
+    def __init__(self, root: Path, programs: Path) -> None:
+        self.machines = {name: equipped(root, programs, name) for name in (*NAMES, "dave")}
+        self.desk = Machine(root / "desk", programs)
+        self.desk.folder.mkdir()
+
+    def begin(self) -> None:
+        nodes = [self.machines[name] for name in NAMES]
+        for vm in nodes:
+            vm.run("openssl rand -base64 32 > secrets/passphrase; docker compose run --rm node init")
+        self.carry()
+        for vm in nodes:
+            vm.run('docker compose run --rm node peer add --yes "/cards/*.json"; docker compose up -d --wait')
+        for vm in nodes:
+            vm.run("until docker compose exec node quorate status | grep -q 2/2; do sleep 0.2; done")
+        nodes[0].run(f"docker compose exec node quorate vault create ops {SHARING} --wait")
+        for vm in nodes:
+            vm.run(
+                "until docker compose exec node quorate status | grep -q 'vault ops ready'; do sleep 0.2; done"
+            )
+
+    def end(self) -> None:
+        for vm in self.machines.values():
+            vm.run("docker compose stop")
+
+    def carry(self) -> None:
+        folders = {name: vm.folder for name, vm in self.machines.items()}
+        for folder in folders.values():
+            for card in folder.glob("cards/*.json"):
+                for other in folders.values():
+                    if not (other / "cards" / card.name).exists():
+                        shutil.copy(card, other / "cards")
+            for backup in folder.glob("backups/*.backup"):
+                shutil.copy(backup, self.desk.folder)
+        for public in self.desk.folder.glob("*.pub"):
+            shutil.copy(public, folders[public.stem] / "config" / "recovery.pub")
+
+    def follow(self, runbook: str) -> str:
+        """What every command of it said, one after the other."""
+        said = []
+        for place, script in steps(runbook):
+            self.carry()
+            said += [vm.run(script) for vm in self.at(place)]
+        return "".join(said)
+
+    def at(self, place: str) -> list[Machine]:
+        if place == "desk":
+            return [self.desk]
+        if place == "each":
+            return [self.machines[name] for name in NAMES]
+        return [self.machines[place]]
+
+
+def equipped(root: Path, programs: Path, name: str) -> Machine:
+    """What its operator does to .env; every approver says yes."""
+    peer, client, metrics = free_ports(3)
+    vm = machine(root / name, programs)
+    (vm.folder / ".env").write_text(
+        f"NAME={name}\nADVERTISE=127.0.0.1:{peer}\nPEER_PORT=127.0.0.1:{peer}\n"
+        f"CLIENT_PORT=127.0.0.1:{client}\nMETRICS_PORT=127.0.0.1:{metrics}\nENDPOINT=127.0.0.1:{client}\n"
+        "QUORATE_APPROVER__TYPE=always\n"
+    )
+    return vm
+
+
+def steps(runbook: str) -> list[tuple[str, str]]:
+    """(place, script) of each block of commands."""
+    found = []
+    for language, info, body in blocks((RUNBOOKS / f"{runbook}.md").read_text()):
+        assert language == "sh", f"{runbook}: a block in {language}"
+        assert info.startswith("at="), f"{runbook}: a block at no place:\n{body}"
+        found.append((info.removeprefix("at="), body))
+    return found
+
+
+@pytest.fixture
+def site(root: Path, programs: Path) -> Iterator[Site]:
+    site = Site(root, programs)
+    try:
+        site.begin()
+        yield site
+    finally:
+        site.end()
+
+
+def test_each_runbook_is_followed_by_a_test() -> None:
+    tested = set(re.findall(r'\bfollow\("([\w-]+)"\)', Path(__file__).read_text()))
+    assert tested == {file.stem for file in RUNBOOKS.glob("*.md")} - WITHOUT_COMMANDS
+
+
+def test_a_new_deployment_has_backups_that_open(site: Site) -> None:
+    said = site.follow("deploy")
+    assert "weight" in said
+    assert "✗" not in said
+    assert len(list(site.desk.folder.glob("*.backup"))) == 3
+
+
+def test_a_signer_is_added(site: Site) -> None:
+    said = site.follow("add-a-signer")
+    assert said.count("read out the same?") == 6
+    assert said.count("COMPLETED") >= 3
+
+
+def test_a_lost_node_is_taken_out(site: Site) -> None:
+    said = site.follow("lose-a-node")
+    assert "bob" in said
+    assert said.count("COMPLETED") >= 3
+
+
+def test_shares_certificates_and_secrets_are_rotated(site: Site) -> None:
+    said = site.follow("rotate")
+    assert "epoch" in said
+
+
+def test_the_keys_are_recovered_without_any_node(site: Site) -> None:
+    site.follow("deploy")
+    site.end()
+    site.follow("recover")
+    xprv = site.desk.folder / "ops.xprv"
+    assert xprv.read_text().startswith("xprv")
+    assert xprv.stat().st_mode & 0o777 == 0o600
+    rows = (site.desk.folder / "addresses.csv").read_text().splitlines()
+    assert len(rows) == 1 + 5 * len(Chain)  # a line of titles, and each index on each chain
