@@ -258,6 +258,10 @@ REASONS: dict[str, Reason] = {
         "This node is not set up to make backups.",
         "set folder, and passphrase_file or recovery_key_file, in [backup] of quorate.toml, and start it again",
     ),
+    "NO_BOTO3": Reason(
+        "The node key is in AWS KMS, and what asks for it is not installed.",
+        "pip install 'quorate[aws]'",
+    ),
     "NO_EARLIER_EPOCH": Reason(
         "The vault has no epoch before its present one.",
         "nothing: there is nothing to erase",
@@ -392,7 +396,7 @@ REASONS: dict[str, Reason] = {
     ),
     "STORE_LOCKED": Reason(
         "The key does not open the store.",
-        "check [key] in quorate.toml: it must name the passphrase or key file of `quorate init`",
+        "check [key] in quorate.toml: it must name what the store was locked with, and KMS must answer if it is that",
     ),
     "STORE_SET_BACK": Reason(
         "This node signed an epoch that its store does not hold: the store is an old copy.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import Corrupt, Locked, StoreError, UsageError
-from quorate.identifiers import Curve, Epoch
+from quorate.identifiers import Curve, DeviceId, Epoch
 from quorate.native.memory import SecretBytes
 from quorate.storage import Argon2, Grant, KeyFile, KeySource, PassphraseFile, SqliteLedger, database
 from tests.rules import breaks
@@ -113,7 +113,8 @@ def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_two_stores_of_one_key_file_have_keys_of_their_own(tmp_path: Path) -> None:
     key = key_file(tmp_path)
-    assert key.unlock(key.enrol()) != key.unlock(key.enrol())
+    device = DeviceId("a" * 24)
+    assert key.unlock(device, key.enrol(device)) != key.unlock(device, key.enrol(device))
 
 
 def test_a_directory_is_no_secret_file(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_an_environment_variable_goes_above_the_file(monkeypatch: pytest.MonkeyP
         ("limits.silence = -1", "quorate.toml:1: limits.silence: "),
         (
             '[key]\nkey_file = "a"\npassphrase_file = "b"',
-            "quorate.toml:1: key: set passphrase_file or key_file",
+            "quorate.toml:1: key: set one of passphrase_file, key_file and kms_key_id",
         ),
         ("[peer\nport = 1", "quorate.toml: not TOML: "),
         (
@@ -53,6 +53,10 @@ def test_an_environment_variable_goes_above_the_file(monkeypatch: pytest.MonkeyP
         (
             '[approver]\ntype = "all-of"',
             "quorate.toml:1: approver: types all-of, any-of, first-decisive and of",
+        ),
+        (
+            '[key]\nkms_key_id = "alias/node"\nendpoint = "http://kms.example"',
+            "quorate.toml:3: key.endpoint: not the https:// address of a KMS endpoint",
         ),
         (
             '[approver]\ntype = "policy"',
@@ -76,6 +80,17 @@ def test_a_mistake_is_named_with_its_line(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=r"quorate\.toml") as refused:
         parse(text, FILE)
     assert said in str(refused.value)
+
+
+def test_a_credential_of_systemd_s_is_found_in_its_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[key]\npassphrase_file = "$CREDENTIALS_DIRECTORY/passphrase"'
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/quorate.service")
+    assert parse(text, FILE).key.passphrase_file == Path("/run/credentials/quorate.service/passphrase")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    with pytest.raises(
+        UsageError, match=r"quorate\.toml:2: key\.passphrase_file: \$CREDENTIALS_DIRECTORY is set"
+    ):
+        parse(text, FILE)
 
 
 def test_every_mistake_is_named_at_once() -> None:

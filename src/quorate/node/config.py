@@ -82,19 +82,44 @@ class ClientPort(Section):
         return "" if self.certificate_port is None else f"{self.bind}:{self.certificate_port}"
 
 
-class Key(Section):
-    """What opens the store: the file that holds the passphrase, or one that holds 32 random bytes. What a guess at a
-    passphrase costs (Argon2id: memory, passes) is fixed when the store is made."""
+def in_credentials(path: Path) -> Path:
+    """``$CREDENTIALS_DIRECTORY/NAME`` is a credential that systemd loaded for this service."""
+    if path.parts[:1] != (CREDENTIALS,):
+        return path
+    directory = os.environ.get(CREDENTIALS.removeprefix("$"))
+    if not directory:
+        raise ValueError(f"{CREDENTIALS} is set for services that systemd starts with LoadCredential=")
+    return Path(directory).joinpath(*path.parts[1:])
 
-    passphrase_file: Path | None = None
-    key_file: Path | None = None
+
+CREDENTIALS = "$CREDENTIALS_DIRECTORY"
+SecretFile = Annotated[Path, AfterValidator(in_credentials)]
+
+
+def kms_endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    if url and not (parts.hostname and (parts.scheme == "https" or is_loopback(parts.hostname))):
+        raise ValueError("not the https:// address of a KMS endpoint")
+    return url
+
+
+class Key(Section):
+    """What opens the store: the file that holds the passphrase, or one that holds 32 random bytes, or a symmetric key
+    in AWS KMS (``quorate[aws]``) by id, ARN or alias, with its ``region`` and ``endpoint`` if the environment does not
+    say. What a guess at a passphrase costs (Argon2id: memory, passes) is fixed when the store is made."""
+
+    passphrase_file: SecretFile | None = None
+    key_file: SecretFile | None = None
+    kms_key_id: str = Field(default="", max_length=2048)
+    region: str = Field(default="", pattern=r"^([a-z0-9-]{1,40})?$")
+    endpoint: Annotated[str, AfterValidator(kms_endpoint)] = ""
     memory_kib: int = Field(default=64 << 10, ge=8, le=4 << 20)
     passes: int = Field(default=3, ge=1, le=100)
 
     @model_validator(mode="after")
     def one_source(self) -> Key:
-        if self.passphrase_file and self.key_file:
-            raise ValueError("set passphrase_file or key_file, not both")
+        if sum(map(bool, (self.passphrase_file, self.key_file, self.kms_key_id))) > 1:
+            raise ValueError("set one of passphrase_file, key_file and kms_key_id")
         return self
 
 

@@ -13,15 +13,15 @@ from quorate.ceremony.identity import Identity
 from quorate.ceremony.ports import Peer
 from quorate.errors import UsageError
 from quorate.native.memory import SecretBytes
-from quorate.node.config import FILE, Settings, load
+from quorate.node.config import FILE, Key, Settings, load
 from quorate.node.entropy import SystemEntropy
 from quorate.node.registry import Registry
 from quorate.rpc.tls import create_identity
-from quorate.storage import Argon2, KeyFile, KeySource, PassphraseFile, SqliteLedger
+from quorate.storage import Argon2, AwsKms, KeyFile, KeySource, PassphraseFile, SqliteLedger
 
 STORE = "node.db"
 CARDS = "cards"
-KEY_VARIABLES = ("QUORATE_KEY__PASSPHRASE_FILE", "QUORATE_KEY__KEY_FILE")
+KEY_VARIABLES = ("QUORATE_KEY__PASSPHRASE_FILE", "QUORATE_KEY__KEY_FILE", "QUORATE_KEY__KMS_KEY_ID")
 TEMPLATE = """\
 # This node's settings. Each can be set by an environment variable too: QUORATE_PEER__PORT, for one.
 
@@ -85,7 +85,7 @@ def found(home: Path, *, name: str, advertise: str) -> Peer:
     tls = create_identity(identity.device)
     with SqliteLedger.create(
         home / STORE,
-        key_source(settings),
+        key_source(settings.key),
         identity=identity,
         address=advertise,
         hardware_id=hardware_id(),
@@ -120,7 +120,9 @@ def opened(
     home: Path, settings: Settings | None = None, *, on_commit: Callable[[str], None] | None = None
 ) -> Iterator[SqliteLedger]:
     """The store in ``home``, held by this process until the block ends."""
-    with SqliteLedger.open(home / STORE, key_source(settings or load(home)), on_commit=on_commit) as ledger:
+    with SqliteLedger.open(
+        home / STORE, key_source((settings or load(home)).key), on_commit=on_commit
+    ) as ledger:
         yield ledger
 
 
@@ -132,13 +134,14 @@ def at_rest(home: Path) -> Iterator[Registry]:
         yield Registry(ledger, settings)
 
 
-def key_source(settings: Settings) -> KeySource:
-    key = settings.key
+def key_source(key: Key) -> KeySource:
     if key.passphrase_file is not None:
         return PassphraseFile(key.passphrase_file, Argon2(memory_kib=key.memory_kib, passes=key.passes))
     if key.key_file is not None:
         return KeyFile(key.key_file)
-    raise UsageError("[key] has neither passphrase_file nor key_file: nothing opens the store")
+    if key.kms_key_id:
+        return AwsKms(key=key.kms_key_id, region=key.region, endpoint=key.endpoint)
+    raise UsageError("[key] has none of passphrase_file, key_file and kms_key_id: nothing opens the store")
 
 
 def write_key(path: Path) -> None:

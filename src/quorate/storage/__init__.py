@@ -2,8 +2,19 @@
 
 from quorate.storage.clients import Client, Grant
 from quorate.storage.keywrap import KeySource
+from quorate.storage.keywrap.aws_kms import AwsKms
 from quorate.storage.keywrap.keyfile import KeyFile
 from quorate.storage.keywrap.passphrase import Argon2, PassphraseFile
 from quorate.storage.ledger import Boot, SqliteLedger
 
-__all__ = ["Argon2", "Boot", "Client", "Grant", "KeyFile", "KeySource", "PassphraseFile", "SqliteLedger"]
+__all__ = [
+    "Argon2",
+    "AwsKms",
+    "Boot",
+    "Client",
+    "Grant",
+    "KeyFile",
+    "KeySource",
+    "PassphraseFile",
+    "SqliteLedger",
+]

@@ -84,10 +84,10 @@ class SqliteLedger(
         certificate's key. ``UsageError`` if the path already holds a device."""
         clock = now_ms or _wall_clock_ms
         require_pair(certificate_pem, tls_key)
-        parameters = key.enrol()
         now, device = clock(), identity.device
+        parameters = key.enrol(device)
         me = read_card(card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now))
-        sealer = Sealer(key.unlock(parameters))
+        sealer = Sealer(key.unlock(device, parameters))
         check = sealer.seal(_node_place(device, "check"), SecretBytes.of(_CHECK))
         sealed_identity = sealer.seal(_node_place(device, "identity"), identity.secret())
         sealed_tls = sealer.seal(_node_place(device, "tls-key"), tls_key)
@@ -222,8 +222,8 @@ def _node_place(device: DeviceId, kind: NodeSecret) -> Place:
 def _unlocked(path: Path, row: tuple[DeviceId, str, str, bytes], key: KeySource) -> Sealer:
     device, scheme, parameters, check = row
     if scheme != key.scheme:
-        raise Locked(f"ST-2.1 key: {path} opens with a {scheme}, and a {key.scheme} was given")
-    sealer = Sealer(key.unlock(parameters))
+        raise Locked(f"ST-2.1 key: {path} opens with {scheme}; {key.scheme} was given")
+    sealer = Sealer(key.unlock(device, parameters))
     try:
         sealer.open(_node_place(device, "check"), check)
     except Corrupt:

@@ -62,7 +62,7 @@ class NodeExaminer:
         )
 
     def _examine_machine(self) -> list[Finding]:
-        key = founding.key_source(self.configured())
+        key = founding.key_source(self.configured().key)
         return [
             examine_disk(self.home),
             examine_store(self.home, self.home / founding.STORE, lambda: self.ledger.check(0)),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from quorate.errors import Corrupt, Locked
+from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.storage.keywrap.secret_file import read_secret
@@ -27,11 +28,11 @@ class KeyFile:
     def scheme(self) -> str:
         return "key-file"
 
-    def enrol(self) -> str:
+    def enrol(self, _: DeviceId, /) -> str:
         self._key()
         return os.urandom(32).hex()
 
-    def unlock(self, parameters: str) -> SecretBytes:
+    def unlock(self, _: DeviceId, parameters: str, /) -> SecretBytes:
         try:
             salt = bytes.fromhex(parameters)
         except ValueError:

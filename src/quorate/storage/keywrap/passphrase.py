@@ -12,6 +12,7 @@ from argon2.low_level import Type, hash_secret_raw
 from msgspec import Meta
 
 from quorate.errors import Corrupt, Locked
+from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.storage.keywrap.secret_file import read_secret
 from quorate.wire.codec import Bytes16
@@ -46,11 +47,11 @@ class PassphraseFile:
     def scheme(self) -> str:
         return "passphrase"
 
-    def enrol(self) -> str:
+    def enrol(self, _: DeviceId, /) -> str:
         self._passphrase()
         return msgspec.json.encode(_Parameters(cost=self.cost, salt=os.urandom(16))).decode()
 
-    def unlock(self, parameters: str) -> SecretBytes:
+    def unlock(self, _: DeviceId, parameters: str, /) -> SecretBytes:
         try:
             stored = msgspec.json.decode(parameters, type=_Parameters)
         except msgspec.MsgspecError as error:
