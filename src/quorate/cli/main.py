@@ -22,6 +22,7 @@ ALONE = {
     "run": "node",
     "status": "node",
     "reload": "node",
+    "rewrap": "rewrap",
     "doctor": "doctor",
     "demo": "demo",
     "sign": "sign",

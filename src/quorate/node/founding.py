@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from quorate import storage
 from quorate.ceremony.identity import Identity
 from quorate.ceremony.ports import Peer
 from quorate.errors import UsageError
 from quorate.native.memory import SecretBytes
-from quorate.node.config import FILE, Key, Settings, load
+from quorate.node.config import FILE, Key, Settings, explain, load
 from quorate.node.entropy import SystemEntropy
 from quorate.node.registry import Registry
 from quorate.rpc.tls import create_identity
@@ -144,6 +147,22 @@ def key_source(key: Key) -> KeySource:
     raise UsageError("[key] has none of passphrase_file, key_file and kms_key_id: nothing opens the store")
 
 
+def rewrap(home: Path, wanted: Mapping[str, str]) -> int:
+    """Have the store open by another ``[key]`` from now on; how many values were wrapped anew. A key file that is not
+    there is made. The settings are the operator's to change."""
+    held = load(home).key
+    try:
+        to = Key(**{"memory_kib": held.memory_kib, "passes": held.passes, **wanted})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise UsageError("\n".join(explain(error, "", Path("rewrap"), ("key",)))) from None
+    source = key_source(held)
+    with opened(home):  # before a key file is made for nothing
+        pass
+    if to.key_file is not None and not to.key_file.exists():
+        write_key(to.key_file)
+    return storage.rewrap(home / STORE, source, key_source(to))
+
+
 def write_key(path: Path) -> None:
     write_new(path, os.urandom(32).hex().encode() + b"\n", mode=0o600)
 
@@ -154,6 +173,11 @@ def write_new(path: Path, data: bytes, *, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def hardware_id() -> str:
@@ -164,6 +188,6 @@ def hardware_id() -> str:
         return socket.gethostname()
 
 
-def quoted(path: Path) -> str:
-    """A path as a TOML basic string."""
+def quoted(path: Path | str) -> str:
+    """A path, or other text, as a TOML basic string."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -6,6 +6,7 @@ from quorate.storage.keywrap.aws_kms import AwsKms
 from quorate.storage.keywrap.keyfile import KeyFile
 from quorate.storage.keywrap.passphrase import Argon2, PassphraseFile
 from quorate.storage.ledger import Boot, SqliteLedger
+from quorate.storage.rewrapping import rewrap
 
 __all__ = [
     "Argon2",
@@ -17,4 +18,5 @@ __all__ = [
     "KeySource",
     "PassphraseFile",
     "SqliteLedger",
+    "rewrap",
 ]

@@ -155,6 +155,12 @@ class Database:
         with contextlib.suppress(StoreError):
             self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def purge(self) -> None:
+        """``scrub``, and every page written anew, so that nothing of what was there before is in the file."""
+        self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._run_alone("VACUUM")
+        self._run_alone("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Finish the changes that wait, and let go of the file. A second call does nothing."""
         with self._gate:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from quorate.ceremony.identity import Identity, card_of, read_card
 from quorate.ceremony.ports import KeptTime, Peer
-from quorate.errors import Corrupt, DiskFull, Locked, StoreError, Unwritable, UsageError
+from quorate.errors import Corrupt, DiskFull, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.storage.certificates import CertificateShelf, require_pair
@@ -22,15 +22,15 @@ from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
 from quorate.storage.epochs import EpochShelf
 from quorate.storage.keywrap import KeySource
+from quorate.storage.locking import new_lock, node_place, read_lock
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
 from quorate.storage.policies import PolicyShelf
 from quorate.storage.reservations import ReservationBook
-from quorate.storage.sealed import NodeSecret, Place, Sealer
+from quorate.storage.sealed import NodeSecret, Sealer
 from quorate.storage.votes import VoteBook
 
 ROOM = 64 << 20
-_CHECK = b"quorate/v1/store-check"
 
 
 class Boot(NamedTuple):
@@ -85,25 +85,23 @@ class SqliteLedger(
         clock = now_ms or _wall_clock_ms
         require_pair(certificate_pem, tls_key)
         now, device = clock(), identity.device
-        parameters = key.enrol(device)
         me = read_card(card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now))
-        sealer = Sealer(key.unlock(device, parameters))
-        check = sealer.seal(_node_place(device, "check"), SecretBytes.of(_CHECK))
-        sealed_identity = sealer.seal(_node_place(device, "identity"), identity.secret())
-        sealed_tls = sealer.seal(_node_place(device, "tls-key"), tls_key)
+        lock, sealer = new_lock(device, key)
+        sealed_identity = sealer.seal(node_place(device, "identity"), identity.secret())
+        sealed_tls = sealer.seal(node_place(device, "tls-key"), tls_key)
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "INSERT INTO node (id, device, key_scheme, key_parameters, key_check, identity, tls_key, created_ms)"
                 " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-                (device, key.scheme, parameters, check, sealed_identity, sealed_tls, now),
+                (*lock, sealed_identity, sealed_tls, now),
             )
             keep_card(connection, me, now)
 
         with contextlib.ExitStack() as undo:
             database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))
-            if database.version() and (held := database.read(_lock_row)) is not None:
-                raise UsageError(f"{path} already holds device {held[0]}; a store is made once")
+            if database.version() and (held := database.read(read_lock)) is not None:
+                raise UsageError(f"{path} already holds device {held.device}; a store is made once")
             database.migrate()
             database.write("create", change)
             ledger = cls(database, sealer, device, clock)
@@ -125,13 +123,13 @@ class SqliteLedger(
             raise StoreError(f"there is no store at {path}: quorate init makes one")
         with contextlib.ExitStack() as undo:
             database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))
-            row = database.read(_lock_row) if database.version() else None
-            if row is None:
+            lock = database.read(read_lock) if database.version() else None
+            if lock is None:
                 raise StoreError(f"{path} was never finished: quorate init makes the store")
-            sealer = _unlocked(path, row, key)
+            sealer = lock.open(path, key)
             database.migrate()
             database.scrub()  # a crash may have kept us from it
-            ledger = cls(database, sealer, row[0], now_ms or _wall_clock_ms)
+            ledger = cls(database, sealer, lock.device, now_ms or _wall_clock_ms)
             undo.pop_all()
         return ledger
 
@@ -174,8 +172,8 @@ class SqliteLedger(
 
     def require_key(self, key: KeySource) -> None:
         """``Locked`` unless ``key`` opens this store, as it will have to at the next start."""
-        if (row := self._database.read(_lock_row)) is not None:
-            _unlocked(self._database.path, row, key).wipe()
+        if (lock := self._database.read(read_lock)) is not None:
+            lock.open(self._database.path, key).wipe()
 
     @property
     def fault(self) -> Unwritable | None:
@@ -208,38 +206,8 @@ class SqliteLedger(
         (sealed,) = self._database.read(lambda connection: connection.execute(query).fetchone())
         if not isinstance(sealed, bytes):
             raise Corrupt(f"node: {kind} does not read")
-        return self._sealer.open(_node_place(self._device, kind), sealed)
+        return self._sealer.open(node_place(self._device, kind), sealed)
 
 
 def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _node_place(device: DeviceId, kind: NodeSecret) -> Place:
-    return Place(device=device, kind=kind)
-
-
-def _unlocked(path: Path, row: tuple[DeviceId, str, str, bytes], key: KeySource) -> Sealer:
-    device, scheme, parameters, check = row
-    if scheme != key.scheme:
-        raise Locked(f"ST-2.1 key: {path} opens with {scheme}; {key.scheme} was given")
-    sealer = Sealer(key.unlock(device, parameters))
-    try:
-        sealer.open(_node_place(device, "check"), check)
-    except Corrupt:
-        sealer.wipe()
-        raise Locked(
-            f"ST-2.1 key: {path} does not open with this {scheme}: not the one it was made with"
-        ) from None
-    return sealer
-
-
-def _lock_row(connection: sqlite3.Connection) -> tuple[DeviceId, str, str, bytes] | None:
-    """What says whose store this is, how it is locked, and whether a key is the right one; None before it is made."""
-    row = connection.execute("SELECT device, key_scheme, key_parameters, key_check FROM node").fetchone()
-    if row is None:
-        return None
-    device, scheme, parameters, check = row
-    if not (isinstance(check, bytes) and all(isinstance(text, str) for text in (device, scheme, parameters))):
-        raise Corrupt("node: the row that says how the store is locked does not read")
-    return DeviceId(device), scheme, parameters, check

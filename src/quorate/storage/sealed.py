@@ -7,6 +7,8 @@ blob is version ‖ nonce ‖ wrapped key ‖ nonce ‖ ciphertext, nonces rando
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -70,20 +72,38 @@ class Sealer:
     def seal(self, place: Place, secret: SecretBytes) -> bytes:
         """ST-2.4 clear: the only form in which a secret goes to the file."""
         with SecretBytes.random(32) as data_key:
-            outer, inner = os.urandom(_NONCE), os.urandom(_NONCE)
-            wrapped = self._wrapping().encrypt(outer, data_key.reveal(), place.binding("key"))
+            inner = os.urandom(_NONCE)
             value = AESGCM(data_key.reveal()).encrypt(inner, secret.reveal(), place.binding("value"))
-        return bytes([SCHEMA]) + outer + wrapped + inner + value
+            return self._wrapped(place, data_key) + inner + value
 
     def open(self, place: Place, sealed: bytes) -> SecretBytes:
         """The secret; ``Corrupt`` naming the place if this blob was not sealed there under this key."""
-        outer, rest = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
-        wrapped, inner, value = rest[:_WRAPPED], rest[_WRAPPED : _WRAPPED + _NONCE], rest[_WRAPPED + _NONCE :]
+        with self._opened(place), self._data_key(place, sealed) as data_key:
+            inner, value = sealed[_HEAD - _NONCE : _HEAD], sealed[_HEAD:]
+            return SecretBytes.of(AESGCM(data_key.reveal()).decrypt(inner, value, place.binding("value")))
+
+    def rewrap(self, place: Place, sealed: bytes, to: Sealer) -> bytes:
+        """The same value under the same data key, wrapped by the node key of ``to``. ``Corrupt`` as ``open``, of the
+        data key alone."""
+        with self._opened(place), self._data_key(place, sealed) as data_key:
+            return to._wrapped(place, data_key) + sealed[_HEAD - _NONCE :]
+
+    def _wrapped(self, place: Place, data_key: SecretBytes) -> bytes:
+        """Version, nonce and wrapped key."""
+        outer = os.urandom(_NONCE)
+        wrapped = self._wrapping().encrypt(outer, data_key.reveal(), place.binding("key"))
+        return bytes([SCHEMA]) + outer + wrapped
+
+    def _data_key(self, place: Place, sealed: bytes) -> SecretBytes:
+        if len(sealed) < _HEAD + _TAG or sealed[0] != SCHEMA:
+            raise InvalidTag
+        outer, wrapped = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE : _HEAD - _NONCE]
+        return SecretBytes.of(self._wrapping().decrypt(outer, wrapped, place.binding("key")))
+
+    @contextmanager
+    def _opened(self, place: Place) -> Iterator[None]:
         try:
-            if len(sealed) < _HEAD + _TAG or sealed[0] != SCHEMA:
-                raise InvalidTag
-            with SecretBytes.of(self._wrapping().decrypt(outer, wrapped, place.binding("key"))) as data_key:
-                return SecretBytes.of(AESGCM(data_key.reveal()).decrypt(inner, value, place.binding("value")))
+            yield
         except InvalidTag:
             raise Corrupt(
                 f"ST-2.3 place: {place} does not open in its own place: changed, cut, or moved here from elsewhere"

@@ -1,0 +1,100 @@
+"""A store at rest gets another lock: every data key is wrapped anew, by the node key of another source.
+
+The values stay as they are sealed, under the data keys they have: whoever has an old copy of the file and what opened
+it has these values anyhow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from quorate.errors import Corrupt, StoreError
+from quorate.identifiers import DeviceId
+from quorate.storage.database import Database
+from quorate.storage.keywrap import KeySource
+from quorate.storage.locking import Lock, new_lock, node_place, read_lock
+from quorate.storage.sealed import Place, Sealer
+
+
+class _Value(NamedTuple):
+    place: Place
+    sealed: Any
+    update: str
+    row: tuple[Any, ...]
+
+
+def rewrap(
+    path: Path, key: KeySource, to: KeySource, *, on_commit: Callable[[str], None] | None = None
+) -> int:
+    """ST-2.6 rewrap: the store opens with ``to`` from now on, and with ``key`` no longer; how many values were wrapped
+    anew. ``StoreError`` from anywhere but ``Database.purge``: nothing was changed. Not for a store that is in use."""
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}: quorate init makes one")
+    with contextlib.closing(Database(path, on_commit=on_commit)) as database:
+        lock = database.read(read_lock) if database.version() else None
+        if lock is None:
+            raise StoreError(f"{path} was never finished: quorate init makes the store")
+        with contextlib.ExitStack() as wiped:
+            old = lock.open(path, key)
+            wiped.callback(old.wipe)
+            database.migrate()
+            new_one, new = new_lock(lock.device, to)
+            wiped.callback(new.wipe)
+            count = database.write("rewrap", lambda connection: _wrap(connection, new_one, old, new))
+        database.purge()
+    return count
+
+
+def _wrap(connection: sqlite3.Connection, lock: Lock, old: Sealer, new: Sealer) -> int:
+    values = list(_values(connection, lock.device))
+    for value in values:
+        if not isinstance(value.sealed, bytes):
+            raise Corrupt(f"{value.place} does not read")
+        connection.execute(value.update, (old.rewrap(value.place, value.sealed, new), *value.row))
+    connection.execute(
+        "UPDATE node SET key_scheme = ?, key_parameters = ?, key_check = ?",
+        (lock.scheme, lock.parameters, lock.check),
+    )
+    return len(values)
+
+
+def _values(connection: sqlite3.Connection, device: DeviceId) -> Iterator[_Value]:
+    """Everything sealed but the check value, which is the lock's own."""
+    ask = connection.execute
+    identity, tls_key = ask("SELECT identity, tls_key FROM node").fetchone()
+    yield _Value(node_place(device, "identity"), identity, "UPDATE node SET identity = ?", ())
+    yield _Value(node_place(device, "tls-key"), tls_key, "UPDATE node SET tls_key = ?", ())
+    for rev, sealed in ask("SELECT rev, tls_key FROM retiring_certificates"):
+        place = Place(device=device, kind="retired-tls-key", epoch=rev)
+        yield _Value(place, sealed, "UPDATE retiring_certificates SET tls_key = ? WHERE rev = ?", (rev,))
+    for (sealed,) in ask("SELECT key FROM client_authority"):
+        yield _Value(
+            node_place(device, "client-authority"), sealed, "UPDATE client_authority SET key = ?", ()
+        )
+    for (sealed,) in ask("SELECT sealed FROM policy_in_force"):
+        place = Place(device=device, kind="policy")
+        yield _Value(place, sealed, "UPDATE policy_in_force SET sealed = ?", ())
+    for *row, indices, sealed, record_hash in ask(
+        "SELECT vault, epoch, attempt, curve, indices, sealed, record_hash FROM shares NATURAL JOIN epochs"
+    ):
+        vault, epoch, attempt, curve = row
+        place = Place(
+            device=device, kind="share", vault=vault, epoch=epoch, attempt=attempt, curve=curve,
+            indices=tuple(json.loads(indices)), record_hash=record_hash,
+        )  # fmt: skip
+        where = "vault = ? AND epoch = ? AND attempt = ? AND curve = ?"
+        yield _Value(place, sealed, f"UPDATE shares SET sealed = ? WHERE {where}", tuple(row))  # noqa: S608
+    for vault, epoch, attempt, peer, generation, setup, sealed, record_hash in ask(
+        "SELECT vault, epoch, attempt, peer, generation, id, sealed, record_hash"
+        " FROM setups JOIN epochs USING (vault, epoch, attempt) WHERE setups.state <> 'DEAD'"
+    ):
+        place = Place(
+            device=device, kind="setup", vault=vault, epoch=epoch, attempt=attempt, record_hash=record_hash,
+            peer=peer, generation=generation, setup=setup,
+        )  # fmt: skip
+        yield _Value(place, sealed, "UPDATE setups SET sealed = ? WHERE id = ?", (setup,))
