@@ -386,6 +386,10 @@ REASONS: dict[str, Reason] = {
         "check the named signer and the link to it: `quorate status` on both",
     ),
     "STARTING": Reason("The node is not serving yet.", "wait; if it stays so, read its log"),
+    "STILL_A_SIGNER": Reason(
+        "A peer is to be trusted no more that a vault has as a signer.",
+        "take it out of the vault first: `quorate vault reshare VAULT --remove NAME`",
+    ),
     "STORE_CORRUPT": Reason(
         "The store is damaged, or a row in it was changed.",
         "stop this node and restore its store; the other signers are not affected",

@@ -1,8 +1,8 @@
 """The runbooks, each command of each, in their order, on a fresh cluster of machines as deploy/ sets them up.
 
-A block says where: ``at=NAME`` on that machine, ``at=each`` on all of the vault's, and ``at=desk`` in a folder of an
-operator's that no node is on. What people carry is carried before each block: cards between the machines, backups to
-the desk, and NAME.pub from there to NAME's ``config/recovery.pub``.
+A block says where: ``at=NAME`` on that machine, ``at=each`` on all of the vault's, ``at=others`` on all but bob, and
+``at=desk`` in a folder of an operator's that no node is on. What people carry is carried before each block: cards
+between the machines, backups to the desk, and NAME.pub from there to NAME's ``config/recovery.pub``.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class Site:
             return [self.desk]
         if place == "each":
             return [self.machines[name] for name in NAMES]
+        if place == "others":
+            return [self.machines[name] for name in NAMES if name != "bob"]
         return [self.machines[place]]
 
 

@@ -326,6 +326,9 @@ class FakeBook:
     def add_peer(self, card: str) -> Peer:
         raise UsageError(f"not a card: {len(card)} characters", code="INVALID_CARD")
 
+    def remove_peer(self, device: DeviceId) -> Peer:
+        raise UsageError(f"no peer {device} is known here", code="UNKNOWN_PEER")
+
     def decided(self, since_ms: int, *, after: int, limit: int) -> Sequence[Decided]:
         return [each for each in self.decisions if each.row.at_ms >= since_ms and each.number > after][:limit]
 

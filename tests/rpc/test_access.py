@@ -54,6 +54,9 @@ SETTLING = {
     "quorate.v1.AdminService.AddPeer": (
         "tests/storage/test_store_peers.py", "test_a_peer_is_kept_with_its_card"
     ),
+    "quorate.v1.AdminService.RemovePeer": (
+        "tests/ceremony/test_removed_peers.py", "test_a_peer_is_removed_once_no_vault_needs_it"
+    ),
     "quorate.v1.AdminService.RevokeClient": (
         "tests/storage/test_store_clients.py", "test_a_revoked_client_is_nobody_until_it_gets_a_new_secret"
     ),

@@ -92,6 +92,20 @@ class Vaults:
                 newest[row.vault] = row
         return tuple(self._vault(row) for row in newest.values())
 
+    def needing(self, device: DeviceId) -> tuple[Vault, ...]:
+        """The sharings, live or on their way, that this node has together with a device, or waits for its
+        acknowledgement of."""
+        rows = [row for row in self._ledger.epochs() if row.state in (EpochState.SIGNED, EpochState.ACTIVE)]
+        return tuple(
+            vault
+            for vault in map(self._vault, rows)
+            if self._me in vault.sharing.devices
+            and (
+                device in vault.sharing.devices
+                or (not vault.ready and device in vault.missing_acknowledgements)
+            )
+        )
+
     def made_by(self, operation: OperationId) -> tuple[Vault, ...]:
         """What an operation has left here, in any state from signed on, by rising attempt."""
         rows = [row for row in self._ledger.epochs() if row.operation == operation]

@@ -58,6 +58,8 @@ class Registrar(Protocol):
 
     async def add_peer(self, card: str) -> Peer: ...
 
+    async def remove_peer(self, device: str) -> Peer: ...
+
     async def clients(self) -> Sequence[Client]: ...
 
     async def add_client(
@@ -91,6 +93,7 @@ class RunningNode:
         self._node = node
         self.peers = node.peers
         self.add_peer = node.add_peer
+        self.remove_peer = node.remove_peer
         self.clients = node.clients
         self.add_client = node.add_client
         self.rotate_client = node.rotate_client
@@ -109,6 +112,9 @@ class RestingNode:
 
     async def add_peer(self, card: str) -> Peer:
         return self._book.add_peer(card)
+
+    async def remove_peer(self, device: str) -> Peer:
+        return self._book.remove_peer(DeviceId(device))
 
     async def clients(self) -> Sequence[Client]:
         return self._book.clients()

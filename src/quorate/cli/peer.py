@@ -1,4 +1,4 @@
-"""``quorate peer``: add, list, set-address."""
+"""``quorate peer``: add, remove, list, set-address."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from quorate.ceremony.identity import fingerprint, read_card
 from quorate.ceremony.ports import Peer
@@ -52,6 +53,22 @@ def register(app: typer.Typer) -> None:
                         f"[green]✓[/] {escape(added.name)} at {escape(added.address)}  {fingerprint(added)}"
                     )
                     call.output.show(record(added) | {"added": True}, text)
+
+    @command(app, "remove")
+    async def remove(
+        call: Call,
+        name: Annotated[str, typer.Argument(metavar="NAME", help="Or the device's id.")],
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    ) -> None:
+        """Trust a signer no more, on a running node too: its links end. First it is taken out of the vaults."""
+        async with registry(call) as book:
+            peer = named(name, await book.peers())
+            if not yes:
+                agree(call, f"{escape(peer.name)} {peer.device}", "Trust it no more?")
+            await book.remove_peer(peer.device)
+        call.output.show(
+            record(peer) | {"removed": True}, f"[green]✓[/] {escape(peer.name)} is trusted no more"
+        )
 
     @command(app, "list")
     async def list_(call: Call) -> None:
@@ -102,12 +119,27 @@ def connection(connected: bool | None) -> str:
 
 
 def confirm(call: Call, peer: Peer) -> None:
-    if call.output.json or not call.output.out.is_terminal:
-        raise UsageError(f"{peer.name}: compare fingerprint {fingerprint(peer)} and say --yes")
-    call.output.out.print(
+    told = (
         f"[bold]{escape(peer.name)}[/] at {escape(peer.address)}\n  fingerprint [bold]{fingerprint(peer)}[/]"
     )
-    typer.confirm("  Does its operator read out the same?", abort=True)
+    agree(call, told, "Does its operator read out the same?")
+
+
+def agree(call: Call, told: str, question: str) -> None:
+    """``UsageError`` where nobody can be asked; ends the command if a person says no."""
+    if call.output.json or not call.output.out.is_terminal:
+        raise UsageError(
+            f"{Text.from_markup(told).plain}: nobody is there to ask: {question} If so, say --yes"
+        )
+    call.output.out.print(told)
+    typer.confirm(f"  {question}", abort=True)
+
+
+def named(wanted: str, peers: Iterable[Peer]) -> Peer:
+    found = [peer for peer in peers if wanted in (peer.name, peer.device)]
+    if len(found) != 1:
+        raise UsageError(f"no peer is named {wanted}: quorate peer list", code="UNKNOWN_PEER")
+    return found[0]
 
 
 def each_of(cards: Iterable[Path]) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from quorate.ceremony.ports import Decided, Peer
+from quorate.ceremony.vaults import Vaults
 from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.node.certificates import client_authority
@@ -36,6 +37,23 @@ class Registry:
     def add_peer(self, card: str) -> Peer:
         """Trust a device card whose fingerprint somebody has compared."""
         peer = self._ledger.add_peer(card)
+        if self._changed is not None:
+            self._changed(self._ledger.peers())
+        return peer
+
+    def remove_peer(self, device: DeviceId) -> Peer:
+        """Trust a peer no more. ``UsageError`` where a vault cannot do without it: it is taken out of that first."""
+        peer = self._ledger.peers().get(device)
+        if peer is None:
+            raise UsageError(f"no peer {device} is known here", code="UNKNOWN_PEER")
+        me = self._ledger.me.device
+        if device != me and (needed := Vaults(self._ledger, me).needing(device)):
+            names = ", ".join(sorted({vault.name for vault in needed}))
+            raise UsageError(
+                f"{peer.name} is a signer of {names}: first quorate vault reshare VAULT --remove {peer.name}",
+                code="STILL_A_SIGNER",
+            )
+        self._ledger.remove_peer(device)
         if self._changed is not None:
             self._changed(self._ledger.peers())
         return peer

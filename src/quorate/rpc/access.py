@@ -76,6 +76,7 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.AdminService.GetStatus": Rule(_ADMIN, Reach.NODE, Repeat.READS),
     "quorate.v1.AdminService.ListPeers": Rule(_ADMIN, Reach.NODE, Repeat.READS),
     "quorate.v1.AdminService.AddPeer": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES),
+    "quorate.v1.AdminService.RemovePeer": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES),
     "quorate.v1.AdminService.TryApprover": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=2),
     "quorate.v1.AdminService.ListDecisions": Rule(_ADMIN, Reach.NODE, Repeat.READS),
     "quorate.v1.AdminService.Examine": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=2),

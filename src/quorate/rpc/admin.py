@@ -11,6 +11,7 @@ from typing import TypeVar
 from quorate.ceremony.node_api import NodeApi
 from quorate.ceremony.views import Cause
 from quorate.errors import UsageError
+from quorate.identifiers import DeviceId
 from quorate.rpc._pb import admin_pb2
 from quorate.rpc.access import Permit, require_to_give
 from quorate.rpc.convert import (
@@ -65,6 +66,12 @@ class AdminServant:
     async def add_peer(self, _: Permit, request: admin_pb2.AddPeerRequest) -> admin_pb2.AddPeerResponse:
         peer = await to_the_end(asyncio.to_thread(self._registry.add_peer, request.card))
         return admin_pb2.AddPeerResponse(card=peer.card)
+
+    async def remove_peer(
+        self, _: Permit, request: admin_pb2.RemovePeerRequest
+    ) -> admin_pb2.RemovePeerResponse:
+        peer = await to_the_end(asyncio.to_thread(self._registry.remove_peer, DeviceId(request.device)))
+        return admin_pb2.RemovePeerResponse(card=peer.card)
 
     async def try_approver(
         self, _: Permit, __: admin_pb2.TryApproverRequest

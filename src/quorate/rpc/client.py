@@ -378,6 +378,11 @@ class NodeClient(PolicyCalls):
         answer = await self._call(self._admin.AddPeer, admin_pb2.AddPeerRequest(card=card))
         return read_card(answer.card)
 
+    async def remove_peer(self, device: str) -> Peer:
+        """Have the node trust a peer no more, which is a signer of no vault there."""
+        answer = await self._call(self._admin.RemovePeer, admin_pb2.RemovePeerRequest(device=device))
+        return read_card(answer.card)
+
     async def try_approver(self) -> tuple[Finding, ...]:
         """What the node's approver says to a sample of every kind of request."""
         request = admin_pb2.TryApproverRequest()

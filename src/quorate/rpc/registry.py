@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from quorate.ceremony.ports import Decided, Peer
+from quorate.identifiers import DeviceId
 from quorate.storage.clients import Client, Grant
 
 
@@ -28,6 +29,8 @@ class Registry(Protocol):
         ...
 
     def add_peer(self, card: str) -> Peer: ...
+
+    def remove_peer(self, device: DeviceId) -> Peer: ...
 
     def decided(self, since_ms: int, *, after: int, limit: int) -> Sequence[Decided]:
         """Decisions of this node's approver from then on, above the number ``after``."""

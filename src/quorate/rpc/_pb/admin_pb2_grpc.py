@@ -49,6 +49,11 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
                 _registered_method=True)
+        self.RemovePeer = channel.unary_unary(
+                '/quorate.v1.AdminService/RemovePeer',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.RemovePeerRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.RemovePeerResponse.FromString,
+                _registered_method=True)
         self.TryApprover = channel.unary_unary(
                 '/quorate.v1.AdminService/TryApprover',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.TryApproverRequest.SerializeToString,
@@ -134,6 +139,13 @@ class AdminServiceServicer:
 
     def AddPeer(self, request, context):
         """Trust a device card, whose fingerprint somebody has compared, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemovePeer(self, request, context):
+        """Trust a peer no more. Refused while a vault has it as a signer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +260,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.AddPeer,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.AddPeerRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.AddPeerResponse.SerializeToString,
+            ),
+            'RemovePeer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemovePeer,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.RemovePeerRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.RemovePeerResponse.SerializeToString,
             ),
             'TryApprover': grpc.unary_unary_rpc_method_handler(
                     servicer.TryApprover,
@@ -396,6 +413,33 @@ class AdminService:
             '/quorate.v1.AdminService/AddPeer',
             quorate_dot_v1_dot_admin__pb2.AddPeerRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.AddPeerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemovePeer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/RemovePeer',
+            quorate_dot_v1_dot_admin__pb2.RemovePeerRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.RemovePeerResponse.FromString,
             options,
             channel_credentials,
             insecure,

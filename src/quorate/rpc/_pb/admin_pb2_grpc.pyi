@@ -36,6 +36,8 @@ class AdminServiceStub:
     """The device cards this node trusts, its own first."""
     AddPeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    RemovePeer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemovePeerRequest, _admin_pb2.RemovePeerResponse]
+    """Trust a peer no more. Refused while a vault has it as a signer."""
     TryApprover: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDecisionsRequest, _admin_pb2.ListDecisionsResponse]
@@ -73,6 +75,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """The device cards this node trusts, its own first."""
     AddPeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.AddPeerRequest, _admin_pb2.AddPeerResponse]  # type: ignore[assignment]
     """Trust a device card, whose fingerprint somebody has compared, from now on."""
+    RemovePeer: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemovePeerRequest, _admin_pb2.RemovePeerResponse]  # type: ignore[assignment]
+    """Trust a peer no more. Refused while a vault has it as a signer."""
     TryApprover: _aio.UnaryUnaryMultiCallable[_admin_pb2.TryApproverRequest, _admin_pb2.TryApproverResponse]  # type: ignore[assignment]
     """Send the approver a sample of every kind of request and check its answers. Nothing can be approved by it."""
     ListDecisions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDecisionsRequest, _admin_pb2.ListDecisionsResponse]  # type: ignore[assignment]
@@ -125,6 +129,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.AddPeerResponse, _abc.Awaitable[_admin_pb2.AddPeerResponse]]:
         """Trust a device card, whose fingerprint somebody has compared, from now on."""
+
+    @_abc_1.abstractmethod
+    def RemovePeer(
+        self,
+        request: _admin_pb2.RemovePeerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemovePeerResponse, _abc.Awaitable[_admin_pb2.RemovePeerResponse]]:
+        """Trust a peer no more. Refused while a vault has it as a signer."""
 
     @_abc_1.abstractmethod
     def TryApprover(
