@@ -7,12 +7,15 @@ import base64
 import json
 import re
 import secrets
+import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,9 +32,10 @@ from quorate.node import founding
 from quorate.protocols.ot.setup import PairSetup
 from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
-from quorate.storage import Grant
+from quorate.storage import Grant, SqliteLedger
 from tests.cluster.confessing import DRAWN
 from tests.cluster.conftest import PATIENCE, THRESHOLD, WEIGHTS
+from tests.rules import breaks
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -43,6 +47,9 @@ SETTINGS = """
 passphrase_file = "{passphrase}"
 memory_kib = 64
 passes = 1
+[backup]
+folder = "backups"
+passphrase_file = "{passphrase}"
 [log]
 level = "debug"
 format = "{form}"
@@ -59,9 +66,10 @@ public_key = '''{public_key}'''
 
 def spellings(secret: bytes) -> Iterator[bytes]:
     """How a secret may stand in a text, whole or inside of something larger."""
-    yield secret
-    yield secret.hex().encode()
-    yield secret.hex().upper().encode()
+    for ordered in (secret, secret[::-1]):
+        yield ordered
+        yield ordered.hex().encode()
+        yield ordered.hex().upper().encode()
     yield secret.hex(" ").encode()
     yield repr(secret)[2:-1].encode()
     for shift in range(3):  # in base64 the same bytes look different at each of three places
@@ -92,6 +100,8 @@ def leaks(known: dict[str, bytes], said: dict[str, bytes]) -> list[str]:
         lambda secret: json.dumps(base64.b64encode(b"x" + secret + b"y").decode()).encode(),
         lambda secret: base64.urlsafe_b64encode(b"xy" + secret),
         lambda secret: base64.b64encode(secret),
+        lambda secret: secret[::-1],
+        lambda secret: secret[::-1].hex().encode(),
         lambda secret: f"scalar={int.from_bytes(secret, 'little')}".encode(),
         lambda secret: f"{list(secret)!r}".encode(),
     ],
@@ -104,6 +114,7 @@ def test_a_secret_is_found_however_it_is_written(write: object) -> None:
     assert leaks({"another": secrets.token_bytes(32)}, {"a log": text}) == []
 
 
+@breaks("ST-2.4")
 async def test_a_full_run_says_no_secret(tmp_path: Path) -> None:
     known: dict[str, bytes] = {"the approver's token": secrets.token_urlsafe(24).encode()}
     key = tmp_path / "approver.pem"
@@ -125,6 +136,12 @@ async def test_a_full_run_says_no_secret(tmp_path: Path) -> None:
         async with Cluster(tmp_path, settings, CONFESSING) as cluster:
             await cluster.linked()
             await act(cluster, known, said)
+            for member in cluster.members.values():
+                steal(member, tmp_path / "copies" / member.name, known)
+                said |= files(member, "signing")
+            await renew(cluster)
+            for member in cluster.members.values():
+                said |= files(member, "running")
             processes = {name: member.running for name, member in cluster.members.items()}
     finally:
         await approver.stop()
@@ -133,13 +150,16 @@ async def test_a_full_run_says_no_secret(tmp_path: Path) -> None:
         assert running.process.stdout is not None
         said[f"{name}'s stdout"] = running.ready.encode() + await running.process.stdout.read()
     for member in cluster.members.values():
-        collect(member, tmp_path, known, said)
+        collect(member, known, said)
     for name, form in FORMS.items():
-        check_form(said[f"{name}'s node.log"].decode(), name, form)
+        check_form(said[f"{name}'s node.log, stopped"].decode(), name, form)
     assert sum(len(text) for text in said.values()) > 20_000
     assert sum(name.startswith("drawn") for name in known) > 20
-    assert sum("share" in name for name in known) == 6
-    assert sum("set-up" in name for name in known) == 18
+    assert sum("share" in name for name in known) == 16
+    assert sum("set-up" in name for name in known) == 36
+    assert sum(".backup" in name for name in said) >= 12, "of two epochs, while the nodes ran and afterwards"
+    for where in ("alice's node.db, stopped", "bob's node.db-wal, signing"):
+        assert leaks({"a name": b"alice"}, {where: said[where]}) != [], "it is looked at"
     assert leaks(known, said) == []
 
 
@@ -228,12 +248,40 @@ def fetch(member: Member, path: str) -> bytes:
         return error.read()
 
 
-def collect(member: Member, root: Path, known: dict[str, bytes], said: dict[str, bytes]) -> None:
+async def renew(cluster: Cluster) -> None:
+    """New shares of the same keys, and a backup of them."""
+    view = await cluster["alice"].node.reshare(vault="ops", idempotency_key=uuid.uuid4().hex)
+    assert (await cluster["alice"].node.wait(view.id, PATIENCE)).state is State.COMPLETED
+    for member in cluster.members.values():
+        async with asyncio.timeout(PATIENCE):
+            while len(list(member.home.glob("backups/*.backup"))) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert (await vault_ready(member.node, "ops", patience=PATIENCE)).epoch == 1
+
+
+def files(member: Member, when: str) -> dict[str, bytes]:
+    paths = [*member.home.glob("node.*"), *member.home.glob("backups/*")]
+    return {f"{member.name}'s {path.name}, {when}": path.read_bytes() for path in paths if path.is_file()}
+
+
+def steal(member: Member, copy: Path, known: dict[str, bytes]) -> None:
+    """The secrets of a store while its node runs: of a consistent copy of it, since it belongs to the node."""
+    copy.mkdir(mode=0o700, parents=True)
+    shutil.copyfile(member.home / "quorate.toml", copy / "quorate.toml")
+    with (
+        closing(sqlite3.connect(member.home / "node.db")) as held,
+        closing(sqlite3.connect(copy / "node.db")) as stolen,
+    ):
+        held.backup(stolen)
+    (copy / "node.db").chmod(0o600)
+    with founding.opened(copy) as ledger:
+        confess(member.name, ledger, known)
+
+
+def collect(member: Member, known: dict[str, bytes], said: dict[str, bytes]) -> None:
     """What a stopped node has written, and the secrets that its store and its confession give away."""
     name = member.name
-    said |= {
-        f"{name}'s {path.name}": path.read_bytes() for path in member.home.glob("node.*") if path.is_file()
-    }
+    said |= files(member, "stopped")
     for number, line in enumerate(sorted(set((member.home / DRAWN).read_text().split()))):
         known[f"drawn by {name}, {number}"] = bytes.fromhex(line)
     with founding.opened(member.home) as ledger:
@@ -241,19 +289,26 @@ def collect(member: Member, root: Path, known: dict[str, bytes], said: dict[str,
         tls = load_pem_private_key(ledger.tls()[1].reveal(), None)
         assert isinstance(tls, EllipticCurvePrivateKey)
         known[f"{name}'s TLS key"] = tls.private_numbers().private_value.to_bytes(32, "big")
-        (row,) = (row for row in ledger.epochs() if row.state is EpochState.ACTIVE)
-        for curve in Curve:
-            share = ledger.share(row.vault, row.epoch, row.attempt, curve).secret.reveal()
-            known[f"{name}'s share on {curve}"] = share[:32]
-        for made in ledger.setups(row.vault, row.epoch, row.attempt):
-            setup = PairSetup.unseal(ledger.setup(row.vault, row.epoch, row.attempt, made.peer).secret)
-            with_whom = f"{name}'s set-up with {made.peer}"
-            known[f"{with_whom}: zero seed"] = setup.zero_seed.reveal()
-            known[f"{with_whom}: leaves"] = setup.receiving.reveal()[:32]
-            known[f"{with_whom}: choices"] = setup.sending.reveal()[-32:]
+        confess(name, ledger, known)
     for secret in list(known):
         if len(known[secret]) == 64:
             known |= {
                 f"{secret}, first half": known[secret][:32],
                 f"{secret}, second half": known[secret][32:],
             }
+
+
+def confess(name: str, ledger: SqliteLedger, known: dict[str, bytes]) -> None:
+    """The node key, and the shares and set-ups of the epoch that lives."""
+    known[f"{name}'s node key"] = ledger._sealer._node_key.reveal()
+    (row,) = (row for row in ledger.epochs() if row.state is EpochState.ACTIVE)
+    for curve in Curve:
+        share = ledger.share(row.vault, row.epoch, row.attempt, curve).secret.reveal()
+        for at in range(0, len(share), 32):
+            known[f"{name}'s share on {curve} of epoch {row.epoch}, {at}"] = share[at : at + 32]
+    for made in ledger.setups(row.vault, row.epoch, row.attempt):
+        setup = PairSetup.unseal(ledger.setup(row.vault, row.epoch, row.attempt, made.peer).secret)
+        with_whom = f"{name}'s set-up with {made.peer} of epoch {row.epoch}"
+        known[f"{with_whom}: zero seed"] = setup.zero_seed.reveal()
+        known[f"{with_whom}: leaves"] = setup.receiving.reveal()[:32]
+        known[f"{with_whom}: choices"] = setup.sending.reveal()[-32:]

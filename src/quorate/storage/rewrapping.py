@@ -21,7 +21,7 @@ from quorate.storage.locking import Lock, new_lock, node_place, read_lock
 from quorate.storage.sealed import Place, Sealer
 
 
-class _Value(NamedTuple):
+class SealedValue(NamedTuple):
     place: Place
     sealed: Any
     update: str
@@ -51,7 +51,7 @@ def rewrap(
 
 
 def _wrap(connection: sqlite3.Connection, lock: Lock, old: Sealer, new: Sealer) -> int:
-    values = list(_values(connection, lock.device))
+    values = list(sealed_values(connection, lock.device))
     for value in values:
         if not isinstance(value.sealed, bytes):
             raise Corrupt(f"{value.place} does not read")
@@ -63,22 +63,22 @@ def _wrap(connection: sqlite3.Connection, lock: Lock, old: Sealer, new: Sealer) 
     return len(values)
 
 
-def _values(connection: sqlite3.Connection, device: DeviceId) -> Iterator[_Value]:
+def sealed_values(connection: sqlite3.Connection, device: DeviceId) -> Iterator[SealedValue]:
     """Everything sealed but the check value, which is the lock's own."""
     ask = connection.execute
     identity, tls_key = ask("SELECT identity, tls_key FROM node").fetchone()
-    yield _Value(node_place(device, "identity"), identity, "UPDATE node SET identity = ?", ())
-    yield _Value(node_place(device, "tls-key"), tls_key, "UPDATE node SET tls_key = ?", ())
+    yield SealedValue(node_place(device, "identity"), identity, "UPDATE node SET identity = ?", ())
+    yield SealedValue(node_place(device, "tls-key"), tls_key, "UPDATE node SET tls_key = ?", ())
     for rev, sealed in ask("SELECT rev, tls_key FROM retiring_certificates"):
         place = Place(device=device, kind="retired-tls-key", epoch=rev)
-        yield _Value(place, sealed, "UPDATE retiring_certificates SET tls_key = ? WHERE rev = ?", (rev,))
+        yield SealedValue(place, sealed, "UPDATE retiring_certificates SET tls_key = ? WHERE rev = ?", (rev,))
     for (sealed,) in ask("SELECT key FROM client_authority"):
-        yield _Value(
+        yield SealedValue(
             node_place(device, "client-authority"), sealed, "UPDATE client_authority SET key = ?", ()
         )
     for (sealed,) in ask("SELECT sealed FROM policy_in_force"):
         place = Place(device=device, kind="policy")
-        yield _Value(place, sealed, "UPDATE policy_in_force SET sealed = ?", ())
+        yield SealedValue(place, sealed, "UPDATE policy_in_force SET sealed = ?", ())
     for *row, indices, sealed, record_hash in ask(
         "SELECT vault, epoch, attempt, curve, indices, sealed, record_hash FROM shares NATURAL JOIN epochs"
     ):
@@ -88,7 +88,7 @@ def _values(connection: sqlite3.Connection, device: DeviceId) -> Iterator[_Value
             indices=tuple(json.loads(indices)), record_hash=record_hash,
         )  # fmt: skip
         where = "vault = ? AND epoch = ? AND attempt = ? AND curve = ?"
-        yield _Value(place, sealed, f"UPDATE shares SET sealed = ? WHERE {where}", tuple(row))  # noqa: S608
+        yield SealedValue(place, sealed, f"UPDATE shares SET sealed = ? WHERE {where}", tuple(row))  # noqa: S608
     for vault, epoch, attempt, peer, generation, setup, sealed, record_hash in ask(
         "SELECT vault, epoch, attempt, peer, generation, id, sealed, record_hash"
         " FROM setups JOIN epochs USING (vault, epoch, attempt) WHERE setups.state <> 'DEAD'"
@@ -97,4 +97,4 @@ def _values(connection: sqlite3.Connection, device: DeviceId) -> Iterator[_Value
             device=device, kind="setup", vault=vault, epoch=epoch, attempt=attempt, record_hash=record_hash,
             peer=peer, generation=generation, setup=setup,
         )  # fmt: skip
-        yield _Value(place, sealed, "UPDATE setups SET sealed = ? WHERE id = ?", (setup,))
+        yield SealedValue(place, sealed, "UPDATE setups SET sealed = ? WHERE id = ?", (setup,))
