@@ -26,9 +26,12 @@ class Admission:
         self._catchup = catchup
         self._greetings = greetings
 
-    async def take_in(self, operation: Operation, proposal: bytes, shown: bytes = b"") -> OperationRow:
+    async def take_in(
+        self, operation: Operation, proposal: bytes, shown: bytes = b"", *, role: str = ""
+    ) -> OperationRow:
         """Journal a new operation, or find the one held under its id. ``UsageError`` by CE-1.2 to CE-1.10,
-        CE-1.12, CE-1.13 and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal."""
+        CE-1.12, CE-1.13 and CE-7, ``Unwritable`` by CE-1.11. ``shown``: the certificate beside the proposal;
+        ``role``: of the client, where it asked us."""
         context = self._context
         held = context.ledger.operation(operation.id)
         if held is not None:
@@ -41,7 +44,9 @@ class Admission:
         await context.aside(procedure_of(context, operation, shown).study)
         await self._admit(operation, shown)
         row = _row(context, operation, proposal)
-        held = await context.aside(lambda: context.ledger.add_operation(row))
+        held = await context.aside(
+            lambda: context.ledger.add_operation(row, client=operation.client, role=role)
+        )
         context.board.announce(operation.id)
         return held
 

@@ -454,7 +454,7 @@ class ClientDesk:
         held = context.ledger.operation(operation.id)
         if held is None:
             proposal = state(context.identity, Proposal(operation=operation, certificate=certificate))
-            held = await self._admission.take_in(operation, proposal, certificate)
+            held = await self._admission.take_in(operation, proposal, certificate, role=caller.role)
             if held.digest == operation.digest:
                 self._coordinator.drive(operation)
         return facts.operation_view(context, held)

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+from quorate.ceremony.audit_heads import AuditTrail
 from quorate.ceremony.chronicle import ForkShelf
 from quorate.ceremony.rulebook import PolicyShelf
 from quorate.errors import Bug, Unwritable
@@ -325,7 +326,7 @@ class SealedSetup:
 NO_VOTES: Mapping[DeviceId, bytes] = MappingProxyType({})
 
 
-class Ledger(ForkShelf, PolicyShelf, Protocol):
+class Ledger(ForkShelf, PolicyShelf, AuditTrail, Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
 
@@ -334,8 +335,8 @@ class Ledger(ForkShelf, PolicyShelf, Protocol):
         """Why nothing can be written, as far as is known without trying. Never waits."""
 
     # operations
-    def add_operation(self, row: OperationRow) -> OperationRow:
-        """Insert, or return the row already there under this id (unchanged)."""
+    def add_operation(self, row: OperationRow, *, client: str = "", role: str = "") -> OperationRow:
+        """Insert, or return the row already there under this id (unchanged). ``client`` and ``role``: who asked."""
 
     def operation(self, operation: OperationId) -> OperationRow | None: ...
 

@@ -31,6 +31,9 @@ class Domain(StrEnum):
     # the store
     STORE_SEAL = "quorate/v1/store-seal"
     STORE_KEY = "quorate/v1/store-key"
+    # the audit chain
+    AUDIT_RECORD = "quorate/v1/audit-record"
+    AUDIT_HEAD = "quorate/v1/audit-head"
     # backups
     BACKUP = "quorate/v1/backup"
     BACKUP_LABEL = "quorate/v1/backup-label"

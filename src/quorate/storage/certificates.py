@@ -15,7 +15,7 @@ from quorate.ceremony.ports import Peer
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook, acting, short
 from quorate.storage.peers import keep_card
 from quorate.storage.sealed import NodeSecret, Place, Sealer
 
@@ -31,13 +31,10 @@ class Retiring(NamedTuple):
     until_ms: int
 
 
-class CertificateShelf:
+class CertificateShelf(AuditBook):
     """The part of the ledger that keeps what TLS shows."""
 
-    _database: Database
     _sealer: Sealer
-    _now_ms: Callable[[], int]
-    _device: DeviceId
     identity: Identity
     me: Peer
     _forget_peers: Callable[[], None]
@@ -70,10 +67,14 @@ class CertificateShelf:
         address = held.address if address is None else address
         rev = max(held.rev, above) + 1
         card = card_of(self.identity, held.name, address, certificate, held.hardware_id, rev, now)
-        renewed = read_card(card)
+        renewed, by = read_card(card), acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             keep_card(connection, renewed, now)
+            self._tell(
+                connection, "own card renewed", rev=renewed.rev, address=renewed.address,
+                certificate=renewed.certificate_pin.hex(), by=by,
+            )  # fmt: skip
             if sealed is None:
                 return
             connection.execute("DELETE FROM retiring_certificates WHERE until_ms <= ?", (now,))
@@ -111,7 +112,8 @@ class CertificateShelf:
         """Forget every certificate but the one on our card."""
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM retiring_certificates")
+            if retired := connection.execute("DELETE FROM retiring_certificates").rowcount:
+                self._tell(connection, "earlier certificates retired", certificates=retired)
 
         self._database.write("retire", change)
 
@@ -134,9 +136,11 @@ class CertificateShelf:
         sealed = self._sealer.seal(Place(device=self._device, kind="client-authority"), key)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute(
+            kept = connection.execute(
                 "INSERT OR IGNORE INTO client_authority VALUES (1, ?, ?)", (certificate_pem, sealed)
-            )
+            ).rowcount
+            if kept:
+                self._tell(connection, "client authority made", certificate=short(certificate_pem.encode()))
 
         self._database.write("keep_client_authority", change)
 

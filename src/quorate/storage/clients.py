@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from quorate.ceremony.views import OWNER
 from quorate.errors import Corrupt, UsageError
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook, acting
 
 ROLES = ("admin", "signer", "approver", "viewer")
 EVERY = "*"
@@ -84,12 +84,9 @@ class Login:
     certificate: Certificate | None = None
 
 
-class ClientBook:
+class ClientBook(AuditBook):
     """The part of the ledger that knows the callers. Whoever makes a credential names its act by an idempotency key:
     the same act again makes the same client, whose secret is then the one in the last answer."""
-
-    _database: Database
-    _now_ms: Callable[[], int]
 
     def add_client(
         self, client: str, grants: Sequence[Grant], *, certificate: Certificate | None = None, key: str = ""
@@ -97,7 +94,7 @@ class ClientBook:
         """The new client's secret, which is kept nowhere; empty for one that has a ``certificate``. A
         revoked id may be given again, a live one not."""
         _require_sound(client, grants)
-        secret, hashed = _made(certificate)
+        (secret, hashed), by = _made(certificate), acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             held = _find(connection, client)
@@ -113,6 +110,7 @@ class ClientBook:
                 (client, msgspec.json.encode(list(grants)).decode(), self._now_ms()),
             )
             self._keep(connection, client, hashed, certificate, key)
+            self._tell_client(connection, "client added", client, by, certificate, grants)
 
         self._database.write("add_client", change)
         return secret
@@ -124,7 +122,7 @@ class ClientBook:
         what it had before that no longer."""
         if not 0 <= overlap_ms <= LONGEST_OVERLAP_MS:
             raise UsageError(f"an overlap is 0 to {LONGEST_OVERLAP_MS} ms, not {overlap_ms}")
-        secret, hashed = _made(certificate)
+        (secret, hashed), by = _made(certificate), acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             held = _live(connection, client)
@@ -142,22 +140,26 @@ class ClientBook:
                     (self._now_ms() + overlap_ms, held.id),
                 )
             self._keep(connection, held.id, hashed, certificate, key)
+            self._tell_client(connection, "client rotated", client, by, certificate)
 
         self._database.write("rotate_client", change)
         return secret
 
     def revoke_client(self, client: str) -> None:
         """Forget what a client proves itself by. Revoking a revoked one changes nothing."""
+        by = acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             held = _find(connection, client)
             if held is None:
                 raise UsageError(f"there is no client {client}", code="UNKNOWN_CLIENT")
-            connection.execute(
+            revoked = connection.execute(
                 "UPDATE callers SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL",
                 (self._now_ms(), client),
-            )
+            ).rowcount
             connection.execute("DELETE FROM credentials WHERE client = ?", (client,))
+            if revoked:
+                self._tell(connection, "client revoked", client=client, by=by)
 
         self._database.write("revoke_client", change)
 
@@ -199,6 +201,20 @@ class ClientBook:
             ]
 
         return [each for each in self._database.read(query) if self._good(each.until_ms)]
+
+    def _tell_client(
+        self,
+        connection: sqlite3.Connection,
+        event: str,
+        client: str,
+        by: str,
+        certificate: Certificate | None,
+        grants: Sequence[Grant] = (),
+    ) -> None:
+        facts = {"by": by, "credential": f"certificate {certificate.pin.hex()}" if certificate else "secret"}
+        if grants:
+            facts["grants"] = "; ".join(f"{grant.role} {' '.join(grant.vaults)}" for grant in grants)
+        self._tell(connection, event, client=client, **facts)
 
     def _good(self, until_ms: int | None) -> bool:
         return until_ms is None or until_ms > self._now_ms()

@@ -11,6 +11,7 @@ import msgspec
 from quorate.ceremony.ports import EpochRow, EpochState, SealedSetup, SealedShare, SetupState
 from quorate.errors import Bug, Corrupt, StaleEpoch, StoreError
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
+from quorate.storage.audit import acting
 from quorate.storage.sealed import Place
 from quorate.storage.setups import SetupShelf, keep_setups
 from quorate.storage.sharing import HERE, SharingKey
@@ -58,6 +59,7 @@ class EpochShelf(SetupShelf):
             )
             connection.executemany("INSERT INTO shares VALUES (?, ?, ?, ?, ?, ?)", sealed)
             keep_setups(connection, paired)
+            self._tell_epoch(connection, "epoch kept", key, row.record_hash, row.operation)
 
         self._database.write("store_pending", change, about=_EPOCHS)
 
@@ -74,6 +76,7 @@ class EpochShelf(SetupShelf):
                 connection, key, "ST-4.2 signed", EpochState.SIGNED, EpochState.ACTIVE, EpochState.RETIRED
             )
             _set_state(connection, key, EpochState.SIGNED)
+            self._tell_epoch(connection, "epoch signed", key, row.record_hash, row.operation)
 
         self._database.write("mark_signed", change, about=_EPOCHS)
 
@@ -99,6 +102,7 @@ class EpochShelf(SetupShelf):
                 f"UPDATE epochs SET state = 'ACTIVE', certificate = ? {HERE}",  # noqa: S608
                 (certificate, *key),
             )
+            self._tell_epoch(connection, "epoch active", key, row.record_hash, row.operation)
 
         self._database.write("activate", change, about=_EPOCHS)
 
@@ -116,6 +120,7 @@ class EpochShelf(SetupShelf):
             _retire_before(connection, key)
             values = (row.record_hash, row.record, row.state.value, row.operation, row.certificate)
             connection.execute(_INSERT, (*key, *values))
+            self._tell_epoch(connection, "epoch adopted", key, row.record_hash, row.operation)
 
         self._database.write("adopt", change, about=_EPOCHS)
 
@@ -125,10 +130,12 @@ class EpochShelf(SetupShelf):
         def change(connection: sqlite3.Connection) -> None:
             held = connection.execute("SELECT count(*) FROM forks WHERE vault = ?", (vault,)).fetchone()[0]
             if held < MOST_FORKS:
-                connection.execute(
+                kept = connection.execute(
                     "INSERT OR IGNORE INTO forks (vault, record_hash, certificate) VALUES (?, ?, ?)",
                     (vault, record_hash, certificate),
-                )
+                ).rowcount
+                if kept:
+                    self._tell(connection, "epoch fork", vault=vault, record=record_hash.hex())
 
         self._database.write("record_fork", change)
 
@@ -149,12 +156,13 @@ class EpochShelf(SetupShelf):
 
     def waive(self, vault: VaultId, epoch: Epoch, attempt: int) -> None:
         """ST-4.8 waived: only an ACTIVE sharing that replaced another goes on without acknowledgements."""
-        key = SharingKey(vault, epoch, attempt)
+        key, by = SharingKey(vault, epoch, attempt), acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             if epoch == 0 or _existing(connection, key).state is not EpochState.ACTIVE:
                 raise StoreError(f"ST-4.8 waived: {key} is not the ACTIVE sharing after another one")
             connection.execute(f"UPDATE epochs SET waived = 1 {HERE}", key)  # noqa: S608
+            self._tell_epoch(connection, "epoch waived", key, by=by)
 
         self._database.write("waive", change, about=_EPOCHS)
 
@@ -170,7 +178,10 @@ class EpochShelf(SetupShelf):
             for table in ("shares", "setups"):
                 connection.execute(f"DELETE FROM {table} {earlier}", (vault, epoch))  # noqa: S608
             query = f"UPDATE epochs SET state = 'ERASED' {earlier} AND state != 'ERASED'"  # noqa: S608
-            return connection.execute(query, (vault, epoch)).rowcount
+            erased = connection.execute(query, (vault, epoch)).rowcount
+            if erased:
+                self._tell_epoch(connection, "epochs erased", key, sharings=erased)
+            return erased
 
         erased = self._database.write("erase_before", change, about=_EPOCHS)
         if erased:
@@ -183,7 +194,10 @@ class EpochShelf(SetupShelf):
 
         def change(connection: sqlite3.Connection) -> bool:
             query = f"DELETE FROM epochs {HERE} AND state = 'PENDING'"  # noqa: S608 - the rest goes with it
-            return connection.execute(query, key).rowcount == 1
+            dropped = connection.execute(query, key).rowcount == 1
+            if dropped:
+                self._tell_epoch(connection, "epoch dropped", key)
+            return dropped
 
         dropped = self._database.write("drop_pending", change, about=_EPOCHS)
         if dropped:
@@ -242,6 +256,23 @@ class EpochShelf(SetupShelf):
         except (msgspec.MsgspecError, ValueError, TypeError):
             raise Corrupt(f"shares: {key}, curve {curve}: the row does not read") from None
         return SealedShare(curve=curve, indices=indices, secret=self._sealer.open(place, blob))
+
+    def _tell_epoch(
+        self, connection: sqlite3.Connection, event: str, key: SharingKey, record: bytes = b"",
+        operation: OperationId | str = "", **more: object,
+    ) -> None:  # fmt: skip
+        """``record``: its hash, which is what its certificate signs."""
+        facts = {"record": record.hex()} if record else {}
+        self._tell(
+            connection,
+            event,
+            operation,
+            vault=key.vault,
+            epoch=key.epoch,
+            attempt=key.attempt,
+            **facts,
+            **more,
+        )
 
     def _place(self, key: SharingKey, curve: Curve, indices: Sequence[int], record_hash: bytes) -> Place:
         return Place(

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from quorate.ceremony.identity import Identity, card_of, read_card
+from quorate.ceremony.audit import BEGUN
+from quorate.ceremony.identity import Identity, card_of, fingerprint, read_card
 from quorate.ceremony.ports import KeptTime, Peer
 from quorate.errors import Corrupt, DiskFull, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
+from quorate.storage.audit import append, has_chain
 from quorate.storage.certificates import CertificateShelf, require_pair
 from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
@@ -97,6 +99,7 @@ class SqliteLedger(
                 (*lock, sealed_identity, sealed_tls, now),
             )
             keep_card(connection, me, now)
+            append(connection, identity, now, BEGUN, "", _beginning(me, "a new store"))
 
         with contextlib.ExitStack() as undo:
             database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))
@@ -130,6 +133,7 @@ class SqliteLedger(
             database.migrate()
             database.scrub()  # a crash may have kept us from it
             ledger = cls(database, sealer, lock.device, now_ms or _wall_clock_ms)
+            ledger._begin_chain()
             undo.pop_all()
         return ledger
 
@@ -145,17 +149,45 @@ class SqliteLedger(
     ) -> None:
         self.close()
 
+    def _begin_chain(self) -> None:
+        """AU-1.4 begins: with the first record, once; in a store of an earlier release when it is first opened."""
+        if self._database.read(has_chain):
+            return
+
+        def change(connection: sqlite3.Connection) -> None:
+            facts = _beginning(self.me, "a store of a release without an audit chain")
+            (operations,) = connection.execute("SELECT count(*) FROM operations").fetchone()
+            append(
+                connection,
+                self.identity,
+                self._now_ms(),
+                BEGUN,
+                "",
+                {**facts, "operations_before": operations},
+            )
+
+        self._database.write("begin_chain", change)
+
     # --- the node itself
 
-    def boot(self) -> Boot:
-        """ST-5.6 boot: count one more start."""
+    def boot(self, version: str = "") -> Boot:
+        """ST-5.6 boot: count one more start, of this release."""
         identifier = os.urandom(32)
 
         def change(connection: sqlite3.Connection) -> Boot:
             connection.execute("UPDATE node SET boots = boots + 1, boot_id = ?", (identifier,))
-            return Boot(connection.execute("SELECT boots FROM node").fetchone()[0], identifier)
+            count, key = connection.execute("SELECT boots, key_scheme FROM node").fetchone()
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            self._tell(
+                connection, "started", boot=count, boot_id=identifier.hex(), version=version, schema=schema
+            )
+            return Boot(count, identifier)
 
         return self._database.write("boot", change)
+
+    def stopped(self) -> None:
+        """The node ends in good order. Of a crash there is no record but the next start."""
+        self._database.write("stopped", lambda connection: self._tell(connection, "stopped"))
 
     def kept_time(self) -> KeptTime | None:
         query = "SELECT steady_ms, wall_ms FROM node"
@@ -207,6 +239,10 @@ class SqliteLedger(
         if not isinstance(sealed, bytes):
             raise Corrupt(f"node: {kind} does not read")
         return self._sealer.open(node_place(self._device, kind), sealed)
+
+
+def _beginning(me: Peer, why: str) -> dict[str, object]:
+    return {"device": me.device, "name": me.name, "fingerprint": fingerprint(me), "why": why}
 
 
 def _wall_clock_ms() -> int:

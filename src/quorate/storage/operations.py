@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import msgspec
 
+from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import NO_VOTES, OperationRow, State, Unfinished, Verdict
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook, short
 from quorate.storage.policies import share_policy
 from quorate.storage.setups import require_live
 from quorate.storage.sharing import require_active
@@ -29,14 +30,12 @@ _BEGINNABLE = (State.VOTING, State.APPROVED, State.RUNNING)
 _UNFINISHED = "state IN ('PROPOSED', 'VOTING', 'APPROVED', 'RUNNING')"
 
 
-class OperationJournal:
+class OperationJournal(AuditBook):
     """The part of the ledger that remembers what was asked for, and how far it got."""
 
-    _database: Database
-    _now_ms: Callable[[], int]
-
-    def add_operation(self, row: OperationRow) -> OperationRow:
-        """ST-3.1 first: insert, or return the row already there under this id."""
+    def add_operation(self, row: OperationRow, *, client: str = "", role: str = "") -> OperationRow:
+        """ST-3.1 first: insert, or return the row already there under this id. ``client`` and ``role``: who asked, for
+        the audit chain; the role is known where it was asked."""
 
         def change(connection: sqlite3.Connection) -> OperationRow:
             if (known := _find(connection, row.id)) is not None:
@@ -49,6 +48,10 @@ class OperationJournal:
                     row.created_ms, row.expires_ms, row.ends_ms, row.attempt, row.released, row.reason,
                     row.detail, json.dumps(row.culprits), row.result, kept.updated_ms,
                 ),
+            )  # fmt: skip
+            self._tell(
+                connection, "asked", row.id, kind=row.kind, digest=row.digest.hex(), vault=row.vault or "",
+                proposer=row.proposer, client=client, role=role, expires_ms=row.expires_ms,
             )  # fmt: skip
             return kept
 
@@ -137,6 +140,12 @@ class OperationJournal:
                     operation,
                 ),
             )
+            if to in FINAL:
+                self._tell(
+                    connection, "ended", operation, state=to.value, reason=reason, detail=detail,
+                    culprits=" ".join(culprits), result=short(result or row.result) if result or row.result else "",
+                    released=int(released or row.released),
+                )  # fmt: skip
             return True
 
         return self._database.write("move_operation", change, about=operation)
@@ -180,6 +189,10 @@ class OperationJournal:
                 "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
                 [(operation, voter, vote) for voter, vote in votes.items()],
             )
+            self._tell(
+                connection, "attempt", operation, attempt=attempt, session=session.hex(), sharing=sharing.hex(),
+                others_sign=int(released), votes=" ".join(f"{voter}:{short(vote)}" for voter, vote in votes.items()),
+            )  # fmt: skip
             return True
 
         return self._database.write("begin_attempt", change, about=operation)
@@ -211,7 +224,7 @@ class OperationJournal:
                 return False
             # begin_attempt alone opens an attempt; a RUNNING row without one never consumed a session
             begun = connection.execute(
-                "SELECT sharing FROM consumed_sessions WHERE operation = ? AND attempt = ?",
+                "SELECT sharing, session FROM consumed_sessions WHERE operation = ? AND attempt = ?",
                 (operation, attempt),
             ).fetchone()
             decided = last_decision(connection, operation)
@@ -223,6 +236,14 @@ class OperationJournal:
             also(connection)
             connection.execute(
                 "UPDATE operations SET released = 1, updated_ms = ? WHERE id = ?", (self._now_ms(), operation)
+            )
+            self._tell(
+                connection,
+                "released",
+                operation,
+                attempt=attempt,
+                session=begun[1].hex(),
+                digest=digest.hex(),
             )
             return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -12,16 +12,13 @@ from quorate.ceremony.identity import check_address, fingerprint, read_card, req
 from quorate.ceremony.ports import Peer
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook, acting
 
 
-class PeerBook:
+class PeerBook(AuditBook):
     """The part of the ledger that knows who the peers are. Adding a card is an act of trust: whoever adds one has
     compared its fingerprint. A later card of a known device needs only its signature and a higher ``rev``."""
 
-    _database: Database
-    _now_ms: Callable[[], int]
-    _device: DeviceId
     _known_peers: Mapping[DeviceId, Peer] | None
     _peers_lock: threading.Lock
 
@@ -45,7 +42,16 @@ class PeerBook:
         """
         peer = read_card(card)
         require_dialable(peer)
-        self._database.write("add_peer", lambda connection: keep_card(connection, peer, self._now_ms()))
+        by = acting.get()
+
+        def change(connection: sqlite3.Connection) -> None:
+            if keep_card(connection, peer, self._now_ms()):
+                self._tell(
+                    connection, "peer card", device=peer.device, name=peer.name, rev=peer.rev, address=peer.address,
+                    fingerprint=fingerprint(peer), certificate=peer.certificate_pin.hex(), by=by,
+                )  # fmt: skip
+
+        self._database.write("add_peer", change)
         self._forget_peers()
         return peer
 
@@ -67,7 +73,11 @@ class PeerBook:
                 "somebody has to add it by hand",
                 code="INVALID_CARD",
             )
-        self.add_peer(card)
+        asking = acting.set("the peer itself")
+        try:
+            self.add_peer(card)
+        finally:
+            acting.reset(asking)
         return True
 
     def set_dial(self, device: DeviceId, address: str) -> Peer:
@@ -77,6 +87,7 @@ class PeerBook:
             raise UsageError("our own address stands on our card: renew it")
         if address:
             check_address(address)
+        by = acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             if (
@@ -84,6 +95,7 @@ class PeerBook:
                 != 1
             ):
                 raise UsageError(f"no peer {device} is known", code="UNKNOWN_PEER")
+            self._tell(connection, "peer address", device=device, address=address, by=by)
 
         self._database.write("set_dial", change)
         self._forget_peers()
@@ -92,10 +104,12 @@ class PeerBook:
     def remove_peer(self, device: DeviceId) -> None:
         if device == self._device:
             raise UsageError("ST-5.4 ourselves: a node cannot forget itself")
+        by = acting.get()
 
         def change(connection: sqlite3.Connection) -> None:
             if connection.execute("DELETE FROM peers WHERE device = ?", (device,)).rowcount != 1:
                 raise UsageError(f"no peer {device} is known")
+            self._tell(connection, "peer removed", device=device, by=by)
 
         self._database.write("remove_peer", change)
         self._forget_peers()
@@ -106,11 +120,12 @@ class PeerBook:
             self._known_peers = None
 
 
-def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
+def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> bool:
+    """Whether it was another one than the one held."""
     known = _peers(connection)
     if (held := known.get(peer.device)) is not None:
         if held.card == peer.card:
-            return
+            return False
         if fingerprint(held) != fingerprint(peer):
             raise UsageError(
                 f"ST-5.2 rev: {peer.name}: this card has other keys than the one held under {peer.device}"
@@ -137,6 +152,7 @@ def keep_card(connection: sqlite3.Connection, peer: Peer, now_ms: int) -> None:
     # An address that an operator set stands until the peer itself announces another.
     if held is not None and read_card(held.card).address != peer.address:
         connection.execute("UPDATE peers SET dial = '' WHERE device = ?", (peer.device,))
+    return True
 
 
 def _peers(connection: sqlite3.Connection) -> dict[DeviceId, Peer]:

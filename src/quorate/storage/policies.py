@@ -12,7 +12,7 @@ from quorate.ceremony.rulebook import PolicyRow
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.native.memory import SecretBytes
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook
 from quorate.storage.sealed import Place, Sealer
 
 _ABOUT = "policies"
@@ -20,12 +20,10 @@ _COLUMNS = "version, vault, policy, certificate, signature, signers, at_ms"
 _NEWEST = f"SELECT {_COLUMNS} FROM policies ORDER BY version DESC LIMIT 1"  # noqa: S608 - the columns are ours
 
 
-class PolicyShelf:
+class PolicyShelf(AuditBook):
     """The part of the ledger that knows which policy is in force."""
 
-    _database: Database
     _sealer: Sealer
-    _device: DeviceId
 
     def add_policy(self, row: PolicyRow) -> bool:
         """ST-7.1 rising: in force from now on; False, and nothing changed, unless its version is above every one
@@ -49,6 +47,13 @@ class PolicyShelf:
             )  # fmt: skip
             sealed = self._sealer.seal(self._in_force(), SecretBytes.of(_mark(row)))
             connection.execute("INSERT OR REPLACE INTO policy_in_force (id, sealed) VALUES (1, ?)", (sealed,))
+            self._tell(
+                connection,
+                "policy",
+                version=row.version,
+                vault=row.vault,
+                policy=sha256(row.policy).hexdigest(),
+            )
             return True
 
         return self._database.write("add_policy", change, about=_ABOUT)

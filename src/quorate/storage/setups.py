@@ -9,7 +9,7 @@ from typing import Literal
 from quorate.ceremony.ports import SealedSetup, SetupRow, SetupState
 from quorate.errors import Corrupt, NoSetup, StaleEpoch, StoreError
 from quorate.identifiers import DeviceId, Epoch, VaultId
-from quorate.storage.database import Database
+from quorate.storage.audit import AuditBook
 from quorate.storage.sealed import Place, Sealer
 from quorate.storage.sharing import HERE, SharingKey
 
@@ -17,12 +17,10 @@ _INSERT = "INSERT INTO setups VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DEAD = "state = 'DEAD', sealed = x''"
 
 
-class SetupShelf:
+class SetupShelf(AuditBook):
     """The part of the ledger that keeps what ECDSA multiplies with, and never hands out what is dead."""
 
-    _database: Database
     _sealer: Sealer
-    _device: DeviceId
 
     def setups(self, vault: VaultId, epoch: Epoch, attempt: int) -> Sequence[SetupRow]:
         """In rising order of (peer, generation)."""
@@ -95,6 +93,10 @@ class SetupShelf:
                 pair,
             )
             connection.execute(_INSERT, self._sealed_setup(key, row[0], setup, state))
+            self._tell(
+                connection, "pair set-up kept", vault=vault, epoch=epoch, attempt=attempt, peer=setup.peer,
+                generation=setup.generation, setup=setup.id.hex(), state=state.value,
+            )  # fmt: skip
 
         self._database.write("store_setup", change)
         self._database.scrub()
@@ -108,7 +110,12 @@ class SetupShelf:
                 " (vault, epoch, attempt) IN (SELECT vault, epoch, attempt FROM epochs"
                 " WHERE vault = ? AND epoch = ? AND state = 'ACTIVE')"
             )
-            return connection.execute(query, (setup, peer, vault, epoch)).rowcount == 1
+            changed = connection.execute(query, (setup, peer, vault, epoch)).rowcount == 1
+            if changed:
+                self._tell(
+                    connection, "pair set-up live", vault=vault, epoch=epoch, peer=peer, setup=setup.hex()
+                )
+            return changed
 
         return self._database.write("enliven_setup", change)
 
@@ -117,7 +124,10 @@ class SetupShelf:
 
         def change(connection: sqlite3.Connection) -> bool:
             query = f"UPDATE setups SET {_DEAD} WHERE id = ? AND state != 'DEAD'"  # noqa: S608
-            return connection.execute(query, (setup,)).rowcount == 1
+            changed = connection.execute(query, (setup,)).rowcount == 1
+            if changed:
+                self._tell(connection, "pair set-up dead", setup=setup.hex())
+            return changed
 
         if self._database.write("kill_setup", change):
             self._database.scrub()

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from quorate.ceremony.ports import Decision, DecisionRow, Verdict
-from quorate.errors import Corrupt, StoreError
+from quorate.ceremony.statements import Signed, Vote
+from quorate.errors import Corrupt, EncodingError, StoreError, UsageError
 from quorate.identifiers import DeviceId, OperationId
-from quorate.storage.database import Database
+from quorate.operations.effect_json import decode_effect
+from quorate.storage.audit import AuditBook, short
+from quorate.wire.codec import decode
+
+MOST_ACTIONS = 5  # told of one operation
 
 
-class VoteBook:
+class VoteBook(AuditBook):
     """The part of the ledger that remembers who said yes."""
-
-    _database: Database
 
     def record_decision(self, row: DecisionRow, *, request: bytes = b"", effect: bytes = b"") -> None:
         """Keep what our approver said of a journalled operation. All are kept; the last one counts."""
@@ -41,6 +44,11 @@ class VoteBook:
                     effect,
                 ),
             )
+            self._tell(
+                connection, "decided", row.operation, digest=row.digest.hex(), verdict=said.verdict.name,
+                approver=said.approver, rule=said.rule, said=said.explanation,
+                does=_does(effect), asked=short(request) if request else "",
+            )  # fmt: skip
 
         self._database.write("record_decision", change, about=row.operation)
 
@@ -59,10 +67,14 @@ class VoteBook:
 
         def change(connection: sqlite3.Connection) -> bytes:
             _digest(connection, operation)
-            connection.execute(
+            kept = connection.execute(
                 "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
                 (operation, voter, vote),
-            )
+            ).rowcount
+            if kept:
+                self._tell(
+                    connection, "vote", operation, voter=voter, verdict=_verdict(vote), vote=short(vote)
+                )
             standing: bytes
             (standing,) = connection.execute(
                 "SELECT vote FROM votes WHERE operation = ? AND voter = ?", (operation, voter)
@@ -78,6 +90,31 @@ class VoteBook:
             "votes",
             lambda connection: MappingProxyType(dict(connection.execute(query, (operation,)).fetchall())),
         )
+
+
+def _verdict(vote: bytes) -> str:
+    """What a signed vote says. Whoever keeps one has checked it."""
+    try:
+        return Vote.read(decode(Signed, vote).body).verdict
+    except EncodingError:
+        return ""
+
+
+def _does(effect: bytes) -> str:
+    """What an operation does, as this node read it, in a line."""
+    try:
+        actions = decode_effect(effect).actions if effect else ()
+    except UsageError:
+        return ""
+    told = []
+    for action in actions[:MOST_ACTIONS]:
+        asset = action.asset
+        of = "" if asset is None else f" of {asset.symbol or asset.chain} {asset.contract}".rstrip()
+        amount = "" if action.amount is None else f" {action.amount}{of}"
+        what = "opaque" if action.opaque else (action.method or "pay")
+        told.append(f"{what}{amount}" + (f" to {action.receiver}" if action.receiver else ""))
+    more = len(actions) - MOST_ACTIONS
+    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
 
 
 def last_decision(connection: sqlite3.Connection, operation: OperationId) -> DecisionRow | None:
