@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from quorate.ceremony.audit import AuditVerdict, Flaw
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.ports import Decided, Peer, SetupState, State, Verdict
 from quorate.ceremony.rulebook import PolicyRow, PolicyView, ServedPolicy
@@ -35,7 +36,7 @@ from quorate.rpc.limits import Limits, Pace
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.registry import Access
 from quorate.rpc.tls import TlsIdentity, create_identity, server_name_of
-from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
+from quorate.rpc.upkeep import AuditPage, BackupFile, Certificates, Reloaded
 from quorate.storage.clients import EVERY, Client, Grant, Login
 
 AMPLE = Pace(1e6, 10**6)
@@ -390,6 +391,14 @@ class FakeUpkeep:
 
     def create_backups(self, vault: str, *, anew: bool) -> Sequence[BackupFile]:
         return () if anew else self.backups()
+
+    def audit(self, *, after: int, limit: int) -> AuditPage:
+        records = tuple(f"record {number}" for number in range(after + 1, min(after + limit, 3) + 1))
+        return AuditPage(device=DeviceId("d" * 24), records=records, head="head")
+
+    def examine_audit(self) -> AuditVerdict:
+        flaw = Flaw(sequence=2, rule="AU-2.1 edited", said="it does not read")
+        return AuditVerdict(records=3, last=3, flaws=(flaw,))
 
     def backups(self) -> Sequence[BackupFile]:
         return (

@@ -23,7 +23,7 @@ from quorate.wire.codec import Bytes32, Message, Moment, decode, encode
 
 BEGUN = "begun"
 NOTHING = bytes(32)  # what is before the first record
-LONGEST = 1000  # characters of one fact
+LONGEST = 6000  # characters of one fact
 MOST_FLAWS = 100
 
 Fact = tuple[Annotated[str, Meta(max_length=40)], Annotated[str, Meta(max_length=LONGEST)]]
@@ -90,7 +90,7 @@ class Flaw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class AuditVerdict:
     """``records``: how many there are. ``flaws``: the first of them."""
 
     records: int
@@ -161,7 +161,7 @@ class Verification:
             if witness.head.hash not in (hashed, entry.hash):
                 self._find(number, "AU-2.6 witnesses", f"{witness.who} holds a signed head of another one")
 
-    def end(self, head: Head | None) -> Verdict:
+    def end(self, head: Head | None) -> AuditVerdict:
         """``head``: what the device last signed, as it was kept with the chain."""
         for gap in self._missing:
             upto = f" to {gap[-1]}" if len(gap) > 1 else ""
@@ -177,7 +177,7 @@ class Verification:
                 cut = f"cut off: {witness.who} holds a signed head of record {witness.head.sequence}"
                 self._find(self._last + 1, "AU-2.6 witnesses", cut)
         flaws = tuple(sorted(self._flaws, key=lambda flaw: flaw.sequence)[:MOST_FLAWS])
-        return Verdict(records=self._count, last=self._last, flaws=flaws)
+        return AuditVerdict(records=self._count, last=self._last, flaws=flaws)
 
     def _compare(self, head: Head) -> None:
         if head.sequence > self._last:
@@ -205,7 +205,7 @@ class Verification:
 
 def verify(
     identity_key: bytes, entries: Iterable[Entry], head: Head | None, witnesses: Iterable[Witness] = ()
-) -> Verdict:
+) -> AuditVerdict:
     verification = Verification(identity_key, witnesses)
     for entry in entries:
         verification.take(entry)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from quorate.ceremony.audit import Entry, Record, Verdict, Verification, Witness
+from quorate.ceremony.audit import AuditVerdict, Entry, Record, Verification, Witness
 from quorate.ceremony.audit_heads import Head
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
@@ -103,7 +103,9 @@ def head_in(text: str) -> Head | None:
         return None
 
 
-def verify_lines(identity_key: bytes, lines: Iterable[str], witnesses: Iterable[Witness] = ()) -> Verdict:
+def verify_lines(
+    identity_key: bytes, lines: Iterable[str], witnesses: Iterable[Witness] = ()
+) -> AuditVerdict:
     """``UsageError`` for what is no export of this device's chain."""
     rest = iter(lines)
     device = device_id(identity_key)
@@ -114,7 +116,7 @@ def verify_lines(identity_key: bytes, lines: Iterable[str], witnesses: Iterable[
     if first.device != device:
         raise UsageError(
             f"this is the chain of device {first.device}, and the key is that of {device}",
-            code="WRONG_DEVICE",
+            code="MALFORMED",
         )
     verification = Verification(identity_key, witnesses)
     return verification.end(_take(verification, rest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -101,7 +102,7 @@ class Context:
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Run blocking work (the disk, arithmetic) in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, copy_context().run, work)
 
     async def tell(self, peer: DeviceId, method: Method, body: bytes) -> None:
         """Say something that the peer can also find out by asking: a failure is not ours to mend."""

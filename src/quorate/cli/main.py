@@ -40,6 +40,7 @@ NOUNS = {
     "peer": "The other signers this node knows.",
     "cert": "The certificates this node shows to peers and clients.",
     "backup": "Sealed copies of this node's shares, for the day the nodes are lost.",
+    "audit": "What this node did, as a signed chain of records: check it, export it, watch it.",
     "client": "Programs and people that may ask this node.",
     "vault": "Keys that several signers hold together.",
     "operation": "What was asked for, who voted how, and what came of it.",

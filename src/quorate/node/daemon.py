@@ -7,13 +7,14 @@ import gc
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from quorate.errors import QuorateError
+from quorate.errors import QuorateError, StoreError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import keep_heap
 from quorate.node import logs
@@ -96,6 +97,8 @@ async def run(
             log.info("stopping", running=node.ceremonies.sessions_running)
         finally:
             await node.stop(configuration().limits.drain)
+            with suppress(StoreError):  # of a disk that is full the log has told
+                ledger.stopped()
             for number in (*SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("stopped")

@@ -21,9 +21,11 @@ from quorate.node.entropy import SystemEntropy
 from quorate.node.registry import Registry
 from quorate.rpc.tls import create_identity
 from quorate.storage import Argon2, AwsKms, KeyFile, KeySource, PassphraseFile, SqliteLedger
+from quorate.storage.audit import acting
 
 STORE = "node.db"
 CARDS = "cards"
+AT_REST = "whoever holds the store's key, the node at rest"
 KEY_VARIABLES = ("QUORATE_KEY__PASSPHRASE_FILE", "QUORATE_KEY__KEY_FILE", "QUORATE_KEY__KMS_KEY_ID")
 TEMPLATE = """\
 # This node's settings. Each can be set by an environment variable too: QUORATE_PEER__PORT, for one.
@@ -133,6 +135,7 @@ def opened(
 def at_rest(home: Path) -> Iterator[Registry]:
     """The registry of a node that is not running."""
     settings = load(home)
+    acting.set(AT_REST)
     with opened(home, settings) as ledger:
         yield Registry(ledger, settings)
 

@@ -1,21 +1,27 @@
-"""What the admin service changes of this node while it runs: its cards, its settings; and its backups."""
+"""What the admin service changes of this node while it runs: its cards, its settings; its backups;
+and its audit chain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quorate.ceremony.audit import AuditVerdict
 from quorate.ceremony.ports import Peer
+from quorate.node.audit import audit_page
 from quorate.node.backups import Backups
 from quorate.node.cards import Cards
 from quorate.node.reload import Configuration
-from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
+from quorate.rpc.upkeep import AuditPage, BackupFile, Certificates, Reloaded
+from quorate.storage import SqliteLedger
 
 
 class NodeUpkeep:
     """Implements ``rpc.upkeep.Upkeep``."""
 
-    def __init__(self, cards: Cards, configuration: Configuration, backups: Backups) -> None:
-        self._cards, self._configuration, self._backups = cards, configuration, backups
+    def __init__(
+        self, cards: Cards, configuration: Configuration, backups: Backups, ledger: SqliteLedger
+    ) -> None:
+        self._cards, self._configuration, self._backups, self._ledger = cards, configuration, backups, ledger
 
     def certificates(self) -> Certificates:
         return self._cards.certificates()
@@ -34,3 +40,9 @@ class NodeUpkeep:
 
     def backups(self) -> Sequence[BackupFile]:
         return self._backups.listed()
+
+    def audit(self, *, after: int, limit: int) -> AuditPage:
+        return audit_page(self._ledger, after=after, limit=limit)
+
+    def examine_audit(self) -> AuditVerdict:
+        return self._ledger.verify_audit()

@@ -111,7 +111,7 @@ def build(
         overlap=settings.limits.overlap,
     )
     mesh = GrpcMesh(trust, observer=observer)
-    counted = ledger.boot()
+    counted = ledger.boot(program_version())
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
     metrics.requests.starts = counted.counter
     book = Book(ledger, here=ledger.identity.device)
@@ -190,7 +190,7 @@ def build(
             entropy=entropy,
             version=program_version(),
         ),
-        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration, backups),
+        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration, backups, ledger),
     )
     live.begin(ceremonies.greetings, node_server)
     monitor = Monitor(

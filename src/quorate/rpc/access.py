@@ -90,6 +90,8 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.AdminService.Reload": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.CreateBackups": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.ListBackups": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=2),
+    "quorate.v1.AdminService.ListAudit": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=4),
+    "quorate.v1.AdminService.ExamineAudit": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=1),
 }
 
 SHOWS_SIGNATURES = "quorate.v1.SigningService.GetSignature"

@@ -24,6 +24,7 @@ from quorate.rpc.convert import (
     finding_to_pb,
     grant_from_pb,
     status_to_pb,
+    verdict_to_pb,
 )
 from quorate.rpc.findings import Examiner
 from quorate.rpc.registry import Registry
@@ -32,6 +33,7 @@ from quorate.rpc.upkeep import Upkeep
 
 LONGEST_KEY = 200  # characters
 MOST_DECISIONS = 1000  # in one answer
+MOST_RECORDS = 200  # of the audit chain, likewise
 
 T = TypeVar("T")
 
@@ -166,6 +168,15 @@ class AdminServant:
         return admin_pb2.ListBackupsResponse(
             files=map(backup_to_pb, await asyncio.to_thread(self._upkeep.backups))
         )
+
+    async def list_audit(self, _: Permit, request: admin_pb2.ListAuditRequest) -> admin_pb2.ListAuditResponse:
+        if request.limit > MOST_RECORDS:
+            raise UsageError(f"limit is from 0 to {MOST_RECORDS}")
+        page = await asyncio.to_thread(self._upkeep.audit, after=request.after, limit=request.limit)
+        return admin_pb2.ListAuditResponse(records=page.records, head=page.head, device=page.device)
+
+    async def examine_audit(self, _: Permit, __: admin_pb2.ExamineAuditRequest) -> admin_pb2.AuditVerdict:
+        return verdict_to_pb(await asyncio.to_thread(self._upkeep.examine_audit))
 
     async def _changing(self, client: str, change: Callable[[], T]) -> T:
         try:

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from quorate.ceremony.audit import AuditVerdict
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.lifecycle import FINAL
@@ -44,13 +45,14 @@ from quorate.rpc.convert import (
     signature_from_pb,
     status_from_pb,
     vault_from_pb,
+    verdict_from_pb,
 )
 from quorate.rpc.credentials import Credentials, credentials_of
 from quorate.rpc.failures import RemoteError
 from quorate.rpc.findings import Examination, Finding
 from quorate.rpc.policy_client import PolicyCalls, representable
 from quorate.rpc.tls import server_name_of
-from quorate.rpc.upkeep import BackupFile, Certificates, Reloaded
+from quorate.rpc.upkeep import AuditPage, BackupFile, Certificates, Reloaded
 from quorate.storage.clients import Client, Grant
 
 SOCKET_NAME = "quorate.sock"
@@ -61,6 +63,8 @@ CALL_TIMEOUT = 30.0  # seconds
 MAKING_BACKUPS = 600.0  # seconds: a passphrase takes one for each vault
 EXAMINATION_TIMEOUT = 90.0  # seconds
 PAGE = 1000  # operations of one call
+AUDIT_PAGE = 200  # records of one call
+AUDIT_TIMEOUT = 3600.0  # seconds: a long chain takes a while
 GRACE = 10.0  # seconds that an answer may take beyond the wait asked for
 
 A = TypeVar("A")
@@ -485,6 +489,16 @@ class NodeClient(PolicyCalls):
     async def backups(self) -> Sequence[BackupFile]:
         answer = await self._call(self._admin.ListBackups, admin_pb2.ListBackupsRequest())
         return tuple(map(backup_from_pb, answer.files))
+
+    async def audit(self, *, after: int = 0, limit: int = AUDIT_PAGE) -> AuditPage:
+        """Records above the number ``after``, and the signed head."""
+        request = admin_pb2.ListAuditRequest(after=after, limit=limit)
+        answer = await self._call(self._admin.ListAudit, request)
+        return AuditPage(device=DeviceId(answer.device), records=tuple(answer.records), head=answer.head)
+
+    async def examine_audit(self) -> AuditVerdict:
+        request = admin_pb2.ExamineAuditRequest()
+        return verdict_from_pb(await self._call(self._admin.ExamineAudit, request, allow=AUDIT_TIMEOUT))
 
     async def _call(
         self, method: Callable[..., Awaitable[A]], request: object, *, allow: float = CALL_TIMEOUT

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TypeVar
 
+from quorate.ceremony.audit import AuditVerdict, Flaw
 from quorate.ceremony.identity import read_card
 from quorate.ceremony.ports import Decided, Decision, DecisionRow, SetupState, State, Verdict
 from quorate.ceremony.rulebook import PolicyRow, PolicyView, ServedPolicy
@@ -398,6 +399,19 @@ def finding_from_pb(message: admin_pb2.Finding) -> Finding:
         said=message.said,
         remedy=message.remedy,
     )
+
+
+def verdict_to_pb(verdict: AuditVerdict) -> admin_pb2.AuditVerdict:
+    flaws = [
+        admin_pb2.AuditFlaw(sequence=max(each.sequence, 0), rule=each.rule, said=each.said)
+        for each in verdict.flaws
+    ]
+    return admin_pb2.AuditVerdict(records=verdict.records, last=max(verdict.last, 0), flaws=flaws)
+
+
+def verdict_from_pb(message: admin_pb2.AuditVerdict) -> AuditVerdict:
+    flaws = tuple(Flaw(sequence=each.sequence, rule=each.rule, said=each.said) for each in message.flaws)
+    return AuditVerdict(records=message.records, last=message.last, flaws=flaws)
 
 
 def examination_to_pb(examination: Examination) -> admin_pb2.Examination:

@@ -23,6 +23,7 @@ from quorate.rpc import failures
 from quorate.rpc.access import Permit
 from quorate.rpc.auth import Arrival
 from quorate.rpc.reception import Reception, Visit
+from quorate.storage.audit import acting
 
 log = structlog.get_logger()
 
@@ -59,6 +60,12 @@ def handlers(
     return grpc.method_handlers_generic_handler(service.full_name, methods)
 
 
+def who(permit: Permit) -> str:
+    """As the audit chain says it."""
+    caller = permit.caller()
+    return f"{caller.client} ({caller.role})"
+
+
 def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
@@ -75,6 +82,7 @@ def _guarded(
                 inside = True
                 request = await _request(context, form)
                 visit.require_welcome()  # who was revoked while its request was on the way asks for nothing
+                acting.set(who(visit.permit))
                 answer = await serve(visit.permit, request)
                 visit.require_welcome()
                 return answer
@@ -99,6 +107,7 @@ def _guarded_stream(
                 inside = True
                 request = await _request(context, form)
                 visit.require_welcome()
+                acting.set(who(visit.permit))
                 async with aclosing(serve(visit.permit, request)) as answers:  # type: ignore[type-var] # is a generator
                     async for answer in while_welcome(visit, answers):
                         yield answer

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from quorate.ceremony.audit import AuditVerdict
 from quorate.ceremony.ports import Peer
 from quorate.identifiers import DeviceId, VaultId
 
@@ -51,6 +52,15 @@ class BackupFile:
     live: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """Records and the signed head as lines of an export (``ceremony.audit_export``)."""
+
+    device: DeviceId
+    records: tuple[str, ...]
+    head: str
+
+
 class Upkeep(Protocol):
     """Blocking: called in a worker thread. What was changed is durable, and in effect, when the call returns."""
 
@@ -75,4 +85,12 @@ class Upkeep(Protocol):
 
     def backups(self) -> Sequence[BackupFile]:
         """What lies in the node's folder."""
+        ...
+
+    def audit(self, *, after: int, limit: int) -> AuditPage:
+        """Records of our audit chain above the number ``after``, and the head there was before they were read."""
+        ...
+
+    def examine_audit(self) -> AuditVerdict:
+        """Of the whole chain."""
         ...

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from hashlib import sha256
 from typing import Any
 
-from quorate.ceremony.audit import Entry, Verdict, Verification, Witness, follow
+from quorate.ceremony.audit import AuditVerdict, Entry, Verification, Witness, follow
 from quorate.ceremony.audit_heads import Head, PeerHeads
 from quorate.ceremony.statements import Signer
 from quorate.errors import Corrupt, EncodingError
@@ -18,7 +18,7 @@ from quorate.wire.codec import decode, encode
 
 PAGE = 500  # records read at once
 
-acting: ContextVar[str] = ContextVar("acting", default="the node's operator")
+acting: ContextVar[str] = ContextVar("acting", default="this node")
 """Who asked for what is being changed: a client, by id and role. To be read by the caller of a change, not in it: the
 store's writer is another thread."""
 
@@ -49,7 +49,8 @@ def append(
 
 
 class AuditBook:
-    """The part of the ledger that remembers what was done, and what peers signed of their own."""
+    """AU-1.2 stays: the part of the ledger that remembers what was done, and what peers signed of their own chains. The
+    schema lets nobody change a record."""
 
     _database: Database
     _now_ms: Callable[[], int]
@@ -61,7 +62,7 @@ class AuditBook:
         append(connection, self.identity, self._now_ms(), event, operation, facts)
 
     def audit_head(self) -> Head:
-        """AU-3.1 durable: of what is on disk, so that no crash takes back what was told."""
+        """Of what is on disk, so that no crash takes back what was told."""
         head = self._database.read(_head)
         if head is None:
             raise Corrupt("audit_head: the chain has no head")
@@ -80,7 +81,7 @@ class AuditBook:
             for place, body, hashed, signature in rows
         ]
 
-    def verify_audit(self, witnesses: Sequence[Witness] = ()) -> Verdict:
+    def verify_audit(self, witnesses: Sequence[Witness] = ()) -> AuditVerdict:
         """Of the whole chain as it is now; what is written meanwhile is no part of it."""
         head, newest = self._database.read(
             lambda connection: (_head(connection), connection.execute(_NEWEST).fetchone()[0])

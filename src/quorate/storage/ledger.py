@@ -179,7 +179,13 @@ class SqliteLedger(
             count, key = connection.execute("SELECT boots, key_scheme FROM node").fetchone()
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             self._tell(
-                connection, "started", boot=count, boot_id=identifier.hex(), version=version, schema=schema
+                connection,
+                "started",
+                boot=count,
+                boot_id=identifier.hex(),
+                version=version,
+                schema=schema,
+                key=key,
             )
             return Boot(count, identifier)
 

@@ -119,6 +119,16 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/quorate.v1.AdminService/ListAudit',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.ExamineAudit = channel.unary_unary(
+                '/quorate.v1.AdminService/ExamineAudit',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.ExamineAuditRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.AuditVerdict.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -243,6 +253,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """The audit chain, in its order, and its signed head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExamineAudit(self, request, context):
+        """Verify the whole chain here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -330,6 +354,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListBackups,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'ExamineAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExamineAudit,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.ExamineAuditRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.AuditVerdict.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -791,6 +825,60 @@ class AdminService:
             '/quorate.v1.AdminService/ListBackups',
             quorate_dot_v1_dot_admin__pb2.ListBackupsRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.ListBackupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ListAudit',
+            quorate_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExamineAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/ExamineAudit',
+            quorate_dot_v1_dot_admin__pb2.ExamineAuditRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.AuditVerdict.FromString,
             options,
             channel_credentials,
             insecure,

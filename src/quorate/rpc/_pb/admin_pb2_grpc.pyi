@@ -66,6 +66,10 @@ class AdminServiceStub:
     """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
     ListBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]
     """The backups in that folder."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
+    """The audit chain, in its order, and its signed head."""
+    ExamineAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExamineAuditRequest, _admin_pb2.AuditVerdict]
+    """Verify the whole chain here."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -105,6 +109,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
     ListBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]  # type: ignore[assignment]
     """The backups in that folder."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """The audit chain, in its order, and its signed head."""
+    ExamineAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExamineAuditRequest, _admin_pb2.AuditVerdict]  # type: ignore[assignment]
+    """Verify the whole chain here."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -243,5 +251,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListBackupsResponse, _abc.Awaitable[_admin_pb2.ListBackupsResponse]]:
         """The backups in that folder."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
+        """The audit chain, in its order, and its signed head."""
+
+    @_abc_1.abstractmethod
+    def ExamineAudit(
+        self,
+        request: _admin_pb2.ExamineAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AuditVerdict, _abc.Awaitable[_admin_pb2.AuditVerdict]]:
+        """Verify the whole chain here."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
