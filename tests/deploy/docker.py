@@ -1,4 +1,4 @@
-"""What our compose files ask of ``docker compose``, by processes of this machine: run, up, exec, restart, stop.
+"""What our compose files ask of ``docker compose``, by processes of this machine: build, run, up, exec, restart, stop.
 
 Each service's command, environment, volumes, secrets, ports, dependencies, grace period and healthcheck are its own, as
 the file says; nothing of the caller's environment reaches it. There is no image: ``quorate`` and ``python`` are this
@@ -28,7 +28,7 @@ from tests.deploy import compose  # noqa: E402
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 HEALTHY = 60.0
-OPTIONS = {"--rm", "-d", "--wait"}
+OPTIONS = {"--rm", "-d", "--wait", "--entrypoint"}
 
 
 class Project:
@@ -94,8 +94,16 @@ class Project:
 
     # --- the verbs
 
-    def run(self, name: str, arguments: Sequence[str]) -> int:
+    def build(self) -> None:
+        """The image is this tree; what goes into one must be there."""
+        for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE):
+            if missing := [each for each in sources.split() if not (ROOT / each).exists()]:
+                raise SystemExit(f"{DOCKERFILE} copies {missing}, which are not there")
+
+    def run(self, name: str, arguments: Sequence[str], *, entrypoint: str = "") -> int:
         self.start(list(compose.dependencies(self.services[name])))
+        if entrypoint:
+            return self.call(name, [entrypoint, *(self.translated(name, word) for word in arguments)])
         return self.call(name, self.argv(name, arguments))
 
     def exec(self, name: str, arguments: Sequence[str]) -> int:
@@ -212,9 +220,12 @@ def main(arguments: list[str]) -> int:
     if unknown := set(options) - OPTIONS:
         raise SystemExit(f"docker compose {verb} {unknown} is not known here")
     words = rest[len(options) :]
+    entrypoint = words.pop(0) if "--entrypoint" in options else ""
     match verb:
+        case "build":
+            project.build()
         case "run":
-            return project.run(words[0], words[1:])
+            return project.run(words[0], words[1:], entrypoint=entrypoint)
         case "exec":
             return project.exec(words[0], words[1:])
         case "up":

@@ -145,6 +145,12 @@ def test_shares_certificates_and_secrets_are_rotated(site: Site) -> None:
     assert "epoch" in said
 
 
+def test_nodes_are_upgraded_one_after_the_other(site: Site) -> None:
+    said = site.follow("upgrade")
+    assert said.count("restarted") >= 3
+    assert said.count("COMPLETED") >= 2
+
+
 def test_the_keys_are_recovered_without_any_node(site: Site) -> None:
     site.follow("deploy")
     site.end()

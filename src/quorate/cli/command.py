@@ -17,6 +17,7 @@ import typer
 
 from quorate.cli.output import Output
 from quorate.node.home import home_of
+from quorate.node.release import program_version
 
 P = ParamSpec("P")
 
@@ -48,8 +49,33 @@ class Given:
     json: bool = False
 
 
+def show_version(asked: bool) -> None:
+    if asked:
+        from quorate.ceremony.agreement import (
+            PROTOCOL_VERSION,  # only here: it imports all that ceremonies need
+        )
+
+        typer.echo(f"quorate {program_version()}, protocol {PROTOCOL_VERSION}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        callback=show_version,
+        is_eager=True,
+        help="The release, and the protocol it speaks to peers.",
+    ),
+]
+
+
 def common(
-    ctx: typer.Context, home: Home = None, credentials: CredentialsFile = None, json: Json = False
+    ctx: typer.Context,
+    home: Home = None,
+    credentials: CredentialsFile = None,
+    json: Json = False,
+    version: Version = False,  # noqa: ARG001 - its callback ends the command
 ) -> None:
     """A virtual signer: weighted-threshold signatures, an approval first, and no key in one place."""
     ctx.obj = Given(home, credentials, json)
@@ -86,7 +112,8 @@ def declare(run: Callable[..., None], body: Callable[..., Any]) -> None:
     """Give ``run`` the signature typer reads: the body's own options, then the common ones."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-    shared = list(inspect.signature(common, eval_str=True).parameters.values())
+    every = inspect.signature(common, eval_str=True).parameters
+    shared = [every[name] for name in every if name != "version"]  # that one ends the command
     parameters = [p.replace(kind=keyword) for p in (*own, *shared)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}

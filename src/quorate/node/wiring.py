@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from quorate.approval.configure import Means, build_approver, library_of
@@ -28,6 +27,7 @@ from quorate.node.monitor import Monitor
 from quorate.node.observers import OperationWatch, WatchedApprover
 from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
+from quorate.node.release import program_version
 from quorate.node.reload import Configuration, keeps_nothing
 from quorate.node.upkeep import NodeUpkeep
 from quorate.operations.tokens import read_tokens
@@ -232,13 +232,6 @@ def paces_of(limits: config.CallLimits) -> rpc_limits.Limits:
 
 def _now(clock: Clock) -> tuple[int, float]:
     return clock.now_ms(), clock.monotonic()
-
-
-def program_version() -> str:
-    try:
-        return version("quorate")
-    except PackageNotFoundError:
-        return "source"  # run from a source tree that is not installed
 
 
 def limits_of(limits: config.Limits) -> Limits:
