@@ -164,6 +164,12 @@ class StoreStuck(Unwritable):
     reason = "STORE_STUCK"
 
 
+class Sealed(Unwritable):
+    """The operator sealed this node: its node key and shares are in no memory until it is unsealed."""
+
+    reason = "SEALED"
+
+
 class Locked(StoreError):
     reason = "STORE_LOCKED"
 

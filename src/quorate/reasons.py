@@ -373,6 +373,10 @@ REASONS: dict[str, Reason] = {
         "Another reset of the same pair set-up is running.",
         "nothing: the proposer tries again; of two resets at once one makes the set-up for both",
     ),
+    "SEALED": Reason(
+        "The operator sealed this node: its key and its shares are in no memory.",
+        "`quorate unseal` on that node, once what it was sealed for is over",
+    ),
     "STALE_EPOCH": Reason(
         "Another epoch of the vault is live than the one asked for, or than this node holds.",
         "ask again by the vault's name; a node that is behind must reach a peer to catch up",

@@ -376,7 +376,25 @@ class FakeExaminer:
             await self.gate.wait()
 
 
+class FakeSealing:
+    """Who sealed, and what with it was unsealed."""
+
+    def __init__(self) -> None:
+        self.sealed = False
+        self.passphrases: list[bytes] = []
+
+    async def seal(self) -> None:
+        self.sealed = True
+
+    async def unseal(self, passphrase: bytes) -> None:
+        self.sealed = False
+        self.passphrases.append(passphrase)
+
+
 class FakeUpkeep:
+    def __init__(self) -> None:
+        self.sealing = FakeSealing()
+
     def certificates(self) -> Certificates:
         raise UsageError("not here")
 
@@ -421,6 +439,7 @@ class Served:
         self.certificates = False
         self.refused: list[str] = []
         self.examiner = FakeExaminer()
+        self.upkeep = FakeUpkeep()
         self.tls = create_identity(ALICE)
         self.port = 0
         self.server: NodeServer | None = None
@@ -438,7 +457,7 @@ class Served:
             certificate_address="127.0.0.1:0" if self.certificates else "",
             limits=self.limits,
             refused=self.refused.append,
-            upkeep=FakeUpkeep(),
+            upkeep=self.upkeep,
         )
         self.port = await self.server.start()
 

@@ -18,7 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from quorate.ceremony.ports import State
 from quorate.ceremony.views import Caller
 from quorate.rpc import access
-from quorate.rpc.access import RULES, Reach, Repeat
+from quorate.rpc.access import OWNERS_ALONE, RULES, Reach, Repeat
 from quorate.rpc.client import CLIENT_KEY, SECRET_KEY, NodeClient
 from quorate.rpc.node_server import SERVICES
 from quorate.storage import Grant
@@ -65,6 +65,12 @@ SETTLING = {
     ),
     "quorate.v1.AdminService.SetAddress": (
         "tests/node/test_cards.py", "test_the_same_rotation_or_move_again_changes_nothing"
+    ),
+    "quorate.v1.AdminService.Seal": (
+        "tests/ceremony/test_sealing.py", "test_a_sealed_node_holds_no_share_and_no_node_key"
+    ),
+    "quorate.v1.AdminService.Unseal": (
+        "tests/ceremony/test_sealing.py", "test_only_the_right_key_unseals_a_node"
     ),
     "quorate.v1.AdminService.Reload": (
         "tests/cluster/test_running.py",
@@ -150,7 +156,9 @@ async def test_a_role_reaches_exactly_what_the_table_allows_it(served: Served, r
     async with secure_channel(served) as channel:
         for name, method in METHODS.items():
             code = await call_raw(channel, method, metadata_of("app", secret))
-            assert (code is grpc.StatusCode.PERMISSION_DENIED) is (role not in RULES[name].roles), (
+            assert (code is grpc.StatusCode.PERMISSION_DENIED) is (
+                role not in RULES[name].roles or name in OWNERS_ALONE
+            ), (
                 name,
                 code,
             )
@@ -428,3 +436,14 @@ async def test_making_a_credential_needs_an_idempotency_key(served: Served) -> N
             ):
                 assert (await refusal(act)).code == "INVALID_REQUEST"
     assert not served.book.secrets
+
+
+async def test_a_node_is_sealed_by_an_admin_and_unsealed_on_its_own_machine_alone(served: Served) -> None:
+    async with served.enrolled("boss", "admin") as boss, served.local() as owner:
+        await boss.seal()
+        for passphrase in (b"", b"correct horse battery staple"):
+            assert (await refusal(boss.unseal(passphrase))).code == "NOT_ALLOWED"
+        assert served.upkeep.sealing.sealed
+        await owner.unseal(b"correct horse battery staple")
+        assert not served.upkeep.sealing.sealed
+        assert served.upkeep.sealing.passphrases == [b"correct horse battery staple"]

@@ -36,6 +36,7 @@ from quorate.operations.tokens import Tokens
 from quorate.wire.codec import prepare
 
 TIME_KEPT = 10.0  # seconds
+SEALING = 5.0  # seconds that sessions have to end in
 
 log = structlog.get_logger()
 
@@ -146,6 +147,20 @@ class Ceremonies:
         await self._participant.stop()
         await self._background.stop()
         await self._keep_time_now()
+
+    async def seal(self, seal_ledger: Callable[[], None]) -> None:
+        """Rule CE-9.2: let nothing more leave, forget the node key, end what runs, and hold no share."""
+        sessions = self._context.sessions
+        sessions.close("CE-9.2 memory: this node is sealed")
+        await asyncio.to_thread(seal_ledger)
+        ends = self._context.clock.monotonic() + SEALING
+        while len(sessions) and self._context.clock.monotonic() < ends:  # noqa: ASYNC110 - they are ending
+            await asyncio.sleep(0.02)
+        self._context.vaults.wipe_shares()
+
+    def unseal(self) -> None:
+        """Once the ledger is. What waits goes on by itself."""
+        self._context.sessions.open()
 
     def limit(self, limits: Limits) -> None:
         """From now on; what has begun keeps the times it was given."""

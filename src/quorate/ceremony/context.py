@@ -18,7 +18,7 @@ from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
-from quorate.errors import PeerError, UsageError
+from quorate.errors import PeerError, Sealed, UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.tokens import Tokens
 
@@ -99,6 +99,12 @@ class Context:
         fault = self.ledger.fault
         if fault is not None:
             raise type(fault)(str(fault))
+
+    def require_unsealed(self) -> None:
+        """CE-9.1 sealed: ``Sealed`` while this node is."""
+        fault = self.ledger.fault
+        if isinstance(fault, Sealed):
+            raise Sealed(str(fault))
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Run blocking work (the disk, arithmetic) in a worker thread."""

@@ -222,7 +222,11 @@ class Coordinator:
                 return False
             left = context.steady.left(row)
             if left <= 0:
-                silent = [context.name_of(peer) for peer in electorate.weights if peer not in verdicts]
+                silent = [
+                    context.name_of(peer) + (f" ({why})" if (why := record.refusals.get(peer)) else "")
+                    for peer in electorate.weights
+                    if peer not in verdicts
+                ]
                 await self._end(
                     operation, State.EXPIRED, "EXPIRED", f"no vote from {', '.join(silent)} in time"
                 )

@@ -19,7 +19,7 @@ from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import Method, Peer
 from quorate.ceremony.statements import MAX_ASKED, Hello, Sight, VaultHead, hear, state
-from quorate.errors import EncodingError, QuorateError, UsageError
+from quorate.errors import EncodingError, QuorateError, Sealed, UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.protocols.policy import PolicyHead
 
@@ -87,8 +87,9 @@ class Greetings:
         context, known = self._context, self._heard.get(peer)
         cards = context.ledger.peers()
         held, own = cards.get(peer), cards[context.me]
+        sealed = isinstance(context.ledger.fault, Sealed)
         heads = tuple(
-            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready)
+            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready and not sealed)
             for v in context.vaults.all()
             if peer in v.sharing.devices
         )

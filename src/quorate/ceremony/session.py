@@ -198,6 +198,16 @@ class Sessions:
         self._live: dict[SessionId, Session[object]] = {}
         self._over: OrderedDict[SessionId, None] = OrderedDict()
         self._early: dict[DeviceId, deque[tuple[float, SessionId, bytes]]] = {}
+        self._closed = ""
+
+    def close(self, why: str) -> None:
+        """Nothing more leaves from any session, each ends within a tick, and none begins until ``open``."""
+        self._closed = why
+        for session in self._live.values():
+            session.halt(why)
+
+    def open(self) -> None:
+        self._closed = ""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -206,6 +216,8 @@ class Sessions:
         """Run a session to its end, with whatever has arrived for it already."""
         if session.id in self._live or session.id in self._over:
             raise Bug("a session id came up twice")
+        if self._closed:
+            session.halt(self._closed)
         if len(self._live) >= self.MAX_LIVE:
             raise QuorateError(f"{self.MAX_LIVE} sessions are running; try again later")
         self._live[session.id] = session  # type: ignore[assignment]

@@ -175,6 +175,13 @@ class Vaults:
             for key in [key for key in self._shares if key[0] == vault and key[1] < epoch]:
                 del self._shares[key]  # wiped with the last session that holds it
 
+    def wipe_shares(self) -> None:
+        """Rule CE-9.2: those in memory, whoever holds them. They are unsealed again when they are wanted."""
+        with self._loading:
+            for share in self._shares.values():
+                share.wipe()
+            self._shares.clear()
+
     def find(self, wanted: str, *, among: Sequence[Vault] | None = None) -> Vault:
         """By id, or by a name that only one live vault here has, or else one that never came to live: the leftover of a
         failed attempt takes nobody's name."""

@@ -55,6 +55,7 @@ class Voting:
 
     async def _decide(self, operation: Operation) -> Ballot:
         context, ledger = self._context, self._context.ledger
+        context.require_unsealed()
         signed, asked, effect = ledger.votes(operation.id).get(context.me), b"", b""
         if signed is None:
             made = ledger.decision(operation.id)
@@ -79,6 +80,7 @@ class Voting:
                 approver=printable(made.decision.approver, MAX_APPROVER),
                 rule=printable(made.decision.rule, MAX_RULE),
             )
+            context.require_unsealed()  # it may have been sealed while the approver thought
             row, spoken = made, state(context.identity, vote)
 
             def keep() -> bytes:

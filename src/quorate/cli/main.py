@@ -23,6 +23,8 @@ ALONE = {
     "status": "node",
     "reload": "node",
     "rewrap": "rewrap",
+    "seal": "seal",
+    "unseal": "seal",
     "doctor": "doctor",
     "demo": "demo",
     "sign": "sign",

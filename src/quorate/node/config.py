@@ -106,11 +106,13 @@ def kms_endpoint(url: str) -> str:
 class Key(Section):
     """What opens the store: the file that holds the passphrase, or one that holds 32 random bytes, or a symmetric key
     in AWS KMS (``quorate[aws]``) by id, ARN or alias, with its ``region`` and ``endpoint`` if the environment does not
-    say. What a guess at a passphrase costs (Argon2id: memory, passes) is fixed when the store is made."""
+    say. What a guess at a passphrase costs (Argon2id: memory, passes) is fixed when the store is made.
+    ``start``: sealed, and a started node does nothing until ``quorate unseal``."""
 
     passphrase_file: SecretFile | None = None
     key_file: SecretFile | None = None
     kms_key_id: str = Field(default="", max_length=2048)
+    start: Literal["unsealed", "sealed"] = "unsealed"
     region: str = Field(default="", pattern=r"^([a-z0-9-]{1,40})?$")
     endpoint: Annotated[str, AfterValidator(kms_endpoint)] = ""
     memory_kib: int = Field(default=64 << 10, ge=8, le=4 << 20)

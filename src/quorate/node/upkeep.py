@@ -11,7 +11,7 @@ from quorate.node.audit import audit_page
 from quorate.node.backups import Backups
 from quorate.node.cards import Cards
 from quorate.node.reload import Configuration
-from quorate.rpc.upkeep import AuditPage, BackupFile, Certificates, Reloaded
+from quorate.rpc.upkeep import AuditPage, BackupFile, Certificates, Reloaded, Sealing
 from quorate.storage import SqliteLedger
 
 
@@ -19,8 +19,14 @@ class NodeUpkeep:
     """Implements ``rpc.upkeep.Upkeep``."""
 
     def __init__(
-        self, cards: Cards, configuration: Configuration, backups: Backups, ledger: SqliteLedger
+        self,
+        cards: Cards,
+        configuration: Configuration,
+        backups: Backups,
+        ledger: SqliteLedger,
+        sealing: Sealing,
     ) -> None:
+        self.sealing = sealing
         self._cards, self._configuration, self._backups, self._ledger = cards, configuration, backups, ledger
 
     def certificates(self) -> Certificates:

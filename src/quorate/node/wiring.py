@@ -29,6 +29,7 @@ from quorate.node.probes import ProbeServer
 from quorate.node.registry import Registry
 from quorate.node.release import program_version
 from quorate.node.reload import Configuration, keeps_nothing
+from quorate.node.sealing import NodeSealing
 from quorate.node.upkeep import NodeUpkeep
 from quorate.operations.tokens import read_tokens
 from quorate.rpc import limits as rpc_limits
@@ -56,6 +57,8 @@ class Node:
     monitor: Monitor
     probes: ProbeServer | None
     backups: Backups
+    sealing: NodeSealing
+    starts_sealed: bool
     pool: ThreadPoolExecutor
     peer_address: str
     client_address: str
@@ -64,6 +67,8 @@ class Node:
         """Serve peers, then take up what the journal holds, then serve clients."""
         if self.probes is not None:
             self.probes.start()
+        if self.starts_sealed:
+            await self.sealing.seal()
         await self.peer_server.start()
         await self.mesh.start()
         await self.ceremonies.start()
@@ -170,6 +175,7 @@ def build(
     backups = Backups(settings.backup, ledger, ceremonies.vaults.all, clock, metrics)
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"
+    sealing = NodeSealing(ledger, ceremonies, lambda: configuration().key)
     node_server = NodeServer(
         ceremonies.clients,
         issue_client_certificate(ledger, settings),
@@ -190,7 +196,7 @@ def build(
             entropy=entropy,
             version=program_version(),
         ),
-        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration, backups, ledger),
+        upkeep=NodeUpkeep(Cards(home, ledger, configuration, live), configuration, backups, ledger, sealing),
     )
     live.begin(ceremonies.greetings, node_server)
     monitor = Monitor(
@@ -215,6 +221,8 @@ def build(
         monitor=monitor,
         probes=ProbeServer(served.bind, served.port, metrics.registry, monitor) if served.enabled else None,
         backups=backups,
+        sealing=sealing,
+        starts_sealed=settings.key.start == "sealed",
         pool=pool,
         peer_address=peer_address,
         client_address=client_address,

@@ -40,6 +40,13 @@ class KeyShare:
     def public_key(self) -> Point:
         return self.commitment[0]
 
+    def wipe(self) -> None:
+        """The share, and what was made of it for each quorum."""
+        self.secret.wipe()
+        for quorum in self.quorums.values():
+            quorum.secret.wipe()
+            quorum.hedge.wipe()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Quorum:

@@ -88,12 +88,16 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.AdminService.RotateCertificate": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.SetAddress": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.Reload": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
+    "quorate.v1.AdminService.Seal": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
+    "quorate.v1.AdminService.Unseal": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.CreateBackups": Rule(_ADMIN, Reach.NODE, Repeat.SETTLES, at_once=2),
     "quorate.v1.AdminService.ListBackups": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=2),
     "quorate.v1.AdminService.ListAudit": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=4),
     "quorate.v1.AdminService.ExamineAudit": Rule(_ADMIN, Reach.NODE, Repeat.READS, at_once=1),
 }
 
+# Only on the Unix socket: who stole a credential does not undo what was done against it.
+OWNERS_ALONE = frozenset({"quorate.v1.AdminService.Unseal"})
 SHOWS_SIGNATURES = "quorate.v1.SigningService.GetSignature"
 OWNERS_TO_GIVE = frozenset({"admin", "approver"})  # roles that only the owner of the Unix socket gives
 _STRENGTH = (OWNS, "admin", "signer", "approver", "viewer")
@@ -137,6 +141,11 @@ def permit(client: Client, method: str) -> Permit:
         held = ", ".join(sorted(client.roles))
         raise UsageError(
             f"{client.id} has the role {held}, which may not call {method}", code=failures.NOT_ALLOWED
+        )
+    if method in OWNERS_ALONE and not any(grant.role == OWNS for grant in grants):
+        raise UsageError(
+            f"{client.id} may not call {method}: only the owner of the node's Unix socket does",
+            code=failures.NOT_ALLOWED,
         )
     if rule.reach is Reach.NODE:
         grants = tuple(grant for grant in grants if grant.everywhere)

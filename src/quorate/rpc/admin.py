@@ -156,6 +156,14 @@ class AdminServant:
         done = await to_the_end(asyncio.to_thread(self._upkeep.reload))
         return admin_pb2.ReloadResponse(changed=done.changed, restart_needed=done.restart)
 
+    async def seal(self, _: Permit, __: admin_pb2.SealRequest) -> admin_pb2.SealResponse:
+        await to_the_end(self._upkeep.sealing.seal())
+        return admin_pb2.SealResponse()
+
+    async def unseal(self, _: Permit, request: admin_pb2.UnsealRequest) -> admin_pb2.UnsealResponse:
+        await to_the_end(self._upkeep.sealing.unseal(request.passphrase))
+        return admin_pb2.UnsealResponse()
+
     async def create_backups(
         self, _: Permit, request: admin_pb2.CreateBackupsRequest
     ) -> admin_pb2.CreateBackupsResponse:

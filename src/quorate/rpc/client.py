@@ -480,6 +480,14 @@ class NodeClient(PolicyCalls):
         answer = await self._call(self._admin.Reload, admin_pb2.ReloadRequest())
         return Reloaded(changed=tuple(answer.changed), restart=tuple(answer.restart_needed))
 
+    async def seal(self) -> None:
+        """Have the node forget its key and its shares, and take part in nothing."""
+        await self._call(self._admin.Seal, admin_pb2.SealRequest())
+
+    async def unseal(self, passphrase: bytes = b"") -> None:
+        """Have it go on, by the key it is configured with or by this passphrase."""
+        await self._call(self._admin.Unseal, admin_pb2.UnsealRequest(passphrase=passphrase))
+
     async def create_backups(self, vault: str = "", *, anew: bool = False) -> Sequence[BackupFile]:
         """Have the node put a sealed copy of its shares of this vault (id or name), or of each, into its folder."""
         request = admin_pb2.CreateBackupsRequest(vault=vault, anew=anew)

@@ -61,8 +61,23 @@ class AuditPage:
     head: str
 
 
+class Sealing(Protocol):
+    async def seal(self) -> None:
+        """End what runs, and forget the node key and all shares. Again changes nothing."""
+        ...
+
+    async def unseal(self, passphrase: bytes) -> None:
+        """By what is configured, unless there is a passphrase. ``Locked``, and still sealed, if that is not the key."""
+        ...
+
+
 class Upkeep(Protocol):
     """Blocking: called in a worker thread. What was changed is durable, and in effect, when the call returns."""
+
+    @property
+    def sealing(self) -> Sealing:
+        """Not blocking, and on the event loop."""
+        ...
 
     def certificates(self) -> Certificates: ...
 

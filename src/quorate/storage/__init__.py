@@ -4,7 +4,7 @@ from quorate.storage.clients import Client, Grant
 from quorate.storage.keywrap import KeySource
 from quorate.storage.keywrap.aws_kms import AwsKms
 from quorate.storage.keywrap.keyfile import KeyFile
-from quorate.storage.keywrap.passphrase import Argon2, PassphraseFile
+from quorate.storage.keywrap.passphrase import Argon2, Passphrase, PassphraseFile
 from quorate.storage.ledger import Boot, SqliteLedger
 from quorate.storage.rewrapping import rewrap
 
@@ -16,6 +16,7 @@ __all__ = [
     "Grant",
     "KeyFile",
     "KeySource",
+    "Passphrase",
     "PassphraseFile",
     "SqliteLedger",
     "rewrap",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from quorate.ceremony.audit import BEGUN
 from quorate.ceremony.identity import Identity, card_of, fingerprint, read_card
 from quorate.ceremony.ports import KeptTime, Peer
-from quorate.errors import Corrupt, DiskFull, StoreError, Unwritable, UsageError
+from quorate.errors import Corrupt, DiskFull, Sealed, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.storage.audit import append, has_chain
@@ -29,7 +29,7 @@ from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
 from quorate.storage.policies import PolicyShelf
 from quorate.storage.reservations import ReservationBook
-from quorate.storage.sealed import NodeSecret, Sealer
+from quorate.storage.sealed import SEALED, NodeSecret, Sealer
 from quorate.storage.votes import VoteBook
 
 ROOM = 64 << 20
@@ -213,10 +213,30 @@ class SqliteLedger(
         if (lock := self._database.read(read_lock)) is not None:
             lock.open(self._database.path, key).wipe()
 
+    def seal(self) -> None:
+        """ST-2.7 sealed: from now on nothing sealed opens, nothing is sealed and nothing released. Again changes
+        nothing."""
+        if not self._sealer.wiped:
+            self._sealer.wipe()
+            with contextlib.suppress(Unwritable):  # a disk in trouble is no reason to keep the key
+                self._database.write("seal", lambda connection: self._tell(connection, "sealed"))
+
+    def unseal(self, key: KeySource) -> None:
+        """``Locked``, and still sealed, unless ``key`` opens this store. Blocking."""
+        lock = self._database.read(read_lock)
+        if lock is None:
+            raise Corrupt("node: the row that says how the store is locked is gone")
+        sealer = lock.open(self._database.path, key)
+        if not self._sealer.wiped:
+            sealer.wipe()
+            return
+        self._database.write("unseal", lambda connection: self._tell(connection, "unsealed", key=key.scheme))
+        self._sealer = sealer
+
     @property
     def fault(self) -> Unwritable | None:
         """Why nothing new may be begun, as far as the last check and the last commit tell. Asks no disk."""
-        return self._database.fault or self._low
+        return Sealed(SEALED) if self._sealer.wiped else self._database.fault or self._low
 
     @property
     def commit_takes(self) -> float:

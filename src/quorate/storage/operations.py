@@ -11,10 +11,11 @@ import msgspec
 
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import NO_VOTES, OperationRow, State, Unfinished, Verdict
-from quorate.errors import Corrupt, UsageError
+from quorate.errors import Corrupt, Sealed, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.storage.audit import AuditBook, short
 from quorate.storage.policies import share_policy
+from quorate.storage.sealed import SEALED, Sealer
 from quorate.storage.setups import require_live
 from quorate.storage.sharing import require_active
 from quorate.storage.votes import last_decision
@@ -32,6 +33,8 @@ _UNFINISHED = "state IN ('PROPOSED', 'VOTING', 'APPROVED', 'RUNNING')"
 
 class OperationJournal(AuditBook):
     """The part of the ledger that remembers what was asked for, and how far it got."""
+
+    _sealer: Sealer
 
     def add_operation(self, row: OperationRow, *, client: str = "", role: str = "") -> OperationRow:
         """ST-3.1 first: insert, or return the row already there under this id. ``client`` and ``role``: who asked, for
@@ -214,6 +217,8 @@ class OperationJournal(AuditBook):
         self, operation: OperationId, attempt: int, digest: bytes, also: Callable[[sqlite3.Connection], None]
     ) -> bool:
         def change(connection: sqlite3.Connection) -> bool:
+            if self._sealer.wiped:
+                raise Sealed(SEALED)
             row = _find(connection, operation)
             if (
                 row is None

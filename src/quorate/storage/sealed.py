@@ -15,13 +15,14 @@ from typing import Literal, TypeAlias
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from quorate.errors import Corrupt
+from quorate.errors import Corrupt, Sealed
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import encode
 
 SCHEMA = 1
+SEALED = "ST-2.7 sealed: this node is sealed: its operator unseals it (quorate unseal)"
 _NONCE, _TAG = 12, 16
 _WRAPPED = 32 + _TAG
 _HEAD = 1 + _NONCE + _WRAPPED + _NONCE
@@ -68,6 +69,7 @@ class Sealer:
 
     def __init__(self, node_key: SecretBytes) -> None:
         self._node_key = node_key
+        self.wiped = False
 
     def seal(self, place: Place, secret: SecretBytes) -> bytes:
         """ST-2.4 clear: the only form in which a secret goes to the file."""
@@ -110,7 +112,10 @@ class Sealer:
             ) from None
 
     def wipe(self) -> None:
+        self.wiped = True
         self._node_key.wipe()
 
     def _wrapping(self) -> AESGCM:
+        if self.wiped:
+            raise Sealed(SEALED)
         return AESGCM(self._node_key.reveal())

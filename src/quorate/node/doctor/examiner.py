@@ -13,7 +13,7 @@ from quorate.ceremony.ports import Clock, Entropy
 from quorate.node import founding
 from quorate.node.config import Settings
 from quorate.node.doctor.approver import ask_approver
-from quorate.node.doctor.machine import examine_disk, examine_key, examine_store
+from quorate.node.doctor.machine import examine_disk, examine_key, examine_sealing, examine_store
 from quorate.node.doctor.peers import examine_peers, greet_all, pairs
 from quorate.node.doctor.vaults import examine_vaults
 from quorate.operations.kinds import Kind
@@ -67,4 +67,5 @@ class NodeExaminer:
             examine_disk(self.home),
             examine_store(self.home, self.home / founding.STORE, lambda: self.ledger.check(0)),
             examine_key(lambda: self.ledger.require_key(key)),
+            examine_sealing(self.ledger.fault),
         ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quorate.errors import QuorateError, StoreError
+from quorate.errors import QuorateError, Sealed, StoreError
 from quorate.node.config import Settings
 from quorate.node.doctor.verdicts import fine, problem, warning
 from quorate.rpc.findings import Finding
@@ -64,6 +64,13 @@ def examine_key(unlock: Callable[[], None]) -> Finding:
     except QuorateError as error:
         return refused("key", error)
     return fine("key", "opens the store")
+
+
+def examine_sealing(fault: StoreError | None) -> Finding:
+    """Has the operator of a running node taken its key from it?"""
+    if isinstance(fault, Sealed):
+        return refused("sealed", fault)
+    return fine("sealed", "no: the node has its key")
 
 
 def examine_ports(settings: Settings) -> list[Finding]:

@@ -109,6 +109,16 @@ class AdminServiceStub:
                 request_serializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
                 _registered_method=True)
+        self.Seal = channel.unary_unary(
+                '/quorate.v1.AdminService/Seal',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.SealRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.SealResponse.FromString,
+                _registered_method=True)
+        self.Unseal = channel.unary_unary(
+                '/quorate.v1.AdminService/Unseal',
+                request_serializer=quorate_dot_v1_dot_admin__pb2.UnsealRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_admin__pb2.UnsealResponse.FromString,
+                _registered_method=True)
         self.CreateBackups = channel.unary_unary(
                 '/quorate.v1.AdminService/CreateBackups',
                 request_serializer=quorate_dot_v1_dot_admin__pb2.CreateBackupsRequest.SerializeToString,
@@ -239,6 +249,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Seal(self, request, context):
+        """End what runs, and forget the node key and all shares: nothing is voted on or signed until Unseal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unseal(self, request, context):
+        """Have the node key again, from where it is configured to be or by the passphrase. Only on the Unix socket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateBackups(self, request, context):
         """A sealed copy of this node's shares, in the folder and under the lock of its own configuration.
         """
@@ -344,6 +368,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=quorate_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_admin__pb2.ReloadResponse.SerializeToString,
+            ),
+            'Seal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Seal,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.SealRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.SealResponse.SerializeToString,
+            ),
+            'Unseal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unseal,
+                    request_deserializer=quorate_dot_v1_dot_admin__pb2.UnsealRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_admin__pb2.UnsealResponse.SerializeToString,
             ),
             'CreateBackups': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateBackups,
@@ -771,6 +805,60 @@ class AdminService:
             '/quorate.v1.AdminService/Reload',
             quorate_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             quorate_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Seal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/Seal',
+            quorate_dot_v1_dot_admin__pb2.SealRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.SealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unseal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.AdminService/Unseal',
+            quorate_dot_v1_dot_admin__pb2.UnsealRequest.SerializeToString,
+            quorate_dot_v1_dot_admin__pb2.UnsealResponse.FromString,
             options,
             channel_credentials,
             insecure,

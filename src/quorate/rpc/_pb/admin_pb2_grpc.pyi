@@ -62,6 +62,10 @@ class AdminServiceStub:
     """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
     Reload: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]
     """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+    Seal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SealRequest, _admin_pb2.SealResponse]
+    """End what runs, and forget the node key and all shares: nothing is voted on or signed until Unseal."""
+    Unseal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UnsealRequest, _admin_pb2.UnsealResponse]
+    """Have the node key again, from where it is configured to be or by the passphrase. Only on the Unix socket."""
     CreateBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateBackupsRequest, _admin_pb2.CreateBackupsResponse]
     """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
     ListBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]
@@ -105,6 +109,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Another address of this node, which peers learn of, or another one at which it reaches a peer."""
     Reload: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]  # type: ignore[assignment]
     """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+    Seal: _aio.UnaryUnaryMultiCallable[_admin_pb2.SealRequest, _admin_pb2.SealResponse]  # type: ignore[assignment]
+    """End what runs, and forget the node key and all shares: nothing is voted on or signed until Unseal."""
+    Unseal: _aio.UnaryUnaryMultiCallable[_admin_pb2.UnsealRequest, _admin_pb2.UnsealResponse]  # type: ignore[assignment]
+    """Have the node key again, from where it is configured to be or by the passphrase. Only on the Unix socket."""
     CreateBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateBackupsRequest, _admin_pb2.CreateBackupsResponse]  # type: ignore[assignment]
     """A sealed copy of this node's shares, in the folder and under the lock of its own configuration."""
     ListBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]  # type: ignore[assignment]
@@ -235,6 +243,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReloadResponse, _abc.Awaitable[_admin_pb2.ReloadResponse]]:
         """Read quorate.toml again. Refused whole, and nothing changed, if anything in it is wrong."""
+
+    @_abc_1.abstractmethod
+    def Seal(
+        self,
+        request: _admin_pb2.SealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SealResponse, _abc.Awaitable[_admin_pb2.SealResponse]]:
+        """End what runs, and forget the node key and all shares: nothing is voted on or signed until Unseal."""
+
+    @_abc_1.abstractmethod
+    def Unseal(
+        self,
+        request: _admin_pb2.UnsealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UnsealResponse, _abc.Awaitable[_admin_pb2.UnsealResponse]]:
+        """Have the node key again, from where it is configured to be or by the passphrase. Only on the Unix socket."""
 
     @_abc_1.abstractmethod
     def CreateBackups(

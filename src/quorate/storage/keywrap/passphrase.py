@@ -52,21 +52,7 @@ class PassphraseFile:
         return msgspec.json.encode(_Parameters(cost=self.cost, salt=os.urandom(16))).decode()
 
     def unlock(self, _: DeviceId, parameters: str, /) -> SecretBytes:
-        try:
-            stored = msgspec.json.decode(parameters, type=_Parameters)
-        except msgspec.MsgspecError as error:
-            raise Corrupt(f"node: the passphrase's parameters do not read: {error}") from None
-        return SecretBytes.of(
-            hash_secret_raw(
-                secret=self._passphrase(),
-                salt=stored.salt,
-                time_cost=stored.cost.passes,
-                memory_cost=max(stored.cost.memory_kib, 8 * stored.cost.lanes),
-                parallelism=stored.cost.lanes,
-                hash_len=32,
-                type=Type.ID,
-            )
-        )
+        return _derive(self._passphrase(), parameters)
 
     def _passphrase(self) -> bytes:
         text = read_secret(self.path, "the passphrase file").removesuffix(b"\n").removesuffix(b"\r")
@@ -76,3 +62,38 @@ class PassphraseFile:
                 " openssl rand -base64 32"
             )
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """What somebody typed, for a store that has one."""
+
+    text: bytes = field(repr=False)
+
+    @property
+    def scheme(self) -> str:
+        return "passphrase"
+
+    def enrol(self, _: DeviceId, /) -> str:
+        raise Locked("ST-2.2 source: a store is made with a passphrase in a file")
+
+    def unlock(self, _: DeviceId, parameters: str, /) -> SecretBytes:
+        return _derive(self.text.removesuffix(b"\n").removesuffix(b"\r"), parameters)
+
+
+def _derive(passphrase: bytes, parameters: str) -> SecretBytes:
+    try:
+        stored = msgspec.json.decode(parameters, type=_Parameters)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(f"node: the passphrase's parameters do not read: {error}") from None
+    return SecretBytes.of(
+        hash_secret_raw(
+            secret=passphrase,
+            salt=stored.salt,
+            time_cost=stored.cost.passes,
+            memory_cost=max(stored.cost.memory_kib, 8 * stored.cost.lanes),
+            parallelism=stored.cost.lanes,
+            hash_len=32,
+            type=Type.ID,
+        )
+    )
