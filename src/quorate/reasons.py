@@ -51,6 +51,10 @@ REASONS: dict[str, Reason] = {
         "An attempt, or a session's id, was used before: each counts once, also across a restart.",
         "nothing: the proposer starts another attempt; after a node was restored from an old disk, do not run it",
     ),
+    "AUDIT_SET_BACK": Reason(
+        "This node signed records of its audit chain that its store does not have: the store was set back, or cut.",
+        "stop the node, and bring back the newest store; what the peers hold says how far it went",
+    ),
     "BACKUP_LOCKED": Reason(
         "A backup does not open.",
         "give the passphrase or the private recovery key it was made with; if it is the right one, the file was"
@@ -167,6 +171,10 @@ REASONS: dict[str, Reason] = {
         "ask for a shorter life, or raise limits.longest_expiry on every node",
     ),
     "FAILED": Reason("It failed, and nothing more precise is known.", "read the message and this node's log"),
+    "FORGED_HEAD": Reason(
+        "A peer showed a head of an audit chain that its device did not sign.",
+        "look at that peer: its program is another, or it attacks",
+    ),
     "FORK": Reason(
         "A certificate contradicts the one held here: somebody signed two.",
         "stop using the vault; `quorate vault history` on each signer shows what was refused, and who signed both",
@@ -302,6 +310,10 @@ REASONS: dict[str, Reason] = {
         "run the same release of Quorate on every node; the operation itself has the reason as it was given",
     ),
     "OVERSIZE": Reason("A peer's statement is over the size limit.", _SAME_RELEASE),
+    "PEER_AUDIT_SET_BACK": Reason(
+        "A peer's audit chain is not what it showed before: its store was set back, or it signed two chains.",
+        "ask whoever runs that node whether its disk was restored; until that is clear approve nothing it proposes",
+    ),
     "PEER_ERROR": Reason("A peer could not be reached or refused.", "the message says which and why"),
     "POLICY_BEHIND": Reason(
         "This node does not have the policy that is in force: a later version is signed.",

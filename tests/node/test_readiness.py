@@ -40,6 +40,7 @@ class Case:
             decision=None,
             decided=0.0,
             store=None,
+            set_back="",
             connected=frozenset({self.bob, self.carol}),
             heard={},
             paired={vault.certificate_hash: frozenset({self.bob, self.carol})},

@@ -18,7 +18,7 @@ from quorate.ceremony import audit_export
 from quorate.ceremony.audit import BEGUN, AuditVerdict, Entry, Record, Witness, hash_of, verify
 from quorate.ceremony.audit_heads import Head, head_of
 from quorate.ceremony.ports import State
-from quorate.errors import StoreError, UsageError
+from quorate.errors import Corrupt, StoreError, UsageError
 from quorate.identifiers import OperationId
 from quorate.storage import Grant
 from quorate.wire.codec import decode, encode
@@ -297,8 +297,29 @@ def test_a_chain_begins_with_its_first_record_and_once(told: Path, tmp_path: Pat
         connection.execute("DELETE FROM audit")
     with reopen(folder) as ledger:  # and does not begin anew
         assert named(ledger.verify_audit()) == {1}
-        with pytest.raises(UsageError):
-            ledger.revoke_client("nobody")
+        with pytest.raises(Corrupt, match=r"AU-1\.3"):
+            ledger.boot()
+
+
+@breaks("AU-1.3")
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
+        "DELETE FROM audit_head",
+        "UPDATE audit_head SET sequence = sequence - 1",
+        "UPDATE audit SET hash = zeroblob(32) WHERE sequence = (SELECT max(sequence) FROM audit)",
+    ],
+)
+def test_nothing_is_added_to_a_chain_that_does_not_end_as_it_was_signed(
+    told: Path, tmp_path: Path, meddle: str
+) -> None:
+    with raw(copy(told, tmp_path)) as connection:
+        connection.execute(meddle)
+    with reopen(tmp_path) as ledger:
+        with pytest.raises(Corrupt, match=r"AU-1\.3"):
+            ledger.boot()  # so the node does not start
+        assert not ledger.verify_audit().sound
 
 
 @breaks("AU-1.4")

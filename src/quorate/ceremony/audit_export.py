@@ -7,6 +7,7 @@ way only, so that nothing can be in it that people read and the hash does not co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -120,6 +121,24 @@ def verify_lines(
         )
     verification = Verification(identity_key, witnesses)
     return verification.end(_take(verification, rest))
+
+
+def witnesses_in(lines: Iterable[str], device: DeviceId) -> Iterator[Witness]:
+    """The heads of a device's chain that the export of another has, which came with votes. Each is the device's own
+    signature, so the export need not be verified for it."""
+    who = ""
+    for text in lines:
+        if not who:
+            with suppress(msgspec.MsgspecError):
+                who = f"device {msgspec.json.decode(text, type=Heading).device}"
+        line = record_of(text)
+        if line is None or line.event != "vote" or line.facts.get("voter") != device:
+            continue
+        number, _, rest = line.facts.get("head", "").partition(":")
+        hashed, _, signature = rest.partition(":")
+        with suppress(ValueError):
+            head = Head(sequence=int(number), hash=bytes.fromhex(hashed), signature=bytes.fromhex(signature))
+            yield Witness(who=who, head=head)
 
 
 def _take(verification: Verification, lines: Iterator[str]) -> Head | None:

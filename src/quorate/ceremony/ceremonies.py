@@ -30,6 +30,7 @@ from quorate.ceremony.session import Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.voting import Voting
+from quorate.ceremony.witnessing import Witnesses
 from quorate.errors import QuorateError, UsageError
 from quorate.identifiers import DeviceId, OperationId
 from quorate.operations.tokens import Tokens
@@ -82,13 +83,16 @@ class Ceremonies:
         self._catchup = CatchUp(context)
         self._background = Background()
         self.greetings = Greetings(context, version, on_cards)
+        self.witnesses = Witnesses(context)
         self._coordinator = Coordinator(
-            context, voting, self._participant, catchup=self._catchup, greetings=self.greetings
-        )
+            context, voting, self._participant, catchup=self._catchup, greetings=self.greetings,
+            witnesses=self.witnesses,
+        )  # fmt: skip
         admission = Admission(context, self._catchup, self.greetings)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
+            witnesses=self.witnesses,
         )  # fmt: skip
         self.clients = ClientDesk(
             context,
@@ -178,6 +182,11 @@ class Ceremonies:
     def clock_tolerance(self) -> float:
         """Seconds that clocks may be apart."""
         return self._context.limits.clock_tolerance_ms / 1000
+
+    @property
+    def set_back(self) -> str:
+        """Why our audit chain is not the one that we signed; empty if it is, as far as is known."""
+        return self._context.set_back
 
     @property
     def sessions_running(self) -> int:

@@ -18,7 +18,7 @@ from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
-from quorate.errors import PeerError, Sealed, UsageError
+from quorate.errors import PeerError, Quarantined, Sealed, UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.tokens import Tokens
 
@@ -53,7 +53,7 @@ class Boot:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Context:
-    """``limits`` and ``tokens`` alone are exchanged while the node runs."""
+    """``limits`` and ``tokens`` alone are exchanged while the node runs; ``set_back`` is found out."""
 
     identity: Identity
     ledger: Ledger
@@ -74,6 +74,7 @@ class Context:
     organisation: str
     inbox: Inbox | None = None  # where requests wait for a person, if our approver is one
     tokens: Tokens = field(default_factory=Tokens)  # that this node has names for
+    set_back: str = ""  # why our audit chain is not the one that we signed (AU-3.5)
 
     @property
     def me(self) -> DeviceId:
@@ -95,7 +96,10 @@ class Context:
         return peer.name if peer is not None else device
 
     def require_store(self) -> None:
-        """CE-1.11 store: ``Unwritable`` while the store takes no changes: what is begun then could not be kept."""
+        """CE-1.11 store: ``Unwritable`` while the store takes no changes: what is begun then could not be kept.
+        ``Quarantined`` where it was set back."""
+        if self.set_back:
+            raise Quarantined(f"AU-3.5 refusal: {self.set_back}")
         fault = self.ledger.fault
         if fault is not None:
             raise type(fault)(str(fault))

@@ -36,6 +36,7 @@ from quorate.ceremony.statements import (
     state,
 )
 from quorate.ceremony.voting import Voting
+from quorate.ceremony.witnessing import Witnesses
 from quorate.errors import (
     Aborted,
     Bug,
@@ -54,7 +55,6 @@ from quorate.errors import (
 )
 from quorate.identifiers import DeviceId, OperationId, VaultId
 from quorate.operations.kinds import Operation
-from quorate.wire.codec import decode
 
 log = structlog.get_logger()
 
@@ -83,13 +83,14 @@ class Record:
 class Coordinator:
     def __init__(
         self, context: Context, voting: Voting, participant: Participant, *, catchup: CatchUp,
-        greetings: Greetings,
+        greetings: Greetings, witnesses: Witnesses,
     ) -> None:  # fmt: skip
         self._context = context
         self._voting = voting
         self._participant = participant
         self._catchup = catchup
         self._greetings = greetings
+        self._witnesses = witnesses
         self._drivers: dict[OperationId, asyncio.Task[None]] = {}
         self._records: dict[OperationId, Record] = {}
         self._signing_trouble: dict[VaultId, Trouble] = {}  # by vault
@@ -145,7 +146,8 @@ class Coordinator:
         # before its vote, by which it can be chosen: its join would else have to be called for
         if operation.id in self._drivers and self._is_join(ballot.join, operation, 1, voter):
             self._record(operation).joins[voter] = (context.clock.monotonic(), ballot.join)
-        await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote))
+        heads = None if ballot.head is None else self._witnesses.of_vote(voter, ballot.head)
+        await context.aside(lambda: context.ledger.record_vote(operation.id, voter, ballot.vote, heads=heads))
         context.board.announce(operation.id)
 
     # --- one operation, from votes to outcome -------------------------------------------------------------------
@@ -245,7 +247,7 @@ class Coordinator:
                 answer = await context.mesh.request(peer, Method.PROPOSE, body, timeout=context.limits.ask)
                 self._record(operation).refusals.pop(peer, None)
                 if answer:
-                    await self.on_ballot(peer, operation, decode(Ballot, answer))
+                    await self.on_ballot(peer, operation, Ballot.read(answer))
                     return
                 pause = min(pause * 2, context.limits.repeat * SELDOM)
             except PeerError as error:

@@ -30,13 +30,14 @@ from quorate.ceremony.statements import (
     Proposal,
     Query,
     Statement,
+    Witness,
     hear,
 )
 from quorate.ceremony.voting import Moot, Voting
+from quorate.ceremony.witnessing import Witnesses
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId, OperationId, SessionId, VaultId
 from quorate.operations.kinds import Operation
-from quorate.wire.codec import decode, encode
 
 S = TypeVar("S", bound=Statement)
 
@@ -48,7 +49,7 @@ class PeerDesk:
 
     def __init__(
         self, context: Context, *, admission: Admission, voting: Voting, participant: Participant, catchup: CatchUp,
-        coordinator: Coordinator, background: Background, greetings: Greetings,
+        coordinator: Coordinator, background: Background, greetings: Greetings, witnesses: Witnesses,
     ) -> None:  # fmt: skip
         self._context = context
         self._admission = admission
@@ -58,6 +59,7 @@ class PeerDesk:
         self._coordinator = coordinator
         self._background = background
         self._greetings = greetings
+        self._witnesses = witnesses
         self._owed: set[OperationId] = set()  # operations whose proposer gets our vote as soon as it is made
         self._answers: Mapping[Method, Callable[[DeviceId, bytes], Awaitable[bytes]]] = {
             Method.HELLO: self._hello,
@@ -70,6 +72,7 @@ class PeerDesk:
             Method.GET_OPERATION: self._get_operation,
             Method.GET_CERTIFICATE: self._get_certificate,
             Method.GET_POLICY: self._get_policy,
+            Method.WITNESS: self._witness,
         }
 
     async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
@@ -79,6 +82,9 @@ class PeerDesk:
         hello = self._hear(Hello, sender, body)
         await self._greetings.note(sender, hello)
         return self._greetings.hello(sender, about=hello.asked)
+
+    async def _witness(self, sender: DeviceId, body: bytes) -> bytes:
+        return await self._witnesses.answer(sender, self._hear(Witness, sender, body))
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
         proposal = self._hear(Proposal, sender, body)
@@ -97,7 +103,7 @@ class PeerDesk:
         ballot = self._voting.ballot(operation)
         done, _ = await asyncio.wait({ballot}, timeout=VOTE_IN_ANSWER)
         if done:
-            return encode(ballot.result())
+            return self._written(operation, ballot.result())
         self._background.keep(self.send_vote(operation))
         return b""
 
@@ -108,16 +114,22 @@ class PeerDesk:
         self._owed.add(operation.id)
         try:
             ballot = await asyncio.shield(self._voting.ballot(operation))
-            await self._context.tell(DeviceId(operation.proposer), Method.CAST_VOTE, encode(ballot))
+            await self._context.tell(
+                DeviceId(operation.proposer), Method.CAST_VOTE, self._written(operation, ballot)
+            )
         except Moot:
             return
         finally:
             self._owed.discard(operation.id)
 
+    def _written(self, operation: Operation, ballot: Ballot) -> bytes:
+        head = self._witnesses.head_for(DeviceId(operation.proposer))
+        return Ballot(vote=ballot.vote, join=ballot.join, head=head).written()
+
     async def _cast_vote(self, sender: DeviceId, body: bytes) -> bytes:
         context = self._context
         try:
-            ballot = decode(Ballot, body)
+            ballot = Ballot.read(body)
         except EncodingError as error:
             raise UsageError(f"CE-2.1 own vote: {error}", code="MALFORMED") from None
         operation = known_operation(context, self._coordinator.operation_in(ballot))

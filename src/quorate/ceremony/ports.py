@@ -13,7 +13,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from quorate.ceremony.audit_heads import AuditTrail
+from quorate.ceremony.audit_heads import AuditTrail, PeerHeads
 from quorate.ceremony.chronicle import ForkShelf
 from quorate.ceremony.rulebook import PolicyShelf
 from quorate.errors import Bug, Unwritable
@@ -127,6 +127,7 @@ class Method(StrEnum):
     GET_OPERATION = "GetOperation"
     GET_CERTIFICATE = "GetCertificate"
     GET_POLICY = "GetPolicy"
+    WITNESS = "Witness"
 
 
 class Mesh(Protocol):
@@ -398,8 +399,11 @@ class Ledger(ForkShelf, PolicyShelf, AuditTrail, Protocol):
         """What the approver was asked before its last decision, as JSON; empty where nothing was kept."""
         ...
 
-    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
-        """Keep a signed vote; the first one stands. Returns the one that stands."""
+    def record_vote(
+        self, operation: OperationId, voter: DeviceId, vote: bytes, *, heads: PeerHeads | None = None
+    ) -> bytes:
+        """Keep a signed vote; the first one stands. Returns the one that stands. ``heads``: what we hold of the voter's
+        audit chain from now on."""
 
     def votes(self, operation: OperationId) -> Mapping[DeviceId, bytes]: ...
 

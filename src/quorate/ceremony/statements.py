@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Protocol, Self, TypeVar
 
 from msgspec import Meta
 
+from quorate.ceremony.audit_heads import Head
 from quorate.ceremony.identity import MAX_CARD
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
@@ -238,11 +239,42 @@ class Hello(Statement):
     policy: PolicyHead | None = None
 
 
-class Ballot(Message):
-    """A vote, and, where the voter approves, its join for the first attempt. Both are signed statements."""
+class Witness(Statement):
+    """Shows the head of the speaker's audit chain, and the heads that it holds of the hearer's. In an answer, which has
+    the question's nonce, ``confirms`` are those that it was shown and stands by."""
+
+    purpose = "witness"
+    nonce: Bytes32
+    head: Head
+    held: Annotated[tuple[Head, ...], Meta(max_length=2)]
+    confirms: Annotated[tuple[Head, ...], Meta(max_length=2)]
+
+
+class BareBallot(Message):
+    """For a proposer that never spoke of audit chains, as one of an earlier release."""
 
     vote: bytes
     join: bytes
+
+
+class Ballot(Message):
+    """A vote, and, where the voter approves, its join for the first attempt. Both are signed statements. ``head``: that
+    of the voter's audit chain."""
+
+    vote: bytes
+    join: bytes
+    head: Head | None = None
+
+    def written(self) -> bytes:
+        return encode(BareBallot(vote=self.vote, join=self.join) if self.head is None else self)
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        try:
+            return decode(cls, body)
+        except EncodingError:
+            bare = decode(BareBallot, body)
+        return cls(vote=bare.vote, join=bare.join)
 
 
 class Signed(Message):

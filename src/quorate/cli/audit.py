@@ -11,7 +11,7 @@ from typing import Annotated, Protocol
 import typer
 
 from quorate.ceremony.audit import AuditVerdict
-from quorate.ceremony.audit_export import RecordLine, head_in, heading, record_of, verify_lines
+from quorate.ceremony.audit_export import RecordLine, head_in, heading, record_of, verify_lines, witnesses_in
 from quorate.ceremony.identity import read_card
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
@@ -19,6 +19,7 @@ from quorate.cli.files import require_new
 from quorate.cli.output import escape
 from quorate.cli.views import time_of
 from quorate.errors import UsageError
+from quorate.operations.kinds import device_id
 from quorate.rpc.client import AUDIT_PAGE
 from quorate.rpc.upkeep import AuditPage
 
@@ -44,13 +45,24 @@ def register(app: typer.Typer) -> None:
         public_key: Annotated[
             str, typer.Option("--public-key", metavar="HEX", help="Or the device's Ed25519 key.")
         ] = "",
+        witness: Annotated[
+            list[Path] | None,
+            typer.Option(
+                "--witness", help="The export of another node: it has heads of this one's. May be repeated."
+            ),
+        ] = None,
     ) -> None:
         """Check every record and signature of an audit chain, and that it is whole. A FILE is verified offline, by the
         card or the key of its node. Exit code 1, and the records named, if anything is wrong."""
         if file is not None:
-            verdict = verify_lines(_key(card, public_key), _lines(file))
-        elif card is not None or public_key:
-            raise UsageError("--card and --public-key are for a FILE: a node knows its own key")
+            key = _key(card, public_key)
+            device = device_id(key)
+            seen = [each for path in witness or () for each in witnesses_in(_lines(path), device)]
+            verdict = verify_lines(key, _lines(file), seen)
+        elif card is not None or public_key or witness:
+            raise UsageError(
+                "--card, --public-key and --witness are for a FILE: a node asks its peers itself"
+            )
         else:
             with call.output.progress("verifying"):
                 async with chain_of(call) as node:

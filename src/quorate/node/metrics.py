@@ -62,6 +62,17 @@ class Metrics:
             "quorate_peer_clock_offset_seconds", "How far the peer's clock is ahead of ours.", peer,
             registry=registry,
         )  # fmt: skip
+        self.audit = Gauge("quorate_audit_records", "Records in this node's audit chain.", registry=registry)
+        self.peer_audit = Gauge(
+            "quorate_peer_audit_records",
+            "The highest record of the peer's audit chain that this node holds a signed head of.", peer,
+            registry=registry,
+        )  # fmt: skip
+        self.peer_audit_doubt = Gauge(
+            "quorate_peer_audit_doubt",
+            "1 while the peer's audit chain is not what it showed before: its store was set back, or it signed two.",
+            peer, registry=registry,
+        )  # fmt: skip
         self.approvals = Counter(
             "quorate_approvals", "What this node's approver said; refuse is no usable answer.",
             ("approver", "verdict"), registry=registry,

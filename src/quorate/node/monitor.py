@@ -64,7 +64,14 @@ class Monitor:
         await self._check_store()
         await self.look()
         greeting = self._ceremonies.greetings.keep_greeting()
-        loops = (self._pulse.keep_beating(), self._keep_looking(), self._keep_checking(), greeting)
+        witnessing = self._ceremonies.witnesses.keep_witnessing()
+        loops = (
+            self._pulse.keep_beating(),
+            self._keep_looking(),
+            self._keep_checking(),
+            greeting,
+            witnessing,
+        )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def drain(self) -> None:
@@ -116,6 +123,7 @@ class Monitor:
         self._report(causes)
         self._show(standing, vaults)
         self._metrics.sessions.set(self._ceremonies.sessions_running)
+        self._metrics.audit.set((await asyncio.to_thread(self._ledger.audit_head)).sequence)
         self._metrics.unfinished.set(len(await asyncio.to_thread(self._ledger.unfinished)))
         self._looked_at = self._clock.monotonic()
 
@@ -127,6 +135,7 @@ class Monitor:
             decision=self._approver.last,
             decided=self._clock.monotonic() - self._approver.last_at,
             store=self._ledger.fault or self._store,
+            set_back=self._ceremonies.set_back,
             paired=self._paired,
             connected=frozenset(peer for peer in peers if self._mesh.connected(peer)),
             heard=self._ceremonies.greetings.heard,
@@ -157,6 +166,9 @@ class Monitor:
                 shown[metrics.peer_rtt, (name,)] = link.rtt
             if (known := standing.heard.get(device)) is not None and known.clock_offset is not None:
                 shown[metrics.peer_clock, (name,)] = known.clock_offset
+            shown[metrics.peer_audit_doubt, (name,)] = device in self._ceremonies.witnesses.doubts
+            if (heads := self._ceremonies.witnesses.held.get(device)) is not None:
+                shown[metrics.peer_audit, (name,)] = heads.highest.sequence
         unready = {cause.vault for cause in self._causes}
         for vault in vaults:
             labels: tuple[str, ...] = (vault.id, vault.name)

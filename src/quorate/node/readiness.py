@@ -26,6 +26,7 @@ class Standing:
     decision: Decision | None  # the approver's last, and how long ago
     decided: float
     store: StoreError | None
+    set_back: str  # why our audit chain is not the one that we signed; empty if it is
     paired: Mapping[bytes, frozenset[DeviceId]]  # by certificate hash: with whom we have a live pair set-up
     connected: frozenset[DeviceId]
     heard: Mapping[DeviceId, Acquaintance]
@@ -40,6 +41,8 @@ def of_node(standing: Standing) -> Iterator[Cause]:
     """What keeps this node from its part in any vault."""
     if standing.store is not None:
         yield Cause(code=standing.store.reason, detail=str(standing.store))
+    if standing.set_back:
+        yield Cause(code="AUDIT_SET_BACK", detail=standing.set_back)
     if standing.approver == "none":
         yield Cause(code="NO_APPROVER", detail="no approver is configured: every operation is refused")
     elif (

@@ -24,6 +24,7 @@ store's writer is another thread."""
 
 _HEAD = "SELECT sequence, hash, signature FROM audit_head"
 _NEWEST = "SELECT max(sequence) FROM audit"
+_LAST = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1"
 _RECORDS = "SELECT sequence, body, hash, signature FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 
@@ -36,8 +37,14 @@ def append(
     facts: Mapping[str, object],
 ) -> None:
     """AU-1.1 together: one more record, in the transaction that does what it says. If it cannot be written, nothing
-    of that is done either."""
-    entry, head = follow(signer, _head(connection), at_ms, event, operation, facts)
+    of that is done either. ``Corrupt`` where the chain that is here does not end as it was signed."""
+    before, last = _head(connection), connection.execute(_LAST).fetchone()
+    if (None if before is None else (before.sequence, before.hash)) != last:
+        raise Corrupt(
+            "AU-1.3 chain: the last record of the audit chain is not that of its signed head, and nothing is added:"
+            " `quorate audit verify` says what is wrong"
+        )
+    entry, head = follow(signer, before, at_ms, event, operation, facts)
     connection.execute(
         "INSERT INTO audit (sequence, body, hash, signature) VALUES (?, ?, ?, ?)",
         (entry.place, entry.body, entry.hash, entry.signature),
@@ -98,9 +105,7 @@ class AuditBook:
 
     def peer_heads(self) -> Mapping[DeviceId, PeerHeads]:
         query = "SELECT device, confirmed, highest FROM peer_heads ORDER BY device"
-        rows = self._database.glance(
-            "peer_heads", "all", lambda connection: connection.execute(query).fetchall()
-        )
+        rows = self._database.read(lambda connection: connection.execute(query).fetchall())
         try:
             return {
                 DeviceId(device): PeerHeads(confirmed=decode(Head, confirmed), highest=decode(Head, highest))
@@ -110,12 +115,11 @@ class AuditBook:
             raise Corrupt(f"peer_heads: a row does not read: {error}") from None
 
     def keep_heads(self, device: DeviceId, heads: PeerHeads) -> None:
+        self._database.write("keep_heads", lambda connection: self._put_heads(connection, device, heads))
+
+    def _put_heads(self, connection: sqlite3.Connection, device: DeviceId, heads: PeerHeads) -> None:
         row = (device, encode(heads.confirmed), encode(heads.highest))
-
-        def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO peer_heads VALUES (?, ?, ?)", row)
-
-        self._database.write("keep_heads", change, about="peer_heads")
+        connection.execute("INSERT OR REPLACE INTO peer_heads VALUES (?, ?, ?)", row)
 
 
 def has_chain(connection: sqlite3.Connection) -> bool:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from quorate.ceremony.audit_heads import PeerHeads
 from quorate.ceremony.ports import Decision, DecisionRow, Verdict
 from quorate.ceremony.statements import Signed, Vote
 from quorate.errors import Corrupt, EncodingError, StoreError, UsageError
@@ -62,7 +63,9 @@ class VoteBook(AuditBook):
         row = self._database.read(lambda connection: connection.execute(query, (operation,)).fetchone())
         return bytes(row[0]) if row is not None else b""
 
-    def record_vote(self, operation: OperationId, voter: DeviceId, vote: bytes) -> bytes:
+    def record_vote(
+        self, operation: OperationId, voter: DeviceId, vote: bytes, *, heads: PeerHeads | None = None
+    ) -> bytes:
         """ST-3.6 vote: the first one stands. ``StoreError`` for an operation that is not journalled."""
 
         def change(connection: sqlite3.Connection) -> bytes:
@@ -71,9 +74,17 @@ class VoteBook(AuditBook):
                 "INSERT OR IGNORE INTO votes (operation, voter, vote) VALUES (?, ?, ?)",
                 (operation, voter, vote),
             ).rowcount
+            if heads is not None:
+                self._put_heads(connection, voter, heads)
             if kept:
                 self._tell(
-                    connection, "vote", operation, voter=voter, verdict=_verdict(vote), vote=short(vote)
+                    connection,
+                    "vote",
+                    operation,
+                    voter=voter,
+                    verdict=_verdict(vote),
+                    vote=short(vote),
+                    **_shown(heads),
                 )
             standing: bytes
             (standing,) = connection.execute(
@@ -98,6 +109,14 @@ def _verdict(vote: bytes) -> str:
         return Vote.read(decode(Signed, vote).body).verdict
     except EncodingError:
         return ""
+
+
+def _shown(heads: PeerHeads | None) -> dict[str, str]:
+    """The head of the voter's chain that came with its vote: what our chain says of it nobody takes back."""
+    if heads is None:
+        return {}
+    head = heads.highest
+    return {"head": f"{head.sequence}:{head.hash.hex()}:{head.signature.hex()}"}
 
 
 def _does(effect: bytes) -> str:

@@ -13,6 +13,7 @@ from quorate.ceremony.ports import Clock, Entropy
 from quorate.node import founding
 from quorate.node.config import Settings
 from quorate.node.doctor.approver import ask_approver
+from quorate.node.doctor.audit import examine_chains
 from quorate.node.doctor.machine import examine_disk, examine_key, examine_sealing, examine_store
 from quorate.node.doctor.peers import examine_peers, greet_all, pairs
 from quorate.node.doctor.vaults import examine_vaults
@@ -52,6 +53,7 @@ class NodeExaminer:
             *machine,
             *approver,
             *examine_peers(mesh, version=self.version, tolerance=tolerance, now=datetime.now(UTC)),
+            *examine_chains(self.ceremonies.set_back, self.ceremonies.witnesses.doubts, mesh.peers),
             *examine_vaults(vaults, mesh),
         ]
         return Examination(findings=tuple(findings), pairs=tuple(pairs(mesh)))

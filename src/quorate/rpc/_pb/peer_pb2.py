@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/peer.proto\x12\nquorate.v1\"\x1b\n\tStatement\x12\x0e\n\x06signed\x18\x01 \x01(\x0c\"-\n\x05\x46rame\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x12\n\nack_wanted\x18\x02 \x01(\x04\"\x1f\n\x07LinkAck\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x04\x32\x82\x05\n\x0bPeerService\x12\x35\n\x05Hello\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x37\n\x07Propose\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x38\n\x08\x43\x61stVote\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x34\n\x04Join\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x35\n\x05\x42\x65gin\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x35\n\x05\x41\x62ort\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x38\n\x08\x43onclude\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12<\n\x0cGetOperation\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12>\n\x0eGetCertificate\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x39\n\tGetPolicy\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x32\n\x04Link\x12\x11.quorate.v1.Frame\x1a\x13.quorate.v1.LinkAck(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/peer.proto\x12\nquorate.v1\"\x1b\n\tStatement\x12\x0e\n\x06signed\x18\x01 \x01(\x0c\"-\n\x05\x46rame\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x12\n\nack_wanted\x18\x02 \x01(\x04\"\x1f\n\x07LinkAck\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x04\x32\xbb\x05\n\x0bPeerService\x12\x35\n\x05Hello\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x37\n\x07Propose\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x38\n\x08\x43\x61stVote\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x34\n\x04Join\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x35\n\x05\x42\x65gin\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x35\n\x05\x41\x62ort\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x38\n\x08\x43onclude\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12<\n\x0cGetOperation\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12>\n\x0eGetCertificate\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x39\n\tGetPolicy\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x37\n\x07Witness\x12\x15.quorate.v1.Statement\x1a\x15.quorate.v1.Statement\x12\x32\n\x04Link\x12\x11.quorate.v1.Frame\x1a\x13.quorate.v1.LinkAck(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,5 +38,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKACK']._serialized_start=113
   _globals['_LINKACK']._serialized_end=144
   _globals['_PEERSERVICE']._serialized_start=147
-  _globals['_PEERSERVICE']._serialized_end=789
+  _globals['_PEERSERVICE']._serialized_end=846
 # @@protoc_insertion_point(module_scope)

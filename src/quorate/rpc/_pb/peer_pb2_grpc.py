@@ -84,6 +84,11 @@ class PeerServiceStub:
                 request_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
                 _registered_method=True)
+        self.Witness = channel.unary_unary(
+                '/quorate.v1.PeerService/Witness',
+                request_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+                _registered_method=True)
         self.Link = channel.stream_stream(
                 '/quorate.v1.PeerService/Link',
                 request_serializer=quorate_dot_v1_dot_peer__pb2.Frame.SerializeToString,
@@ -164,6 +169,13 @@ class PeerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Witness(self, request, context):
+        """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Link(self, request_iterator, context):
         """Every session's envelopes from the caller to the peer, in order: opened once and kept.
         """
@@ -221,6 +233,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
             ),
             'GetPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPolicy,
+                    request_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+                    response_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+            ),
+            'Witness': grpc.unary_unary_rpc_method_handler(
+                    servicer.Witness,
                     request_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
                     response_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
             ),
@@ -498,6 +515,33 @@ class PeerService:
             request,
             target,
             '/quorate.v1.PeerService/GetPolicy',
+            quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+            quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Witness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PeerService/Witness',
             quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
             quorate_dot_v1_dot_peer__pb2.Statement.FromString,
             options,

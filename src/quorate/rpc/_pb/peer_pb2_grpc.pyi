@@ -55,6 +55,8 @@ class PeerServiceStub:
     """An epoch's certificate and acknowledgements."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
     """The signed policy in force, to a signer of the vault that signs it."""
+    Witness: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
+    """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
     Link: _grpc.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -81,6 +83,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """An epoch's certificate and acknowledgements."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
     """The signed policy in force, to a signer of the vault that signs it."""
+    Witness: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
+    """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
     Link: _aio.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]  # type: ignore[assignment]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -164,6 +168,14 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
         """The signed policy in force, to a signer of the vault that signs it."""
+
+    @_abc_1.abstractmethod
+    def Witness(
+        self,
+        request: _peer_pb2.Statement,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
+        """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
 
     @_abc_1.abstractmethod
     def Link(
