@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from quorate.ceremony.audit import Witness
 from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.errors import QuorateError
 from quorate.identifiers import Curve, VaultId
@@ -20,9 +21,9 @@ async def everything(world: MortalWorld, patience: float) -> list[str]:
     ends = monotonic() + patience
     while wrong := unsettled(world):
         if monotonic() > ends:
-            return wrong + forks(world)
+            return wrong + forks(world) + broken_chains(world)
         await asyncio.sleep(0.05)
-    return forks(world)
+    return forks(world) + broken_chains(world)
 
 
 def unsettled(world: MortalWorld) -> list[str]:
@@ -66,6 +67,20 @@ def incomplete(node: MortalNode, row: EpochRow, record: EpochRecord) -> list[str
             node.ledger.share(VaultId(row.vault), row.epoch, row.attempt, curve)
         except QuorateError as error:
             wrong.append(f"{row.vault}: {node.name} lost its share: {error}")
+    return wrong
+
+
+def broken_chains(world: MortalWorld) -> list[str]:
+    """What is wrong with the audit chains, held also against what the others hold of them."""
+    wrong = []
+    for name, node in world.nodes.items():
+        seen = [
+            Witness(who=other.name, head=head)
+            for other in world.nodes.values()
+            if (held := other.ledger.peer_heads().get(node.device)) is not None
+            for head in (held.confirmed, held.highest)
+        ]
+        wrong += [f"{name}: {flaw}" for flaw in node.ledger.verify_audit(seen).flaws]
     return wrong
 
 

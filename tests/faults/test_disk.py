@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from quorate.ceremony.ports import State
 from quorate.cli.cluster import Cluster, Member
+from quorate.rpc.client import NodeClient
 from quorate.rpc.failures import RemoteError
 from tests.cluster.conftest import PATIENCE, SETTINGS, Signers, ask, sign
 from tests.rules import breaks
@@ -134,6 +135,39 @@ async def test_a_disk_that_takes_no_writes_stops_new_work_with_its_own_code_and_
     assert (await sign(alice.node, "ops", f"after {state}")).state is State.COMPLETED
     assert (await alice.node.status()).boot == starts
     assert "Traceback" not in alice.log.read_text()
+
+
+@breaks("AU-1.1")
+async def test_with_no_room_for_a_record_nothing_is_signed_and_everything_goes_on_after(
+    house: tuple[Signers, Disk],
+) -> None:
+    signers, disk = house
+    alice, bob = signers["alice"], signers["bob"]
+    await sign(alice.node, "ops", "with room")
+    disk.becomes("full")
+    await eventually_says(alice, {"DISK_FULL"})
+    before = (await alice.node.audit(limit=0)).head
+    waiting = [await ask(bob.node, "ops", [f"without room {count}"]) for count in range(3)]
+    for each in waiting:
+        assert (await bob.node.wait(each.id, 1.0)).state is State.VOTING
+    await refused(alice, "DISK_FULL", "without room here")
+    assert (await alice.node.audit(limit=0)).head == before
+    disk.becomes("")
+    await eventually_says(alice, set())
+    for each in waiting:
+        done = await bob.node.wait(each.id, PATIENCE)
+        assert done.state is State.COMPLETED
+        released = [text for text in await records(alice.node) if each.id in text and '"released"' in text]
+        assert len(released) >= 1
+    for member in (alice, bob):
+        assert (await member.node.examine_audit()).sound
+
+
+async def records(node: NodeClient) -> list[str]:
+    found: list[str] = []
+    while page := (await node.audit(after=len(found))).records:
+        found += page
+    return found
 
 
 @breaks("ST-1.8")

@@ -288,7 +288,8 @@ S = TypeVar("S", bound=Statement)
 
 def printable(text: str, longest: int) -> str:
     """As it may stand in a vote: cut, and a question mark for every character that does not print."""
-    return "".join(each if each.isprintable() else "?" for each in text[:longest])
+    cut = text[:longest]
+    return cut if cut.isprintable() else "".join(each if each.isprintable() else "?" for each in cut)
 
 
 def state(signer: Signer, statement: Statement) -> bytes:

@@ -24,7 +24,10 @@ store's writer is another thread."""
 
 _HEAD = "SELECT sequence, hash, signature FROM audit_head"
 _NEWEST = "SELECT max(sequence) FROM audit"
-_LAST = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1"
+_END = (
+    "SELECT head.sequence, head.hash, head.signature, (SELECT max(sequence) FROM audit), last.hash"
+    " FROM audit_head AS head LEFT JOIN audit AS last ON last.sequence = head.sequence"
+)
 _RECORDS = "SELECT sequence, body, hash, signature FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 
@@ -38,12 +41,13 @@ def append(
 ) -> None:
     """AU-1.1 together: one more record, in the transaction that does what it says. If it cannot be written, nothing
     of that is done either. ``Corrupt`` where the chain that is here does not end as it was signed."""
-    before, last = _head(connection), connection.execute(_LAST).fetchone()
-    if (None if before is None else (before.sequence, before.hash)) != last:
+    end = connection.execute(_END).fetchone()
+    if (end is None and has_chain(connection)) or (end is not None and end[3:] != end[:2]):
         raise Corrupt(
             "AU-1.3 chain: the last record of the audit chain is not that of its signed head, and nothing is added:"
             " `quorate audit verify` says what is wrong"
         )
+    before = None if end is None else Head(sequence=end[0], hash=end[1], signature=end[2])
     entry, head = follow(signer, before, at_ms, event, operation, facts)
     connection.execute(
         "INSERT INTO audit (sequence, body, hash, signature) VALUES (?, ?, ?, ?)",
