@@ -22,6 +22,7 @@ from quorate.ceremony.identity import Identity
 from quorate.ceremony.policies import Governing, Policies
 from quorate.ceremony.ports import ApprovalRequest, Decision, Mesh, Method, Verdict
 from quorate.ceremony.session import Patience
+from quorate.ceremony.versions import SPOKEN
 from quorate.ceremony.views import Caller, OperationView, VaultView
 from quorate.errors import PeerError, QuorateError, UsageError
 from quorate.identifiers import DeviceId
@@ -125,7 +126,7 @@ class Node:
         self.world, self.name = world, name
         self.clock = SteadyClock()
         self.approver = Says()
-        self.limits = QUICK
+        self.limits, self.versions = QUICK, SPOKEN
         self.path = world.folder / name / "store.db"
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self.key = world.keys.get(name) or new_key(self.path.parent / "key")
@@ -156,7 +157,7 @@ class Node:
             identity=self.ledger.identity, ledger=self.ledger, mesh=self.line(), policies=self.policies,
             approver=self.person or by_policy or self.approver, inbox=self.person, rulebook=self.library,
             clock=self.clock, entropy=SystemEntropy(), boot=Boot(counter=boot.counter, id=boot.id, at_ms=0),
-            pool=self.pool, version="test", limits=self.limits,
+            pool=self.pool, version="test", limits=self.limits, versions=self.versions,
         )  # fmt: skip
         self.world.down.discard(self.device)
         await self.ceremonies.start()

@@ -6,11 +6,14 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from quorate.ceremony import greetings, statements
+from quorate.ceremony.ceremonies import Ceremonies
+from quorate.ceremony.versions import Versions
 from quorate.cli.main import run
 from quorate.node import daemon, wiring
 from quorate.node.daemon import Ready
@@ -26,7 +29,7 @@ def alter(
     *,
     clock_ahead_ms: int = 0,
     version: str | None = None,
-    protocol: int | None = None,
+    protocols: tuple[int, int] | None = None,
     free_bytes: int | None = None,
     epochs_ahead: int | None = None,
     loses_home: bool = False,
@@ -51,8 +54,8 @@ def alter(
         put(daemon, "Ready", ready)
     if version is not None:
         put(wiring, "program_version", lambda: version)
-    if protocol is not None:
-        put(greetings, "PROTOCOL_VERSION", protocol)
+    if protocols is not None:
+        put(wiring, "Ceremonies", partial(Ceremonies, versions=Versions(*protocols)))
     if free_bytes is not None:
         put(machine, "free_bytes", lambda _: free_bytes)
     if epochs_ahead is not None:

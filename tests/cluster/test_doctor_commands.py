@@ -329,7 +329,7 @@ async def test_a_store_restored_from_before_an_epoch_is_found_from_both_sides(
     for member in (alice, bob):
         assert (await vault_ready(member.node, view.vault, patience=PATIENCE)).state == "ready"
     assert "weight 2 is online" in (await doctor.examines(alice.home))["vault ops"]["said"]
-    async with running_altered(clinic, "bob", epochs_ahead=1, protocol=99):
+    async with running_altered(clinic, "bob", epochs_ahead=1, protocols=(99, 99)):
         assert "protocol 99" in await doctor.finds(alice.home, "version bob", "PROTOCOL_MISMATCH")
         said = await doctor.finds(alice.home, "vault ops", "STALE_EPOCH")
         assert "this node is at epoch 0, bob at 1" in said

@@ -10,11 +10,11 @@ from types import MappingProxyType
 import pytest
 import pytest_asyncio
 
-from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.versions import SPOKEN, Versions
 from quorate.ceremony.views import Cause
 from quorate.errors import DiskFull
 from quorate.identifiers import DeviceId
@@ -60,7 +60,7 @@ class Case:
         } | changes
         head = VaultHead(vault=self.vault.id, **fields)  # type: ignore[arg-type]
         return Acquaintance(
-            version="", protocol=PROTOCOL_VERSION, boot_counter=1, at=0.0,
+            version="", versions=SPOKEN, boot_counter=1, at=0.0,
             heads=MappingProxyType({self.vault.id: head}), clock_offset=0.0, rtt=0.0, measured=0.0, sights={}, holds=1,
         )  # fmt: skip
 
@@ -168,13 +168,23 @@ def test_a_pair_set_up_with_one_who_is_away_is_no_use_either(case: Case) -> None
 
 
 def test_peers_that_speak_another_protocol_are_a_reason_if_too_few_are_left(case: Case) -> None:
-    old = replace(case.heard(), protocol=PROTOCOL_VERSION - 1)
+    before = SPOKEN.oldest - 1
+    old = replace(case.heard(), versions=Versions(before, before))
     one = replace(case.well, heard={case.bob: old, case.carol: case.heard()})
     assert case.causes(one) == []  # carol is enough
     (cause,) = case.causes(replace(case.well, heard={case.bob: old, case.carol: old}))
     assert (cause.code, cause.vault) == ("PROTOCOL_MISMATCH", case.vault.id)
-    for told in (f"bob {old.protocol}", f"carol {old.protocol}", ": weight 2 of 3 needed"):
+    for told in (f"bob {before}", f"carol {before}", ": weight 2 of 3 needed"):
         assert told in cause.detail
+
+
+def test_a_version_that_enough_have_in_common_is_enough(case: Case) -> None:
+    ours = Versions(3, 4)
+    newer, older = (replace(case.heard(), versions=versions) for versions in (Versions(4, 5), Versions(2, 3)))
+    both = replace(case.well, speaks=ours, heard={case.bob: newer, case.carol: older})
+    assert case.causes(both) == []  # 2 + 1 of 3, with either
+    neither = replace(case.well, speaks=ours, heard={case.bob: replace(newer, versions=Versions(5, 6))})
+    assert case.causes(replace(neither, connected=frozenset({case.bob})))[0].code == "PROTOCOL_MISMATCH"
 
 
 def test_an_own_clock_that_is_off_is_a_reason_if_too_few_are_with_it(case: Case) -> None:

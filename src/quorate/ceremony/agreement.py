@@ -12,6 +12,8 @@ from itertools import pairwise
 
 from quorate.ceremony.ports import Entropy
 from quorate.ceremony.statements import Join, Signer, state
+from quorate.ceremony.versions import Versions, common
+from quorate.errors import UsageError
 from quorate.identifiers import DeviceId, SessionId, VaultId
 from quorate.native.keys import exchange_public
 from quorate.native.memory import SecretBytes
@@ -19,8 +21,6 @@ from quorate.primitives.domains import Domain
 from quorate.primitives.oneshot import OneShot
 from quorate.primitives.transcript import Field, digest
 from quorate.protocols.quorum import Seat, Sharing
-
-PROTOCOL_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,24 @@ class Agreement:
         return [_roster(self.former.seats), rule, list(self.dealers)]
 
     @property
+    def version(self) -> int:
+        """CE-10.2 common: the highest version of the protocol that all parties say they speak, each in its own signed
+        join. ``UsageError`` if there is none."""
+        version = common(join.versions for join in self.joins.values())
+        if version is None:
+            spoken = ", ".join(f"{device}: {join.versions}" for device, join in sorted(self.joins.items()))
+            raise UsageError(
+                f"CE-10.2 common: the parties have no version of the protocol in common ({spoken})",
+                code="PROTOCOL_MISMATCH",
+            )
+        return version
+
+    @property
     def ceremony_id(self) -> SessionId:
         return SessionId(
             digest(
                 Domain.CEREMONY,
-                PROTOCOL_VERSION,
+                self.version,
                 self.stage,
                 self.operation,
                 self.vault or "",
@@ -81,7 +94,16 @@ class Agreement:
                 [self.sharing.threshold, self.sharing.terms],
                 self._former(),
                 [
-                    [device, join.digest, join.attempt, join.boot, join.nonce, join.session_key]
+                    [
+                        device,
+                        join.digest,
+                        join.attempt,
+                        join.boot,
+                        join.nonce,
+                        join.session_key,
+                        join.oldest,
+                        join.newest,
+                    ]
                     for device, join in sorted(self.joins.items())
                 ],
             )
@@ -102,8 +124,9 @@ class OwnJoin:
     __slots__ = ("_private", "made_at", "signed", "statement")
 
     def __init__(
-        self, *, digest: bytes, attempt: int, boot: bytes, signer: Signer, entropy: Entropy, now: float
-    ) -> None:
+        self, *, digest: bytes, attempt: int, boot: bytes, signer: Signer, entropy: Entropy, now: float,
+        versions: Versions,
+    ) -> None:  # fmt: skip
         private = entropy.secret(32)
         self._private = OneShot(private, name="a session key")
         self.made_at = now
@@ -113,6 +136,8 @@ class OwnJoin:
             boot=boot,
             nonce=entropy.public(32),
             session_key=exchange_public(private),
+            oldest=versions.oldest,
+            newest=versions.newest,
         )
         self.signed = state(signer, self.statement)
 

@@ -29,6 +29,7 @@ from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
+from quorate.ceremony.versions import SPOKEN, Versions
 from quorate.ceremony.voting import Voting
 from quorate.ceremony.witnessing import Witnesses
 from quorate.errors import QuorateError, UsageError
@@ -63,6 +64,7 @@ class Ceremonies:
         tokens: Tokens | None = None,
         policies: Policies | None = None,
         rulebook: Rulebook | None = None,
+        versions: Versions = SPOKEN,
         on_change: Callable[[OperationId], None] | None = None,
         on_cards: Callable[[DeviceId, int], None] = lambda *_: None,
     ) -> None:
@@ -75,7 +77,7 @@ class Ceremonies:
             steady=SteadyTime(clock, ledger.kept_time()), entropy=entropy, limits=limits or Limits(), boot=boot,
             pool=pool, vaults=Vaults(ledger, identity.device), pairs=Pairs(ledger),
             policies=policies or Policies(ledger, identity.device), rulebook=rulebook or Unread(),
-            sessions=Sessions(clock),
+            sessions=Sessions(clock), versions=versions,
             board=Board(on_change), organisation=organisation, inbox=inbox, tokens=tokens or Tokens(),
         )  # fmt: skip
         voting = Voting(context)
@@ -177,6 +179,11 @@ class Ceremonies:
     @property
     def vaults(self) -> Vaults:
         return self._context.vaults
+
+    @property
+    def versions(self) -> Versions:
+        """Of the protocol, that this node speaks."""
+        return self._context.versions
 
     @property
     def clock_tolerance(self) -> float:

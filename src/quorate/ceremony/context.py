@@ -18,6 +18,7 @@ from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
+from quorate.ceremony.versions import SPOKEN, Versions
 from quorate.errors import PeerError, Quarantined, Sealed, UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.tokens import Tokens
@@ -75,6 +76,7 @@ class Context:
     inbox: Inbox | None = None  # where requests wait for a person, if our approver is one
     tokens: Tokens = field(default_factory=Tokens)  # that this node has names for
     set_back: str = ""  # why our audit chain is not the one that we signed (AU-3.5)
+    versions: Versions = SPOKEN  # of the protocol, that this node speaks
 
     @property
     def me(self) -> DeviceId:

@@ -35,6 +35,7 @@ from quorate.ceremony.statements import (
     hear,
     state,
 )
+from quorate.ceremony.versions import common
 from quorate.ceremony.voting import Voting
 from quorate.ceremony.witnessing import Witnesses
 from quorate.errors import (
@@ -299,7 +300,8 @@ class Coordinator:
             cast = self._choose(procedure)
             if cast is None:
                 if not self._others_may_approve(procedure):
-                    await self._fail(operation, self._kept_apart(procedure) or last)
+                    apart = self._kept_apart(procedure) or self._speaking_apart(procedure)
+                    await self._fail(operation, apart or last)
                     return
                 await rings(context.board.bell(operation.id), 1.0)
                 continue
@@ -339,9 +341,19 @@ class Coordinator:
         return None
 
     def _never_together(self, procedure: Procedure) -> tuple[frozenset[DeviceId], ...]:
-        """Whom to leave out: those that we have no live pair set-up with, or else ourselves."""
-        apart = self._apart(procedure)
-        return (apart, frozenset({self._context.me})) if apart else (apart,)
+        """Whom to leave out: those that we have no live pair set-up with, or else ourselves; and beside them those that
+        do not speak the newest version of the protocol, or the one before, and so on (CE-10.2)."""
+        apart, spoken = self._apart(procedure), self._context.versions
+        either = (apart, frozenset({self._context.me})) if apart else (apart,)
+        company = procedure.company(procedure.stage()).weights
+        silent = [
+            frozenset(device for device in company if not self._speaks(device, version))
+            for version in range(spoken.newest, spoken.oldest - 1, -1)
+        ]
+        return tuple(dict.fromkeys(left_out | mute for left_out in either for mute in silent))
+
+    def _speaks(self, device: DeviceId, version: int) -> bool:
+        return self._greetings.versions(device).speak(version)
 
     def _apart(self, procedure: Procedure) -> frozenset[DeviceId]:
         vault = procedure.multiplying(procedure.stage())
@@ -370,6 +382,23 @@ class Coordinator:
         return NoSetup(
             f"CE-6.4 choice: every quorum that is left has two with no live pair set-up: this node and"
             f" {', '.join(names)}; {remedy(vault, names)}"
+        )
+
+    def _speaking_apart(self, procedure: Procedure) -> UsageError | None:
+        """Why there are no signers to choose, if the versions of the protocol that they speak are why."""
+        context = self._context
+        verdicts = journal.verdicts(context, procedure.operation)
+        spoken = {
+            device: self._greetings.versions(device)
+            for device in sorted(procedure.company(procedure.stage()).weights)
+            if verdicts.get(device) == "approve"
+        }
+        if not spoken or common(spoken.values()) is not None:
+            return None
+        said = ", ".join(f"{context.name_of(device)} {versions}" for device, versions in spoken.items())
+        return UsageError(
+            f"CE-10.2 common: the signers speak no version of the protocol in common: {said}",
+            code="PROTOCOL_MISMATCH",
         )
 
     def _learn(self, operation: Operation, parties: Collection[DeviceId], failure: QuorateError) -> None:

@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import structlog
 
-from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import Method, Peer
 from quorate.ceremony.statements import MAX_ASKED, Hello, Sight, VaultHead, hear, state
+from quorate.ceremony.versions import Versions, common
 from quorate.errors import EncodingError, QuorateError, Sealed, UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.protocols.policy import PolicyHead
@@ -36,7 +36,7 @@ class Acquaintance:
     then. ``sights``: how it sees those we asked it about."""
 
     version: str
-    protocol: int
+    versions: Versions
     boot_counter: int
     heads: Mapping[VaultId, VaultHead]
     at: float
@@ -70,14 +70,19 @@ class Greetings:
         return MappingProxyType(self._heard)
 
     def mismatch(self, peer: DeviceId) -> str:
-        """That the peer speaks another protocol than we do; empty where it does not, as far as is known."""
-        known = self._heard.get(peer)
-        if known is None or known.protocol == PROTOCOL_VERSION:
+        """That we and the peer speak no protocol in common; empty where it does not, as far as is known."""
+        known, ours = self._heard.get(peer), self._context.versions
+        if known is None or common((known.versions, ours)) is not None:
             return ""
         return (
-            f"CE-1.13 protocol: {self._context.name_of(peer)} speaks protocol {known.protocol},"
-            f" {self._context.name_of(self._context.me)} {PROTOCOL_VERSION}: run the same release on both"
+            f"CE-1.13 protocol: {self._context.name_of(peer)} speaks protocol {known.versions},"
+            f" {self._context.name_of(self._context.me)} {ours}: run releases that have one in common"
         )
+
+    def versions(self, device: DeviceId) -> Versions:
+        """What it speaks, as it last said; where it said nothing, what we do."""
+        known = self._heard.get(device)
+        return self._context.versions if known is None else known.versions
 
     def hello(
         self, peer: DeviceId, *, asking: Collection[DeviceId] = (), about: Collection[str] = ()
@@ -94,11 +99,12 @@ class Greetings:
             if peer in v.sharing.devices
         )
         hello = Hello(
-            version=self._version, protocol=PROTOCOL_VERSION, clock_ms=context.clock.now_ms(),
+            version=self._version, protocol=context.versions.newest, clock_ms=context.clock.now_ms(),
             boot_counter=context.boot.counter, boot=context.boot.id, vaults=heads,
             asked=tuple(sorted(set(asking) - {peer})[:MAX_ASKED]), sights=self._sights(set(about) - {peer}),
             holds=held.rev if held is not None else 0,
             card=own.card if known is not None and known.holds < own.rev else "", policy=self._policy(peer),
+            oldest=context.versions.oldest,
         )  # fmt: skip
         return state(context.identity, hello)
 
@@ -226,7 +232,7 @@ class Greetings:
         await self._learn(peer, hello)
         self._note_policy(peer, hello.policy)
         heard = self._heard[peer] = Acquaintance(
-            version=hello.version, protocol=hello.protocol, boot_counter=hello.boot_counter,
+            version=hello.version, versions=hello.versions, boot_counter=hello.boot_counter,
             heads=MappingProxyType({VaultId(head.vault): head for head in hello.vaults}),
             at=self._context.clock.monotonic(), clock_offset=clock_offset, rtt=rtt, measured=measured,
             sights=MappingProxyType({DeviceId(sight.device): sight for sight in hello.sights}),

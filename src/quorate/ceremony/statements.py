@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, ClassVar, Protocol, Self, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from quorate.ceremony.audit_heads import Head
 from quorate.ceremony.identity import MAX_CARD
+from quorate.ceremony.versions import Versions
 from quorate.errors import EncodingError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native import keys
@@ -17,7 +19,18 @@ from quorate.operations.kinds import MAX_PARTIES, Operation
 from quorate.primitives.domains import Domain
 from quorate.primitives.transcript import digest
 from quorate.protocols.policy import PolicyHead, SignedPolicy
-from quorate.wire.codec import Bytes32, Bytes64, Count, Identifier, Message, Millis, Moment, decode, encode
+from quorate.wire.codec import (
+    Bytes32,
+    Bytes64,
+    Count,
+    Identifier,
+    Message,
+    Millis,
+    Moment,
+    decode,
+    encode,
+    read_fields,
+)
 
 MAX_STATEMENT = 4 << 20
 REMEMBERED = 8 << 10  # bytes of a statement that is worth remembering
@@ -100,7 +113,8 @@ class BareVote(Message):
 
 
 class Join(Statement):
-    """One party's fresh contribution to one session: 32 random bytes and an X25519 key that live only in memory."""
+    """One party's fresh contribution to one session: 32 random bytes and an X25519 key that live only in memory, and
+    which versions of the protocol it speaks."""
 
     purpose = "join"
     digest: Bytes32
@@ -108,6 +122,16 @@ class Join(Statement):
     boot: Bytes32
     nonce: Bytes32
     session_key: Bytes32
+    oldest: Count
+    newest: Count
+
+    def __post_init__(self) -> None:
+        if not 0 < self.oldest <= self.newest:
+            raise ValueError("CE-10.1 range: from the oldest version spoken to the newest")
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(self.oldest, self.newest)
 
 
 class Begin(Statement):
@@ -223,7 +247,8 @@ class Hello(Statement):
     """``asked``: devices of which the sender would like to know how the hearer sees them; ``sights``: the answer, of
     those that are the sender's peers too. ``holds``: the rev of the hearer's card that the sender holds; ``card``: the
     sender's own, if the hearer is known to hold an earlier one. ``policy``: the latest that the sender knows to be
-    signed by the vault that governs both."""
+    signed by the vault that governs both. ``oldest`` and ``protocol``: from which version of the protocol to which the
+    sender speaks; 0 where it says one alone."""
 
     purpose = "hello"
     version: Annotated[str, Meta(max_length=40)]
@@ -237,6 +262,21 @@ class Hello(Statement):
     holds: Millis = 0
     card: Annotated[str, Meta(max_length=MAX_CARD)] = ""
     policy: PolicyHead | None = None
+    oldest: Count = 0
+
+    @property
+    def versions(self) -> Versions:
+        return Versions(min(self.oldest or self.protocol, self.protocol), self.protocol)
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """CE-10.3 readable: also one of a release with more fields than we know, or fewer: who greets us must be
+        understood well enough to be named."""
+        fields = read_fields(body)[: len(cls.__struct_fields__)]
+        try:
+            return msgspec.convert(fields, cls)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise EncodingError(f"Hello: {error}") from None
 
 
 class Witness(Statement):

@@ -167,6 +167,7 @@ class Voting:
                 signer=context.identity,
                 entropy=context.entropy,
                 now=now,
+                versions=context.versions,
             )
         return self._joins[key]
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from quorate.ceremony.versions import SPOKEN
 from quorate.cli.output import Output
 from quorate.node.home import home_of
 from quorate.node.release import program_version
@@ -51,11 +52,7 @@ class Given:
 
 def show_version(asked: bool) -> None:
     if asked:
-        from quorate.ceremony.agreement import (
-            PROTOCOL_VERSION,  # only here: it imports all that ceremonies need
-        )
-
-        typer.echo(f"quorate {program_version()}, protocol {PROTOCOL_VERSION}")
+        typer.echo(f"quorate {program_version()}, protocol {SPOKEN}")
         raise typer.Exit
 
 

@@ -141,6 +141,7 @@ class Monitor:
             heard=self._ceremonies.greetings.heard,
             names={device: peer.name for device, peer in peers.items()},
             tolerance=self._ceremonies.clock_tolerance,
+            speaks=self._ceremonies.versions,
         )
 
     def _report(self, causes: tuple[Cause, ...]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
+from quorate.ceremony.versions import SPOKEN, Versions
 from quorate.ceremony.views import Cause
 from quorate.errors import StoreError
 from quorate.identifiers import DeviceId
@@ -32,6 +32,7 @@ class Standing:
     heard: Mapping[DeviceId, Acquaintance]
     names: Mapping[DeviceId, str]
     tolerance: float  # seconds that clocks may be apart
+    speaks: Versions = SPOKEN  # this node, of the protocol
 
     def name(self, device: DeviceId) -> str:
         return self.names.get(device, device)
@@ -82,21 +83,22 @@ def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
 
 
 def _of_protocols(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> Iterator[Cause]:
-    """Nothing is begun with who speaks another protocol (rule CE-1.13)."""
-    apart = {
-        seat: known.protocol
-        for seat in vault.sharing.seats
-        if seat.device not in away
-        and (known := standing.heard.get(seat.device)) is not None
-        and known.protocol != PROTOCOL_VERSION
+    """Nothing is begun with who speaks no protocol that we do (rule CE-1.13), or without one in common (CE-10.2)."""
+    ours, here = standing.speaks, [seat for seat in vault.sharing.seats if seat.device not in away]
+    said = {
+        seat.device: known.versions for seat in here if (known := standing.heard.get(seat.device)) is not None
     }
-    together = online_weight(vault, standing) - sum(seat.weight for seat in apart)
+    together = max(
+        sum(seat.weight for seat in here if said.get(seat.device, ours).speak(version))
+        for version in range(ours.oldest, ours.newest + 1)
+    )
     if together < vault.sharing.threshold:
-        told = ", ".join(f"{standing.name(seat.device)} {protocol}" for seat, protocol in apart.items())
+        apart = {device: versions for device, versions in said.items() if versions != ours}
+        told = ", ".join(f"{standing.name(device)} {versions}" for device, versions in apart.items())
         yield Cause(
             code="PROTOCOL_MISMATCH",
-            detail=f"this node speaks protocol {PROTOCOL_VERSION}, {told}: weight {together} of"
-            f" {vault.sharing.threshold} needed speaks as it does",
+            detail=f"this node speaks protocol {ours}, {told}: weight {together} of"
+            f" {vault.sharing.threshold} needed has one in common",
             vault=vault.id,
         )
 

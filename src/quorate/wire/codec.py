@@ -63,6 +63,17 @@ def decode(kind: type[M], data: bytes, group: Group | None = None, *, private: b
     return message
 
 
+def read_fields(data: bytes) -> list[Any]:
+    """The fields of a message of whatever shape, in the one encoding they have; ``EncodingError`` for anything else."""
+    try:
+        fields = msgspec.msgpack.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise EncodingError(f"not a message: {error}") from None
+    if not isinstance(fields, list) or _PUBLIC.encode(fields) != data:
+        raise EncodingError("not a message in its canonical encoding")
+    return fields
+
+
 def prepare() -> None:
     """Build what decoding needs to know of every message type that exists. Before threads decode: msgspec builds it
     when a type is first decoded, and shows it to other threads half-built, which then crash the process."""

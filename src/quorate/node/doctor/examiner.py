@@ -52,7 +52,13 @@ class NodeExaminer:
         findings = [
             *machine,
             *approver,
-            *examine_peers(mesh, version=self.version, tolerance=tolerance, now=datetime.now(UTC)),
+            *examine_peers(
+                mesh,
+                version=self.version,
+                tolerance=tolerance,
+                now=datetime.now(UTC),
+                speaks=self.ceremonies.versions,
+            ),
             *examine_chains(self.ceremonies.set_back, self.ceremonies.witnesses.doubts, mesh.peers),
             *examine_vaults(vaults, mesh),
         ]

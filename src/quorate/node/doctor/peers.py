@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from quorate.ceremony.agreement import PROTOCOL_VERSION
 from quorate.ceremony.greetings import Acquaintance, Greetings
 from quorate.ceremony.ports import Peer
 from quorate.ceremony.statements import Sight
+from quorate.ceremony.versions import SPOKEN, Versions, common
 from quorate.errors import EncodingError, PeerError, QuorateError
 from quorate.identifiers import DeviceId
 from quorate.node.doctor.verdicts import fine, problem, warning
@@ -54,8 +54,10 @@ async def greet_all(me: Peer, peers: Sequence[Peer], greetings: Greetings) -> Me
     return Mesh(me=me, peers=peers, answers=answers, failures=failures, holds=holds)
 
 
-def examine_peers(mesh: Mesh, *, version: str, tolerance: float, now: datetime) -> Iterator[Finding]:
-    """``tolerance``: seconds that clocks may be apart."""
+def examine_peers(
+    mesh: Mesh, *, version: str, tolerance: float, now: datetime, speaks: Versions = SPOKEN
+) -> Iterator[Finding]:
+    """``tolerance``: seconds that clocks may be apart; ``speaks``: this node, of the protocol."""
     if not mesh.peers:
         yield problem("peers", code="NO_PEERS", said="no other signer is known here")
     for peer in mesh.peers:
@@ -63,7 +65,7 @@ def examine_peers(mesh: Mesh, *, version: str, tolerance: float, now: datetime) 
     yield from _clocks(mesh, tolerance)
     for peer in mesh.peers:
         if (answer := mesh.answers.get(peer.device)) is not None:
-            yield _version(peer, answer, version)
+            yield _version(peer, answer, version, speaks)
     for peer in (mesh.me, *mesh.peers):
         yield _certificate(peer, now)
     for peer in mesh.peers:
@@ -160,13 +162,13 @@ def _apart(offset: float) -> str:
     return f"{abs(offset):.3f} s {'ahead of' if offset >= 0 else 'behind'}"
 
 
-def _version(peer: Peer, answer: Acquaintance, version: str) -> Finding:
+def _version(peer: Peer, answer: Acquaintance, version: str, speaks: Versions) -> Finding:
     check = f"version {peer.name}"
-    if answer.protocol != PROTOCOL_VERSION:
+    if common((answer.versions, speaks)) is None:
         return problem(
             check,
             code="PROTOCOL_MISMATCH",
-            said=f"{peer.name} speaks protocol {answer.protocol}, this node {PROTOCOL_VERSION}",
+            said=f"{peer.name} speaks protocol {answer.versions}, this node {speaks}: none in common",
         )
     if answer.version != version:
         return warning(
