@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import sqlite3
@@ -103,6 +104,30 @@ async def test_a_head_rides_on_every_vote_and_stands_in_the_proposers_chain(worl
     assert bob.ledger.audit_hash(held.sequence) == held.hash
     lines = map(line_of, alice.ledger.audit_entries(limit=1000))
     assert [each.head for each in witnesses_in(lines, bob.device)][-1] == held
+
+
+async def test_the_chain_says_who_asked_and_who_approved_and_nothing_of_the_message(world: World) -> None:
+    alice = world["alice"]
+    await alice.create_vault("ops", EQUAL, 2)
+    await alice.ready("ops")
+    view = await alice.sign("ops", "attack at dawn")
+    assert view.state is State.COMPLETED
+    asked = [dict(facts) for facts in facts_of(alice, "asked")][-1]
+    assert (asked["client"], asked["role"], asked["kind"]) == ("tester", "signer", "sign")
+    decided = [dict(facts) for facts in facts_of(alice, "decided")][-1]
+    assert (decided["verdict"], decided["approver"], decided["rule"]) == ("APPROVE", "says", "told")
+    assert decided["digest"] == asked["digest"]
+    attempt, released = (dict(facts_of(alice, event)[-1]) for event in ("attempt", "released"))
+    assert attempt["session"] == released["session"]
+    assert dict(facts_of(alice, "ended")[-1])["state"] == "COMPLETED"
+    for node in world.nodes.values():
+        for entry in node.ledger.audit_entries(limit=1000):
+            for told in (
+                b"attack at dawn",
+                b"attack at dawn".hex().encode(),
+                base64.b64encode(b"attack at dawn"),
+            ):
+                assert told not in entry.body
 
 
 def facts_of(node: Node, event: str) -> list[tuple[tuple[str, str], ...]]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from quorate.ceremony.audit import AuditVerdict
-from quorate.ceremony.audit_export import RecordLine, record_of
+from quorate.ceremony.audit import AuditVerdict, Entry, Record
+from quorate.ceremony.audit_export import RecordLine, heading, line_of, record_of
+from quorate.ceremony.audit_heads import head_of
 from quorate.cli.audit import record_text
 from quorate.cli.cluster import free_ports
 from quorate.cli.main import run
+from quorate.identifiers import DeviceId
 from quorate.node import founding
 from quorate.node.audit import audit_page
 from quorate.node.certificates import issue_client_certificate
@@ -28,6 +30,7 @@ from quorate.rpc.client import NodeClient
 from quorate.rpc.node_server import NodeServer
 from quorate.rpc.upkeep import AuditPage
 from quorate.storage import Grant, SqliteLedger
+from quorate.wire.codec import encode
 from tests.rpc.fake_node import FakeExaminer, FakeNode, FakeUpkeep
 
 Quorate = Callable[..., list[dict[str, Any]]]
@@ -104,10 +107,31 @@ def test_an_export_is_verified_by_the_card_alone_and_every_edit_in_it_is_named(
     file.write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
     [said] = quorate("audit", "verify", file, "--card", card, code=1)
     assert [flaw["record"] for flaw in said["flaws"]] == [2]
+    [said] = quorate("audit", "verify", file, "--card", card, "--witness", witness(home, tmp_path), code=1)
+    assert {(flaw["record"], flaw["rule"]) for flaw in said["flaws"]} == {
+        (2, "AU-2.2 follows"),
+        (4, "AU-2.6 witnesses"),
+    }
+    quorate("audit", "verify", "--witness", file, code=2)
     quorate("audit", "verify", file, code=2)
     quorate("audit", "verify", file, "--public-key", "00" * 31, code=2)
     quorate("audit", "verify", file, "--public-key", "01" * 32, code=2)
     quorate("audit", "export", "--out", file, code=2)
+
+
+def witness(home: Path, folder: Path) -> Path:
+    """The export of a node that counted a vote with the head of alice's fourth record."""
+    with founding.opened(home) as ledger:
+        head = head_of(ledger.identity, 4, b"\x04" * 32)
+        voter = ledger.identity.device
+    record = Record(
+        sequence=1, at_ms=0, event="vote", operation="", previous=bytes(32),
+        facts=(("voter", voter), ("head", f"4:{head.hash.hex()}:{head.signature.hex()}")),
+    )  # fmt: skip
+    entry = Entry(place=None, body=encode(record), hash=b"", signature=b"")
+    file = folder / "bob.jsonl"
+    file.write_text(f"{heading(DeviceId('b' * 24))}\n{line_of(entry)}\n")
+    return file
 
 
 def test_the_chain_of_a_node_at_rest_names_what_was_done_to_its_store(home: Path, quorate: Quorate) -> None:
