@@ -51,11 +51,11 @@ async def test_daemons_of_three_releases_sign_by_what_they_have_in_common(tmp_pa
         carol.environment["ALTERED"] = json.dumps({"protocols": FAR})
         await carol.start()
         await cluster.linked()
-        for name, spoken in (("alice", str(SPOKEN)), ("bob", f"{NEWER[0]} to {NEWER[1]}")):
+        for name, words in (("alice", str(SPOKEN)), ("bob", f"{NEWER[0]} to {NEWER[1]}")):
             examined = await cluster[name].node.examine()  # which greets carol
             (named,) = [finding for finding in examined.findings if finding.check == "version carol"]
             assert named.code == "PROTOCOL_MISMATCH"
-            assert f"carol speaks protocol {FAR[0]} to {FAR[1]}, this node {spoken}" in named.said
+            assert f"carol speaks protocol {FAR[0]} to {FAR[1]}, this node {words}" in named.said
         view = await sign(cluster["alice"].node, "ops", "without carol", algorithm="ES256K")
         assert view.state is State.COMPLETED, view
         assert view.attempt == 1
