@@ -21,9 +21,11 @@ from quorate.ceremony.ports import State
 from quorate.errors import Corrupt, StoreError, UsageError
 from quorate.identifiers import OperationId
 from quorate.storage import Grant
+from quorate.storage.database import Database
+from quorate.storage.locking import read_lock, sealed_check
 from quorate.wire.codec import decode, encode
 from tests.rules import breaks
-from tests.storage.devices import NOW, create, device, reopen, restore
+from tests.storage.devices import NOW, create, device, key_file, reopen, restore
 from tests.storage.story import DIGEST, OPERATION, VAULT, operation, tell
 
 ALICE = device("alice").identity
@@ -85,11 +87,10 @@ def test_every_change_is_told_in_the_transaction_that_makes_it(told: Path) -> No
 def test_what_cannot_be_told_is_not_done(tmp_path: Path) -> None:
     with create(tmp_path) as ledger:
         ledger.add_operation(operation())
-    with raw(tmp_path) as connection:
-        connection.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END"
-        )
-    with reopen(tmp_path) as ledger:
+        with raw(tmp_path) as connection:
+            connection.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            )
         with pytest.raises(StoreError, match="no room"):
             ledger.move_operation(OPERATION, [State.PROPOSED], State.FAILED)
         row = ledger.operation(OPERATION)
@@ -299,6 +300,37 @@ def test_a_chain_begins_with_its_first_record_and_once(told: Path, tmp_path: Pat
         assert named(ledger.verify_audit()) == {1}
         with pytest.raises(Corrupt, match=r"AU-1\.3"):
             ledger.boot()
+
+
+@breaks("AU-1.4")
+def test_a_store_that_lost_all_of_its_chain_neither_begins_another_nor_does_anything(
+    told: Path, tmp_path: Path
+) -> None:
+    with raw(copy(told, tmp_path)) as connection:
+        connection.execute("DELETE FROM audit")
+        connection.execute("DELETE FROM audit_head")
+    with reopen(tmp_path) as ledger:
+        assert not ledger.verify_audit().sound
+        with pytest.raises(Corrupt, match=r"AU-1\.4"):
+            ledger.boot()
+        with pytest.raises(Corrupt, match=r"AU-1\.4"):
+            ledger.add_client("mallory", [Grant("admin")])
+
+
+def test_a_chain_that_the_lock_says_nothing_of_goes_on(tmp_path: Path) -> None:
+    create(tmp_path).close()
+    with contextlib.closing(Database(tmp_path / "store.db")) as database:
+        lock = database.read(read_lock)
+        assert lock is not None
+        sealer = lock.open(tmp_path, key_file(tmp_path))
+    with raw(tmp_path) as connection:
+        unsaid = sealed_check(ALICE.device, sealer, chained=False)
+        connection.execute("UPDATE node SET key_check = ?", (unsaid,))
+    for _ in range(2):
+        with reopen(tmp_path) as ledger:
+            ledger.boot()
+            assert ledger.verify_audit().sound
+    assert [record.event for record in records(tmp_path)] == [BEGUN, "started", "started"]
 
 
 @breaks("AU-1.3")

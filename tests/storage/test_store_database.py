@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sqlite3
@@ -57,8 +58,8 @@ def gate() -> Gate:
 @pytest.fixture
 def database(tmp_path: Path, gate: Gate) -> Iterator[Database]:
     opened = Database(tmp_path / "home" / "store.db", on_commit=gate)
-    opened.write("make", make_table)
     opened.migrate()
+    opened.write("make", make_table)
     gate.points.clear()
     yield opened
     opened.close()
@@ -334,3 +335,42 @@ def test_an_empty_file_is_migrated_once(tmp_path: Path) -> None:
     database.close()
     assert newest >= 1
     assert points == ["before:migrate", "after:migrate"] * newest
+
+
+MEDDLING = {
+    "a trigger that loses records": "CREATE TRIGGER lost BEFORE INSERT ON audit BEGIN SELECT RAISE(IGNORE); END",
+    "a trigger named as a table": "CREATE TRIGGER audit AFTER INSERT ON votes BEGIN DELETE FROM votes; END",
+    "a view": "CREATE VIEW more AS SELECT * FROM node",
+    "a table that forgets": "DROP TABLE audit; CREATE TABLE audit (sequence, body, hash, signature)",
+    "no table": "DROP TABLE policy_in_force",
+}
+
+
+@breaks("ST-1.6")
+@pytest.mark.parametrize("meddle", MEDDLING)
+def test_a_schema_that_no_release_made_is_refused(tmp_path: Path, meddle: str) -> None:
+    with contextlib.closing(Database(tmp_path / "store.db")) as database:
+        database.migrate()
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as raw:
+        raw.executescript(MEDDLING[meddle])
+    with (
+        contextlib.closing(Database(tmp_path / "store.db")) as database,
+        pytest.raises(Corrupt, match="restore a backup"),
+    ):
+        database.migrate()
+
+
+@breaks("ST-1.6")
+def test_an_index_or_trigger_of_ours_that_was_taken_away_is_put_back(tmp_path: Path) -> None:
+    def schema(database: Database) -> list[tuple[str, str]]:
+        query = "SELECT name, sql FROM sqlite_master ORDER BY type, name"
+        return database.read(lambda connection: connection.execute(query).fetchall())
+
+    with contextlib.closing(Database(tmp_path / "store.db")) as database:
+        database.migrate()
+        whole = schema(database)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as raw:
+        raw.executescript("DROP TRIGGER audit_is_never_deleted; DROP INDEX one_active_epoch; ANALYZE")
+    with contextlib.closing(Database(tmp_path / "store.db")) as database:
+        database.migrate()
+        assert [each for each in schema(database) if not each[0].startswith("sqlite_stat")] == whole

@@ -11,9 +11,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from quorate.ceremony.audit import Record
 from quorate.errors import Corrupt, Locked, StoreError
 from quorate.identifiers import Curve, Epoch
 from quorate.storage import Argon2, AwsKms, KeyFile, KeySource, PassphraseFile, SqliteLedger, rewrap
+from quorate.storage.database import Database
+from quorate.wire.codec import decode
 from tests.rules import breaks
 from tests.storage.devices import create, device, key_file
 from tests.storage.frozen import NAMES, STORES, described, keys, thaw
@@ -30,6 +33,7 @@ SEALED = {
     "shares": ("sealed",),
     "setups": ("sealed",),
 }
+FILLING = "PRAGMA max_page_count = 1; CREATE TABLE filling AS SELECT zeroblob(1 << 20)"
 HEADER, FRAME = 32, 24  # of a write-ahead log
 
 
@@ -158,6 +162,27 @@ def folded_into(main: bytes, log: bytes, page: int) -> bytes:
         number = int.from_bytes(log[start : start + 4], "big")
         pages[number - 1] = log[start + FRAME : start + FRAME + page]
     return b"".join(pages[at] for at in sorted(pages))
+
+
+@breaks("ST-2.6")
+def test_what_could_not_be_wiped_after_a_rewrap_is_said_with_which_key_opens_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who believed that nothing was changed would throw away the key that opens the store."""
+    (home := tmp_path / "home").mkdir(mode=0o700)
+    create(home).close()
+    store, old, new = home / "store.db", key_file(home), to_key_file(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(Database, "purge", lambda each: each._run_alone(FILLING))
+        with pytest.raises(StoreError, match="opens with the new key from now on") as failed:
+            rewrap(store, old, new)
+    assert "nothing was changed" not in str(failed.value)
+    with SqliteLedger.open(store, new) as ledger:
+        assert ledger.verify_audit().sound
+        [last] = ledger.audit_entries(after=ledger.audit_head().sequence - 1)
+        assert decode(Record, last.body).event == "rewrapped"
+    rewrap(store, new, old)
+    SqliteLedger.open(store, old).close()
 
 
 @breaks("ST-2.6")

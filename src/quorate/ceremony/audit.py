@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from quorate.ceremony.audit_heads import Head, RecordNumber, head_of
 from quorate.ceremony.statements import Signer, printable
-from quorate.errors import EncodingError
+from quorate.errors import Corrupt, EncodingError
 from quorate.identifiers import DeviceId
 from quorate.native import keys
 from quorate.operations.kinds import device_id
@@ -59,7 +59,10 @@ def hash_of(device: DeviceId, body: bytes) -> bytes:
 def follow(
     signer: Signer, last: Head | None, at_ms: int, event: str, operation: str, facts: Mapping[str, object]
 ) -> tuple[Entry, Head]:
-    """AU-1.3 chain: the record after ``last``, which is None before the first, and the head it makes."""
+    """AU-1.3 chain: the record after ``last``, which is None before the first, and the head it makes. ``Corrupt`` where
+    that is not the one that begins a chain (AU-1.4)."""
+    if last is None and event != BEGUN:
+        raise Corrupt("AU-1.4 begins: the audit chain of this store is gone, and no other one is begun")
     record = Record(
         sequence=last.sequence + 1 if last else 1,
         at_ms=at_ms,

@@ -8,6 +8,7 @@ takes nothing of the others with it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import sqlite3
@@ -17,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from quorate.errors import Bug, Corrupt, DiskFull, ReadOnly, StoreError, StoreStuck, Unwritable
 from quorate.storage.ownership import owned, prepare_directory, prepare_file
@@ -28,6 +29,8 @@ APPLICATION_ID = 0x51525431  # "QRT1" in the file's header
 MAX_GROUP = 128
 STUCK = 10.0  # seconds in one commit
 UNKNOWN = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})  # whether it is on disk
+
+_STATISTICS = frozenset({("table", "sqlite_stat1"), ("table", "sqlite_stat4")})
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
@@ -140,8 +143,10 @@ class Database:
         return self.read(lambda connection: int(connection.execute("PRAGMA user_version").fetchone()[0]))
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version, one transaction a step."""
+        """Bring the schema to the newest version, one transaction a step. ``Corrupt`` if it is not what our own steps
+        made of it so far."""
         known = self.version()
+        self._restore_schema(known)
         for number, script in enumerate(_migrations()[known:], known + 1):
             self._on_commit("before:migrate")
             self._run_alone(
@@ -149,6 +154,20 @@ class Database:
                 f"PRAGMA application_id = {APPLICATION_ID}; COMMIT"
             )
             self._on_commit("after:migrate")
+
+    def _restore_schema(self, version: int) -> None:
+        """ST-1.6 sound: SQLite does what its schema says, so a trigger that somebody put there undoes what is written.
+        Of ours, an index or a trigger that was taken away is put back."""
+        made, held = _schema(version), self.read(_objects)
+        if strange := held - made:
+            names = ", ".join(sorted({f"{each.type} {each.name}" for each in strange}))
+            raise Corrupt(
+                f"ST-1.6 sound: {self.path}: no release made this of its schema: {names}; restore a backup"
+            )
+        for each in made - held:
+            if each.type == "table":
+                raise Corrupt(f"ST-1.6 sound: {self.path}: the table {each.name} is gone; restore a backup")
+            self._run_alone(each.sql)
 
     def scrub(self) -> None:
         """Fold the log into the file and empty it, so that what was deleted is overwritten in both. Best effort."""
@@ -331,6 +350,28 @@ class Database:
 def _code(error: BaseException) -> int:
     """SQLite's primary result code, or 0."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+class _Object(NamedTuple):
+    type: str
+    name: str
+    table: str
+    sql: str
+
+
+def _objects(connection: sqlite3.Connection) -> set[_Object]:
+    """What the schema consists of, but the indices that SQLite makes for itself, and its statistics."""
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    objects = itertools.starmap(_Object, connection.execute(query))
+    return {each for each in objects if (each.type, each.name) not in _STATISTICS}
+
+
+def _schema(version: int) -> set[_Object]:
+    """What the first so many migrations make."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for script in _migrations()[:version]:
+            connection.executescript(script)
+        return _objects(connection)
 
 
 def _migrations() -> list[str]:

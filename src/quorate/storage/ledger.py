@@ -24,7 +24,7 @@ from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
 from quorate.storage.epochs import EpochShelf
 from quorate.storage.keywrap import KeySource
-from quorate.storage.locking import new_lock, node_place, read_lock
+from quorate.storage.locking import Lock, new_lock, node_place, read_lock, sealed_check
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
 from quorate.storage.policies import PolicyShelf
@@ -133,7 +133,7 @@ class SqliteLedger(
             database.migrate()
             database.scrub()  # a crash may have kept us from it
             ledger = cls(database, sealer, lock.device, now_ms or _wall_clock_ms)
-            ledger._begin_chain()
+            ledger._begin_chain(lock)
             undo.pop_all()
         return ledger
 
@@ -149,12 +149,17 @@ class SqliteLedger(
     ) -> None:
         self.close()
 
-    def _begin_chain(self) -> None:
-        """AU-1.4 begins: with the first record, once; in a store of an earlier release when it is first opened."""
-        if self._database.read(has_chain):
+    def _begin_chain(self, lock: Lock) -> None:
+        """AU-1.4 begins: with the first record, once; in a store of an earlier release when it is first opened. The
+        lock says ever after that there is one."""
+        if lock.chained(self._sealer):
             return
+        check = sealed_check(self._device, self._sealer, chained=True)
 
         def change(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE node SET key_check = ?", (check,))
+            if has_chain(connection):
+                return
             facts = _beginning(self.me, "a store of a release without an audit chain")
             (operations,) = connection.execute("SELECT count(*) FROM operations").fetchone()
             append(

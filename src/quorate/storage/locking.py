@@ -13,6 +13,7 @@ from quorate.storage.keywrap import KeySource
 from quorate.storage.sealed import NodeSecret, Place, Sealer
 
 _CHECK = b"quorate/v1/store-check"
+_CHAINED = b"quorate/v1/store-check, with an audit chain"
 
 
 class Lock(NamedTuple):
@@ -35,13 +36,22 @@ class Lock(NamedTuple):
             ) from None
         return sealer
 
+    def chained(self, sealer: Sealer) -> bool:
+        """AU-1.4 begins: whether a chain was begun in this store. It is sealed, so who takes the chain away cannot
+        take this away as well."""
+        with sealer.open(node_place(self.device, "check"), self.check) as said:
+            return said == _CHAINED
 
-def new_lock(device: DeviceId, key: KeySource) -> tuple[Lock, Sealer]:
+
+def new_lock(device: DeviceId, key: KeySource, *, chained: bool = True) -> tuple[Lock, Sealer]:
     """For a key that was enrolled and, by then, has opened once."""
     parameters = key.enrol(device)
     sealer = Sealer(key.unlock(device, parameters))
-    check = sealer.seal(node_place(device, "check"), SecretBytes.of(_CHECK))
-    return Lock(device, key.scheme, parameters, check), sealer
+    return Lock(device, key.scheme, parameters, sealed_check(device, sealer, chained=chained)), sealer
+
+
+def sealed_check(device: DeviceId, sealer: Sealer, *, chained: bool) -> bytes:
+    return sealer.seal(node_place(device, "check"), SecretBytes.of(_CHAINED if chained else _CHECK))
 
 
 def read_lock(connection: sqlite3.Connection) -> Lock | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quorate.ceremony.identity import Identity
 from quorate.errors import Corrupt, StoreError
 from quorate.identifiers import DeviceId
+from quorate.storage.audit import append, has_chain
 from quorate.storage.database import Database
 from quorate.storage.keywrap import KeySource
 from quorate.storage.locking import Lock, new_lock, node_place, read_lock
@@ -32,7 +35,8 @@ def rewrap(
     path: Path, key: KeySource, to: KeySource, *, on_commit: Callable[[str], None] | None = None
 ) -> int:
     """ST-2.6 rewrap: the store opens with ``to`` from now on, and with ``key`` no longer; how many values were wrapped
-    anew. ``StoreError`` from anywhere but ``Database.purge``: nothing was changed. Not for a store that is in use."""
+    anew. After an error nothing was changed, unless it says that only what the old one opens was not wiped. Not for a
+    store that is in use."""
     if not path.exists():
         raise StoreError(f"there is no store at {path}: quorate init makes one")
     with contextlib.closing(Database(path, on_commit=on_commit)) as database:
@@ -43,11 +47,34 @@ def rewrap(
             old = lock.open(path, key)
             wiped.callback(old.wipe)
             database.migrate()
-            new_one, new = new_lock(lock.device, to)
+            identity = database.read(lambda connection: _identity(connection, lock.device, old))
+            new_one, new = new_lock(lock.device, to, chained=lock.chained(old))
             wiped.callback(new.wipe)
-            count = database.write("rewrap", lambda connection: _wrap(connection, new_one, old, new))
-        database.purge()
+
+            def change(connection: sqlite3.Connection) -> int:
+                count = _wrap(connection, new_one, old, new)
+                if has_chain(connection):  # else it begins when the store is next opened
+                    facts = {"before": lock.scheme, "now": to.scheme, "values": count}
+                    append(connection, identity, time.time_ns() // 1_000_000, "rewrapped", "", facts)
+                return count
+
+            count = database.write("rewrap", change)
+        try:
+            database.purge()
+        except StoreError as error:
+            raise StoreError(
+                f"ST-2.6 rewrap: {path} opens with the new key from now on, and with the old one no longer: keep the"
+                " new one, and change [key]. What the old one opens is not wiped from the disk yet"
+                f" ({error.__cause__ or error}): see to that, and rewrap once more"
+            ) from error
     return count
+
+
+def _identity(connection: sqlite3.Connection, device: DeviceId, sealer: Sealer) -> Identity:
+    (sealed,) = connection.execute("SELECT identity FROM node").fetchone()
+    if not isinstance(sealed, bytes):
+        raise Corrupt("node: identity does not read")
+    return Identity.of(sealer.open(node_place(device, "identity"), sealed), "")
 
 
 def _wrap(connection: sqlite3.Connection, lock: Lock, old: Sealer, new: Sealer) -> int:
