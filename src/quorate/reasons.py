@@ -40,6 +40,10 @@ REASONS: dict[str, Reason] = {
         "A trial was begun for a vault that everybody has acknowledged.",
         "nothing: the node that asked is behind and catches up by itself",
     ),
+    "AMBIGUOUS_EPOCH": Reason(
+        "Two backups have two certificates of one epoch.",
+        "leave out the file of the one that did not live: the other signers know (`quorate vault history`)",
+    ),
     "AMBIGUOUS_VAULT": Reason(
         "Two vaults have this name here.", "name the vault by its id (`quorate vault list`)"
     ),
@@ -250,6 +254,15 @@ REASONS: dict[str, Reason] = {
     "NOT_PENDING": Reason(
         "The operation waits for no decision here.", "list what waits: `quorate approve list`"
     ),
+    "NOT_RECONCILABLE": Reason(
+        "There is nothing that a vault could be released from.",
+        "nothing where it is out of quarantine; a share that is lost comes back by `quorate vault refresh` at another"
+        " signer",
+    ),
+    "NOT_RECONCILED": Reason(
+        "A signer has not shown that it holds a restored vault as this node does.",
+        "bring it up; if it is gone for good, name it with --without",
+    ),
     "NOT_RUNNING": Reason(
         "No node runs on this home.",
         "start it (`quorate run`, `docker compose up -d`); a running node is examined more closely",
@@ -269,6 +282,10 @@ REASONS: dict[str, Reason] = {
     "NO_BOTO3": Reason(
         "The node key is in AWS KMS, and what asks for it is not installed.",
         "pip install 'quorate[aws]'",
+    ),
+    "NO_DEVICE_BACKUP": Reason(
+        "Without a copy of its identity nobody knows a restored node.",
+        "give the newest *.device file from its [backup] folder; if there is none, make a new node and have it join",
     ),
     "NO_EARLIER_EPOCH": Reason(
         "The vault has no epoch before its present one.",
@@ -315,6 +332,10 @@ REASONS: dict[str, Reason] = {
         "ask whoever runs that node whether its disk was restored; until that is clear approve nothing it proposes",
     ),
     "PEER_ERROR": Reason("A peer could not be reached or refused.", "the message says which and why"),
+    "PEER_SET_BACK": Reason(
+        "The store of a peer is an old copy: it told of an earlier start than before.",
+        "find out who put its disk back; it takes no part until it is reconciled",
+    ),
     "POLICY_BEHIND": Reason(
         "This node does not have the policy that is in force: a later version is signed.",
         "bring a signer of the governing vault back that has it, or `quorate policy install` it here",
@@ -365,7 +386,10 @@ REASONS: dict[str, Reason] = {
         "run the same release of Quorate on both nodes",
     ),
     "QUARANTINED": Reason(
-        "A restored store has not been reconciled.", "let it catch up with its peers first"
+        "A vault was restored from a backup, and this node takes no part in it until every other signer has shown that"
+        " it holds the same epoch.",
+        "bring the signers up that `quorate status` names; one that is gone for good: `quorate vault release VAULT"
+        " --without NAME`",
     ),
     "RATE_LIMITED": Reason(
         "This client, or callers from this address that did not prove who they are, call too often.",
@@ -388,6 +412,14 @@ REASONS: dict[str, Reason] = {
     "SEALED": Reason(
         "The operator sealed this node: its key and its shares are in no memory.",
         "`quorate unseal` on that node, once what it was sealed for is over",
+    ),
+    "SHARE_LOST": Reason(
+        "A later epoch of the vault lives, and this node has no share of it: its backup was older.",
+        "have another signer refresh the vault (`quorate vault refresh`): this node gets a new share with all others",
+    ),
+    "STALE_ANSWER": Reason(
+        "A peer answered another inquiry than the one that was made.",
+        "run the same release of Quorate on every node; if they do, the peer is faulty or hostile",
     ),
     "STALE_EPOCH": Reason(
         "Another epoch of the vault is live than the one asked for, or than this node holds.",
@@ -414,13 +446,19 @@ REASONS: dict[str, Reason] = {
         "The store cannot be read or written.",
         "make room on the disk, make it writable, then restart the node if the message says so",
     ),
+    "STORE_EXISTS": Reason(
+        "There is a store in the home that a node is to be restored into.",
+        "choose an empty home: a restore never takes the place of a store",
+    ),
     "STORE_LOCKED": Reason(
         "The key does not open the store.",
         "check [key] in quorate.toml: it must name what the store was locked with, and KMS must answer if it is that",
     ),
     "STORE_SET_BACK": Reason(
-        "This node signed an epoch that its store does not hold: the store is an old copy.",
-        "stop the node; bring back the newest store, or have the others reshare without this node",
+        "This node's store is an old copy of itself: peers hold what it signed later, and it takes no part in the"
+        " vaults until every other signer has shown that it holds the same epoch.",
+        "find out who put the disk back; bring the signers up that `quorate status` names, then make new pair set-ups"
+        " (`quorate vault pair-reset`)",
     ),
     "STORE_STUCK": Reason(
         "The disk of a node's store neither takes a write nor refuses it.",
@@ -483,6 +521,10 @@ REASONS: dict[str, Reason] = {
     ),
     "WRONG_CHAIN": Reason(
         "An endpoint serves another chain than the one meant.", "give the endpoint of the transaction's chain"
+    ),
+    "WRONG_DEVICE": Reason(
+        "Backups of several devices were given for one node.",
+        "give the files of one node alone; each is labelled (`quorate backup verify`)",
     ),
     "WRONG_DIGEST": Reason(
         "A decision was made on another request than the one that waits.",

@@ -13,16 +13,18 @@ import pytest
 import structlog
 
 from quorate.ceremony import lineage
+from quorate.ceremony.confinement import Why
 from quorate.ceremony.ports import ApprovalRequest, Decision, EpochState, Method, State
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.statements import Begin, Holding, Holdings, Proposal
 from quorate.cli.history import signers_of_both
-from quorate.errors import StaleEpoch, UsageError
+from quorate.errors import Quarantined, StaleEpoch, UsageError
 from quorate.identifiers import Curve, SessionId, VaultId
 from quorate.protocols.certificate import Certificate, endorsement
 from quorate.wire.codec import decode, encode
 from tests.ceremony.resets import until
 from tests.ceremony.test_cheats import Cheat
-from tests.ceremony.test_reshare_whole import four, states
+from tests.ceremony.test_reshare_whole import four, shares, states
 from tests.ceremony.world import CALLER, Says, World
 from tests.rules import breaks
 
@@ -282,7 +284,10 @@ async def test_a_certificate_that_hangs_in_the_air_ends_nobody_s_epoch(four: Wor
 
 
 @breaks("CE-7.7")
-async def test_a_certificate_with_our_own_signature_and_no_share_means_an_old_store(four: World) -> None:
+async def test_a_certificate_with_our_own_signature_and_no_share_means_an_old_store(
+    four: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody remembers bob's starts here."""
     bob = four["bob"]
     await bob.stop()
     bob.ledger.close()
@@ -296,11 +301,20 @@ async def test_a_certificate_with_our_own_signature_and_no_share_means_an_old_st
         leftover.unlink()
     bob.path.write_bytes(kept)
     bob.open()
+
+    async def never(_: Reconciler) -> None:
+        return
+
+    monkeypatch.setattr(Reconciler, "keep_asking", never)
     with structlog.testing.capture_logs() as logs:
         await bob.start()
-        await until(lambda: any("CE-7.7" in str(line.get("why", "")) for line in logs))
-    assert states(bob) == [(0, EpochState.ACTIVE)]
-    assert any(line["log_level"] == "critical" for line in logs)
+        await until(lambda: states(bob) == [(0, EpochState.ERASED), (1, EpochState.ACTIVE)])
+        await until(lambda: shares(bob) == 0)
+    said = {line["event"] for line in logs if line["log_level"] == "critical"}
+    assert "CE-7.7 ours: the store was set back" in said
+    assert [each.cause for each in bob.ledger.quarantine().values()] == [Why.SHARE_LOST]
+    with pytest.raises(Quarantined):
+        await bob.sign("ops", "with an old share")
 
 
 @breaks("CE-7.9")

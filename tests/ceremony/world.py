@@ -95,6 +95,7 @@ class World:
         self.refusals: list[tuple[DeviceId, Method, str]] = []
         for name in names:
             self.nodes[name] = Node(self, name)
+        self.down |= {node.device for node in self.nodes.values()}  # until they start
         for node in self.nodes.values():
             for other in self.nodes.values():
                 if other.device not in node.ledger.peers():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +29,7 @@ from tests.deploy import compose  # noqa: E402
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 HEALTHY = 60.0
-OPTIONS = {"--rm", "-d", "--wait", "--entrypoint"}
+OPTIONS = {"--rm", "-d", "--wait", "--entrypoint", "--volumes"}
 
 
 class Project:
@@ -158,6 +159,13 @@ class Project:
                 os.kill(pid, signal.SIGKILL)
                 raise SystemExit(f"{name} did not stop within its grace period")
 
+    def forget(self) -> None:
+        """Named volumes, of every service."""
+        for service in self.services.values():
+            for source, _, _ in map(compose.mount, service.get("volumes", [])):
+                if not source.startswith("./"):
+                    shutil.rmtree(self.state / source, ignore_errors=True)
+
     def pid(self, name: str) -> int | None:
         """Of the service while it runs."""
         file = self.state / f"{name}.pid"
@@ -235,6 +243,8 @@ def main(arguments: list[str]) -> int:
             project.start(words or project.default)
         case "stop" | "down":
             project.stop(words or project.default)
+            if "--volumes" in options:
+                project.forget()
         case _:
             raise SystemExit(f"docker compose {verb} is not known here")
     return 0

@@ -151,6 +151,14 @@ def test_nodes_are_upgraded_one_after_the_other(site: Site) -> None:
     assert said.count("COMPLETED") >= 2
 
 
+def test_a_node_is_restored_out_of_its_backups(site: Site) -> None:
+    site.follow("deploy")
+    shutil.copy(site.desk.folder / "bob.key", site.machines["bob"].folder / "backups")
+    said = site.follow("restore")
+    assert "in quarantine" in said
+    assert said.count("COMPLETED") >= 4
+
+
 def test_the_keys_are_recovered_without_any_node(site: Site) -> None:
     site.follow("deploy")
     site.end()

@@ -185,6 +185,10 @@ class FakeNode:
         await self._note("erase_earlier", caller, vault=vault)
         return await self.vault(caller, vault)
 
+    async def release_vault(self, caller: Caller, vault: str, without: Sequence[str]) -> VaultView:
+        await self._note("release_vault", caller, vault=vault, without=without)
+        return await self.vault(caller, vault)
+
     async def change_policy(self, caller: Caller, **arguments: Any) -> OperationView:
         await self._note("change_policy", caller, **arguments)
         return operation(kind="policy-change", state=State.VOTING, signatures=())

@@ -37,11 +37,13 @@ class Admission:
         if held is not None:
             return held
         context.require_store()
+        procedure = procedure_of(context, operation, shown)
+        context.quarantine.admit(operation, procedure.vault)
         self._check_room(DeviceId(operation.proposer), len(proposal))
         if mismatch := self._greetings.mismatch(DeviceId(operation.proposer)):
             raise UsageError(mismatch, code="PROTOCOL_MISMATCH")
         await self._check_clocks(DeviceId(operation.proposer))
-        await context.aside(procedure_of(context, operation, shown).study)
+        await context.aside(procedure.study)
         await self._admit(operation, shown)
         row = _row(context, operation, proposal)
         held = await context.aside(

@@ -247,7 +247,7 @@ class CatchUp:
     async def complete(self, vault: Vault) -> None:
         """Ask the signers for the certificate or the acknowledgements that this node lacks."""
         others = self._reachable(vault.record.signers)
-        if vault.epoch:
+        if vault.epoch or not vault.operation:
             await asyncio.gather(*(self.ask_chain(vault.id, peer) for peer in others))
         else:
             await asyncio.gather(*(self._ask_holdings(vault.operation, peer) for peer in others))

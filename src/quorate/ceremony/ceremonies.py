@@ -25,6 +25,8 @@ from quorate.ceremony.peer_desk import PeerDesk
 from quorate.ceremony.policies import Policies, Unread
 from quorate.ceremony.ports import Approver, Clock, Entropy, EpochState, Inbox, Ledger, Mesh, Method, State
 from quorate.ceremony.procedures import procedure_of
+from quorate.ceremony.quarantine import Quarantine
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Sessions
 from quorate.ceremony.steady_time import SteadyTime
@@ -72,29 +74,32 @@ class Ceremonies:
         ``on_cards`` hears, there too, of a peer with a new card, or which rev of ours a peer holds by now. ``policies``
         and ``rulebook``: of a node that has a governing vault."""
         prepare()  # before the pool's threads
+        vaults = Vaults(ledger, identity.device)
         context = self._context = Context(
             identity=identity, ledger=ledger, mesh=mesh, approver=approver, clock=clock,
             steady=SteadyTime(clock, ledger.kept_time()), entropy=entropy, limits=limits or Limits(), boot=boot,
-            pool=pool, vaults=Vaults(ledger, identity.device), pairs=Pairs(ledger),
+            pool=pool, vaults=vaults, pairs=Pairs(ledger),
+            quarantine=Quarantine(ledger, vaults, identity.device),
             policies=policies or Policies(ledger, identity.device), rulebook=rulebook or Unread(),
             sessions=Sessions(clock), versions=versions,
             board=Board(on_change), organisation=organisation, inbox=inbox, tokens=tokens or Tokens(),
         )  # fmt: skip
         voting = Voting(context)
-        self._participant = Participant(context, voting)
         self._catchup = CatchUp(context)
         self._background = Background()
         self.greetings = Greetings(context, version, on_cards)
         self.witnesses = Witnesses(context)
+        self.reconciler = Reconciler(context, self.greetings, self.witnesses, self._catchup.ask_chain)
+        self._participant = Participant(context, voting, self.reconciler)
         self._coordinator = Coordinator(
             context, voting, self._participant, catchup=self._catchup, greetings=self.greetings,
-            witnesses=self.witnesses,
+            witnesses=self.witnesses, reconciler=self.reconciler,
         )  # fmt: skip
         admission = Admission(context, self._catchup, self.greetings)
         self._desk = PeerDesk(
             context, admission=admission, voting=voting, participant=self._participant, catchup=self._catchup,
             coordinator=self._coordinator, background=self._background, greetings=self.greetings,
-            witnesses=self.witnesses,
+            witnesses=self.witnesses, reconciler=self.reconciler,
         )  # fmt: skip
         self.clients = ClientDesk(
             context,
@@ -102,6 +107,7 @@ class Ceremonies:
             coordinator=self._coordinator,
             voting=voting,
             catchup=self._catchup,
+            reconciler=self.reconciler,
             version=version,
         )  # fmt: skip
 
@@ -123,6 +129,7 @@ class Ceremonies:
             elif row.state is State.VOTING:
                 self._background.keep(self._desk.send_vote(operation))
         self._background.keep(self._catchup.keep_level())
+        self._background.keep(self.reconciler.keep_asking())
         self._background.keep(self._keep_time())
 
     async def _keep_time(self) -> None:

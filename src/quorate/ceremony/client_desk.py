@@ -19,6 +19,7 @@ from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.policies import require_whole
 from quorate.ceremony.ports import Decision, Verdict
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.rulebook import PolicyRow, PolicyView
 from quorate.ceremony.statements import (
     Proposal,
@@ -62,6 +63,7 @@ class ClientDesk:
         coordinator: Coordinator,
         voting: Voting,
         catchup: CatchUp,
+        reconciler: Reconciler,
         version: str,
     ) -> None:
         self._context = context
@@ -69,6 +71,7 @@ class ClientDesk:
         self._coordinator = coordinator
         self._voting = voting
         self._catchup = catchup
+        self._reconciler = reconciler
         self._version = version
         self.closed = False
 
@@ -286,6 +289,13 @@ class ClientDesk:
             )
         await context.aside(lambda: lineage.waive(context, held))
         log.warning("earlier epochs erased by a person", vault=held.id, client=caller.client)
+        context.board.announce(held.operation)
+        return await self.vault(caller, held.id)
+
+    async def release_vault(self, caller: Caller, vault: str, without: Sequence[str]) -> VaultView:
+        context, held = self._context, self._context.vaults.find(vault)
+        absent = [self._device(name) for name in without]
+        await self._reconciler.release(held, absent, f"{caller.client} says so")
         context.board.announce(held.operation)
         return await self.vault(caller, held.id)
 

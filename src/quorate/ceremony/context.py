@@ -14,12 +14,13 @@ from quorate.ceremony.identity import Identity
 from quorate.ceremony.pairs import Pairs
 from quorate.ceremony.policies import Policies
 from quorate.ceremony.ports import Approver, Clock, Entropy, Inbox, Ledger, Mesh, Method, Peer
+from quorate.ceremony.quarantine import Quarantine
 from quorate.ceremony.rulebook import Rulebook
 from quorate.ceremony.session import Patience, Sessions
 from quorate.ceremony.steady_time import SteadyTime
 from quorate.ceremony.vaults import Vaults
 from quorate.ceremony.versions import SPOKEN, Versions
-from quorate.errors import PeerError, Quarantined, Sealed, UsageError
+from quorate.errors import PeerError, Sealed, UsageError
 from quorate.identifiers import DeviceId
 from quorate.operations.tokens import Tokens
 
@@ -54,7 +55,7 @@ class Boot:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Context:
-    """``limits`` and ``tokens`` alone are exchanged while the node runs; ``set_back`` is found out."""
+    """``limits``, ``tokens`` and ``boot`` alone are exchanged while the node runs; ``set_back`` is found out."""
 
     identity: Identity
     ledger: Ledger
@@ -68,6 +69,7 @@ class Context:
     pool: Executor
     vaults: Vaults
     pairs: Pairs
+    quarantine: Quarantine
     policies: Policies
     rulebook: Rulebook
     sessions: Sessions
@@ -98,10 +100,7 @@ class Context:
         return peer.name if peer is not None else device
 
     def require_store(self) -> None:
-        """CE-1.11 store: ``Unwritable`` while the store takes no changes: what is begun then could not be kept.
-        ``Quarantined`` where it was set back."""
-        if self.set_back:
-            raise Quarantined(f"AU-3.5 refusal: {self.set_back}")
+        """CE-1.11 store: ``Unwritable`` while the store takes no changes: what is begun then could not be kept."""
         fault = self.ledger.fault
         if fault is not None:
             raise type(fault)(str(fault))

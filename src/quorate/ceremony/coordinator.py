@@ -26,6 +26,7 @@ from quorate.ceremony.pairs import remedy
 from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import Method, OperationRow, State
 from quorate.ceremony.procedures import Procedure, procedure_of
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.statements import (
     Ballot,
     Begin,
@@ -84,7 +85,7 @@ class Record:
 class Coordinator:
     def __init__(
         self, context: Context, voting: Voting, participant: Participant, *, catchup: CatchUp,
-        greetings: Greetings, witnesses: Witnesses,
+        greetings: Greetings, witnesses: Witnesses, reconciler: Reconciler,
     ) -> None:  # fmt: skip
         self._context = context
         self._voting = voting
@@ -92,6 +93,7 @@ class Coordinator:
         self._catchup = catchup
         self._greetings = greetings
         self._witnesses = witnesses
+        self._reconciler = reconciler
         self._drivers: dict[OperationId, asyncio.Task[None]] = {}
         self._records: dict[OperationId, Record] = {}
         self._signing_trouble: dict[VaultId, Trouble] = {}  # by vault
@@ -331,11 +333,17 @@ class Coordinator:
         verdicts = journal.verdicts(context, procedure.operation)
         company = procedure.company(procedure.stage())
         approving = {d for d, verdict in verdicts.items() if verdict == "approve"} & set(company.weights)
+        idle = self._reconciler.confined(procedure.vault)
+        if procedure.stage() in ("sign", "policy"):
+            approving -= idle
         honest, without, trouble = approving - record.cheats, self._never_together(procedure), record.trouble
         here = {d for d in honest if d == context.me or context.mesh.connected(d)}
         for candidates in (here, honest):
             willing = [{d: d in here for d in candidates - left_out} for left_out in without]
-            chosen = [company.choose(each, context.me, trouble.alone, trouble.together) for each in willing]
+            chosen = [
+                company.choose(each, context.me, trouble.alone, trouble.together, idle=idle)
+                for each in willing
+            ]
             if casts := [each for each in chosen if each is not None]:
                 return min(casts, key=lambda each: max(trouble.alone[d] for d in each.parties))
         return None

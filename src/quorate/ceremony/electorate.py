@@ -67,14 +67,16 @@ class Electorate:
         first: DeviceId,
         trouble: Mapping[DeviceId, int],
         together: Mapping[frozenset[DeviceId], int],
+        *,
+        idle: frozenset[DeviceId] = frozenset(),
     ) -> Cast | None:
         """Signers that reach ``needed`` and each of whom it takes; None if the willing are not enough. Where there is
         ``everyone`` these are the dealers, and who was named is no dealer if others can be, we ourselves as well.
 
-        ``willing`` maps each candidate to whether it is connected. Connected ones come first, then ``first`` (this
-        node, which needs no network), then those with the least ``trouble``, then those that failed the least
-        ``together`` with who is chosen already, then the heavier; a last pass drops whoever turned out not to be
-        needed.
+        Who is ``idle`` is none of these, but takes part where it is one of ``everyone``. ``willing`` maps each
+        candidate to whether it is connected. Connected ones come first, then ``first`` (this node, which needs no
+        network), then those with the least ``trouble``, then those that failed the least ``together`` with who is
+        chosen already, then the heavier; a last pass drops whoever turned out not to be needed.
         """
         chosen: list[DeviceId] = []
 
@@ -87,7 +89,7 @@ class Electorate:
         if not self.everyone <= willing.keys():
             return None
         while sum(self.weights[device] for device in chosen) < self.needed:
-            left = {device for device in willing if self.weights[device]} - set(chosen)
+            left = {device for device in willing if self.weights[device]} - set(chosen) - idle
             if not left:
                 return None
             chosen.append(min(left, key=rank))

@@ -49,7 +49,7 @@ def vault_view(context: Context, vault: Vault) -> VaultView:
             )
             for seat in vault.sharing.seats
         ),
-        state=vault.state,
+        state=vault.state if context.quarantine.of(vault.id) is None else "quarantined",
         public_keys={key.curve: key.public_key for key in vault.record.keys},
         chain_codes={key.curve: key.chain_code for key in vault.record.keys},
         xpubs=descriptions.xpubs(vault.record),

@@ -94,7 +94,12 @@ class Greetings:
         held, own = cards.get(peer), cards[context.me]
         sealed = isinstance(context.ledger.fault, Sealed)
         heads = tuple(
-            VaultHead(vault=v.id, epoch=v.epoch, certificate=v.certificate_hash, ready=v.ready and not sealed)
+            VaultHead(
+                vault=v.id,
+                epoch=v.epoch,
+                certificate=v.certificate_hash,
+                ready=v.ready and not sealed and context.quarantine.of(v.id) is None,
+            )
             for v in context.vaults.all()
             if peer in v.sharing.devices
         )

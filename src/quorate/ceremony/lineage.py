@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from quorate.ceremony import results
+from quorate.ceremony.confinement import Why
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import EpochRow, EpochState
 from quorate.ceremony.statements import MAX_ATTEMPTS, Holding, Holdings, state
@@ -141,15 +142,11 @@ def _adopt(
             code="BAD_CERTIFICATE",
         )
     follows(record, decode(EpochRecord, before.record))
-    if context.me in record.signers:
-        log.critical(
-            "CE-7.7 ours: this node signed an epoch that its store does not hold: the store was set back",
-            vault=vault, epoch=record.epoch, attempt=record.attempt,
-        )  # fmt: skip
-        raise UsageError(
-            f"CE-7.7 ours: this node signed epoch {record.epoch} of vault {vault} and does not hold it",
-            code="STORE_SET_BACK",
-        )
+    ours = context.me in record.signers
+    if ours and context.quarantine.of(vault) is None:
+        why = f"this node signed epoch {record.epoch} of vault {vault}, attempt {record.attempt}, and does not hold it"
+        log.critical("CE-7.7 ours: the store was set back", vault=vault, epoch=record.epoch, why=why)
+        context.quarantine.enter(Why.SET_BACK, f"CE-7.7 ours: {why}")
     row = EpochRow(
         vault=vault, epoch=Epoch(record.epoch), attempt=record.attempt, record_hash=record.hash,
         record=encode(record), state=EpochState.ACTIVE, operation=_maker(context, vault, operation),
@@ -159,6 +156,10 @@ def _adopt(
         context.ledger.adopt(row)
     except StaleEpoch:
         return  # a sibling that is behind
+    if ours and context.me in record.sharing.devices:
+        why = f"epoch {record.epoch} lives, and this node's share of it is lost"
+        context.quarantine.enter(Why.SHARE_LOST, why, vault)
+        return
     log.warning(
         "this node is no signer of the vault any more", vault=vault, epoch=record.epoch,
         dealers=[dealer.device for dealer in record.dealers],

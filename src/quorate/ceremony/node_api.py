@@ -131,6 +131,10 @@ class NodeApi(Protocol):
         """Go on without the acknowledgements that are missing, and erase the epochs before the present one."""
         ...
 
+    async def release_vault(self, caller: Caller, vault: str, without: Sequence[str]) -> VaultView:
+        """End a quarantine without the word of these members, names or device ids (rule QU-1.6)."""
+        ...
+
     async def operation(self, caller: Caller, operation: str) -> OperationView: ...
 
     async def wait(self, caller: Caller, operation: str, timeout: float) -> OperationView:

@@ -19,6 +19,7 @@ from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import Method
 from quorate.ceremony.procedures import Procedure, procedure_of
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.session import Session
 from quorate.ceremony.statements import Abort, Begin, Join, Vote, hear, state
 from quorate.ceremony.voting import Voting
@@ -35,8 +36,9 @@ A_MOMENT = 2.0  # seconds, well within what a proposer waits for an answer
 
 
 class Participant:
-    def __init__(self, context: Context, voting: Voting) -> None:
+    def __init__(self, context: Context, voting: Voting, reconciler: Reconciler) -> None:
         self._context = context
+        self._reconciler = reconciler
         self._voting = voting
         self._running: dict[OperationId, Session[object]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -51,6 +53,7 @@ class Participant:
         context.require_store()
         operation = known_operation(context, OperationId(begin.operation))
         procedure = procedure_of(context, operation)
+        await self._reconciler.recall(procedure.concerned())
         founding = self._founding.get(operation.id)
         if begin.stage == "trial" and founding is not None:
             # Who begins it was a message or a write ahead of us.
@@ -72,6 +75,8 @@ class Participant:
     async def _start(self, procedure: Procedure, proposer: DeviceId, begin: Begin) -> asyncio.Task[object]:
         context, operation = self._context, procedure.operation
         agreement = self.agree(operation, proposer, begin)
+        if agreement.stage != "reshare" or context.me in agreement.dealers:
+            context.quarantine.require_free(agreement.vault)
         own = next(
             (signed for signed in begin.joins if hear(Join, signed, context.key_of)[0] == context.me), None
         )

@@ -19,11 +19,13 @@ from quorate.ceremony.participant import Participant
 from quorate.ceremony.ports import (
     Method,
 )
+from quorate.ceremony.reconciling import Reconciler
 from quorate.ceremony.statements import (
     Abort,
     Ballot,
     Begin,
     Hello,
+    Inquiry,
     JoinCall,
     Outcome,
     PolicyQuery,
@@ -50,6 +52,7 @@ class PeerDesk:
     def __init__(
         self, context: Context, *, admission: Admission, voting: Voting, participant: Participant, catchup: CatchUp,
         coordinator: Coordinator, background: Background, greetings: Greetings, witnesses: Witnesses,
+        reconciler: Reconciler,
     ) -> None:  # fmt: skip
         self._context = context
         self._admission = admission
@@ -60,6 +63,7 @@ class PeerDesk:
         self._background = background
         self._greetings = greetings
         self._witnesses = witnesses
+        self._reconciler = reconciler
         self._owed: set[OperationId] = set()  # operations whose proposer gets our vote as soon as it is made
         self._answers: Mapping[Method, Callable[[DeviceId, bytes], Awaitable[bytes]]] = {
             Method.HELLO: self._hello,
@@ -73,6 +77,7 @@ class PeerDesk:
             Method.GET_CERTIFICATE: self._get_certificate,
             Method.GET_POLICY: self._get_policy,
             Method.WITNESS: self._witness,
+            Method.INQUIRE: self._inquire,
         }
 
     async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
@@ -85,6 +90,9 @@ class PeerDesk:
 
     async def _witness(self, sender: DeviceId, body: bytes) -> bytes:
         return await self._witnesses.answer(sender, self._hear(Witness, sender, body))
+
+    async def _inquire(self, sender: DeviceId, body: bytes) -> bytes:
+        return await self._reconciler.answer(sender, self._hear(Inquiry, sender, body), body)
 
     async def _propose(self, sender: DeviceId, body: bytes) -> bytes:
         proposal = self._hear(Proposal, sender, body)

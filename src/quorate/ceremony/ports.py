@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from quorate.ceremony.audit_heads import AuditTrail, PeerHeads
 from quorate.ceremony.chronicle import ForkShelf
+from quorate.ceremony.confinement import QuarantineShelf
 from quorate.ceremony.rulebook import PolicyShelf
 from quorate.errors import Bug, Unwritable
 from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, SessionId, VaultId
@@ -128,6 +129,7 @@ class Method(StrEnum):
     GET_CERTIFICATE = "GetCertificate"
     GET_POLICY = "GetPolicy"
     WITNESS = "Witness"
+    INQUIRE = "Inquire"
 
 
 class Mesh(Protocol):
@@ -327,7 +329,7 @@ class SealedSetup:
 NO_VOTES: Mapping[DeviceId, bytes] = MappingProxyType({})
 
 
-class Ledger(ForkShelf, PolicyShelf, AuditTrail, Protocol):
+class Ledger(ForkShelf, PolicyShelf, AuditTrail, QuarantineShelf, Protocol):
     """The durable side of a node. Synchronous and thread-safe; every method that changes something returns only when
     the change is on disk (fsync), and each is one transaction. Called from worker threads."""
 

@@ -279,6 +279,43 @@ class Hello(Statement):
             raise EncodingError(f"Hello: {error}") from None
 
 
+class Inquiry(Statement):
+    """Asks a peer what it remembers of us, and tells it that we started: the counter and the random id of this boot.
+    ``confined``: the vaults of both that are in quarantine here; ``settled``: none of any is that others could
+    end by their word."""
+
+    purpose = "inquiry"
+    boot_counter: Count
+    boot: Bytes32
+    nonce: Bytes32
+    settled: bool
+    confined: Annotated[tuple[Identifier, ...], Meta(max_length=10_000)] = ()
+
+
+class Recollection(Message):
+    """How a vault stands at a node: its live epoch, the highest attempt that it knows at the next one, its latest pair
+    set-up with who asks (``setup`` is empty where there never was one), and whether it is out of quarantine there."""
+
+    vault: Identifier
+    epoch: Count
+    certificate: Bytes32
+    attempts: Count
+    generation: Count
+    setup: Annotated[bytes, Meta(max_length=32)]
+    free: bool
+
+
+class Testimony(Statement):
+    """Answers the inquiry of this boot and nonce. ``start``: the latest one that the asker ever made here before, as it
+    signed it; empty if there was none."""
+
+    purpose = "testimony"
+    boot: Bytes32
+    nonce: Bytes32
+    start: Annotated[bytes, Meta(max_length=MAX_CERTIFICATE)]
+    vaults: Annotated[tuple[Recollection, ...], Meta(max_length=10_000)]
+
+
 class Witness(Statement):
     """Shows the head of the speaker's audit chain, and the heads that it holds of the hearer's. In an answer, which has
     the question's nonce, ``confirms`` are those that it was shown and stands by."""

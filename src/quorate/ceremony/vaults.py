@@ -145,8 +145,9 @@ class Vaults:
         return held.record if held is not None and held.row.certificate else None
 
     def attempts(self, vault: VaultId, epoch: int) -> int:
-        """The highest attempt at an epoch that this node knows of; 0 for none."""
-        return max((row.attempt for row in self._ledger.epochs(vault) if row.epoch == epoch), default=0)
+        """The highest attempt at an epoch that this node knows of, or may have signed; 0 for none."""
+        known = (row.attempt for row in self._ledger.epochs(vault) if row.epoch == epoch)
+        return max((self._ledger.attempt_floor(vault, epoch), *known))
 
     @contextmanager
     def working(self, halt: Halt, vault: VaultId | None, epoch: int) -> Iterator[None]:
@@ -236,7 +237,7 @@ class Vaults:
                 request = decode(Proposal, decode(Signed, made.proposal).body).operation.request
                 if isinstance(request, CreateVault | Reshare):
                     return request.name
-        return row.vault
+        return self._ledger.vault_name(row.vault) or row.vault
 
 
 def _rank(row: EpochRow) -> tuple[bool, int, int]:

@@ -45,7 +45,7 @@ class VaultView:
     certificate_hash: bytes
     threshold: int
     signers: tuple[SignerView, ...]
-    state: str  # pending | active | ready
+    state: str  # pending | active | ready | quarantined
     public_keys: Mapping[Curve, bytes]  # compressed 33 bytes, 32 bytes
     chain_codes: Mapping[Curve, bytes]
     xpubs: Mapping[Curve, str]
@@ -128,3 +128,4 @@ class NodeStatus:
     vaults: tuple[VaultView, ...]
     unfinished: int
     not_ready: tuple[Cause, ...] = ()
+    warnings: tuple[Cause, ...] = ()  # what somebody should look at, and readiness does not turn on

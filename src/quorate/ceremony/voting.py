@@ -13,6 +13,7 @@ from quorate.ceremony.context import Context
 from quorate.ceremony.journal import known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.ports import ApprovalRequest, Decision, DecisionRow, Verdict
+from quorate.ceremony.procedures import procedure_of
 from quorate.ceremony.statements import MAX_APPROVER, MAX_RULE, Ballot, Vote, hear, printable, state
 from quorate.errors import UsageError
 from quorate.identifiers import OperationId
@@ -56,6 +57,7 @@ class Voting:
     async def _decide(self, operation: Operation) -> Ballot:
         context, ledger = self._context, self._context.ledger
         context.require_unsealed()
+        self._require_free(operation)
         signed, asked, effect = ledger.votes(operation.id).get(context.me), b"", b""
         if signed is None:
             made = ledger.decision(operation.id)
@@ -144,8 +146,14 @@ class Voting:
         if self._context.steady.expired(row):
             raise Moot(f"PD-1.3 open: the time of operation {row.id} has passed", code="EXPIRED")
 
+    def _require_free(self, operation: Operation) -> None:
+        context = self._context
+        context.quarantine.admit(operation, procedure_of(context, operation).vault)
+
     def require_own_approval(self, operation: Operation) -> None:
-        """``UsageError`` unless our approver's recorded word on this very operation is yes (rule CE-3.6)."""
+        """``UsageError`` unless our approver's recorded word on this very operation is yes (rule CE-3.6);
+        ``Quarantined`` where it is for a vault that this node takes no part in."""
+        self._require_free(operation)
         made = self._context.ledger.decision(operation.id)
         if made is None or made.digest != operation.digest or made.decision.verdict is not Verdict.APPROVE:
             raise UsageError("CE-3.6 approval: this node's approver has not approved", code="NOT_APPROVED")

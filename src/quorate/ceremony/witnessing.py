@@ -15,6 +15,7 @@ from types import MappingProxyType
 import structlog
 
 from quorate.ceremony.audit_heads import Head, PeerHeads
+from quorate.ceremony.confinement import Why
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import Method
 from quorate.ceremony.statements import Witness, hear, state
@@ -26,7 +27,6 @@ log = structlog.get_logger()
 ROUND = 1.0  # seconds between looks at whom to ask
 AGAIN = 5.0  # seconds until a peer is asked again
 LATER = 15.0  # the same, of one that did not answer
-EVER = 2**32  # above every epoch
 
 
 class Witnesses:
@@ -122,6 +122,13 @@ class Witnesses:
             self._due[peer] = self._context.clock.monotonic() + LATER
             log.debug("no word on audit chains", peer=peer, why=str(error))
 
+    async def begin_anew(self, peer: DeviceId) -> None:
+        """With a peer that was restored or set back, said so, and is out of quarantine: what it lost is not asked for
+        any more. Our own chain says that it was."""
+        self._held.pop(peer, None)
+        self._doubts.pop(peer, None)
+        await self._context.aside(lambda: self._context.ledger.forget_heads(peer))
+
     # --- what others show of theirs
 
     def _require_own(self, peer: DeviceId, head: Head) -> None:
@@ -191,23 +198,22 @@ class Witnesses:
                 raise UsageError(f"AU-3.1 own: {peer} shows a head that we did not sign", code="FORGED_HEAD")
         found = await context.aside(lambda: [context.ledger.audit_hash(each.sequence) for each in said.held])
         for head, own in zip(said.held, found, strict=True):
-            if own != head.hash:
+            if own != head.hash and (head.sequence, head.hash) not in context.ledger.lost_heads():
                 lacks = "has no such record" if own is None else "has another one"
-                self._refuse(
-                    f"{context.name_of(peer)} holds our signed head of record {head.sequence}, and our chain {lacks}"
+                await self._refuse(
+                    head,
+                    f"{context.name_of(peer)} holds our signed head of record {head.sequence}, and our chain {lacks}",
                 )
         return tuple(head for head, own in zip(said.held, found, strict=True) if own == head.hash)
 
-    def _refuse(self, why: str) -> None:
-        """AU-3.5 refusal: loudly, with the end of every session."""
+    async def _refuse(self, head: Head, why: str) -> None:
+        """AU-3.5 refusal: loudly, with the end of every session, and each head once: what a quarantine was about is no
+        reason for the next."""
         context = self._context
-        if context.set_back:
-            return
-        context.set_back = why
-        log.critical("AU-3.5 refusal: this node's store was set back or forked: it signs nothing", why=why)
-        for vault in context.vaults.known():
-            for halt in context.vaults.at_work(vault.id, EVER):
-                halt(f"AU-3.5 refusal: {why}")
+        log.critical("AU-3.5 refusal: this node's store was set back or forked", why=why)
+        await context.aside(lambda: context.quarantine.enter(Why.SET_BACK, f"AU-3.5 refusal: {why}"))
+        await context.aside(lambda: context.ledger.lose_head(head.sequence, head.hash))
+        context.set_back = context.set_back or why
 
 
 def _shown(held: PeerHeads | None) -> tuple[Head, ...]:

@@ -11,9 +11,11 @@ import typer
 
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect
+from quorate.cli.files import expanded
 from quorate.cli.output import escape
 from quorate.cli.views import rows
-from quorate.recovery.backup import open_backup
+from quorate.recovery.backup import LARGEST, open_backup
+from quorate.recovery.device import is_device_backup, open_device, read_device
 from quorate.recovery.files import backup_at, openers_of
 from quorate.rpc.upkeep import BackupFile
 
@@ -25,7 +27,8 @@ def register(app: typer.Typer) -> None:
         vault: Annotated[str, typer.Argument(help="Name or id. [default: every vault]")] = "",
         anew: Annotated[bool, typer.Option("--anew", help="Another file, even where there is one.")] = False,
     ) -> None:
-        """Seal a copy of this node's shares into its [backup] folder. Where the live epoch has one, that is it."""
+        """Seal a copy of this node's shares into its [backup] folder, and one of its identity and its peers' cards.
+        Where there is one of the live epoch, and of the present cards, that is it."""
         with call.output.progress("sealing"):
             async with connect(call) as node:
                 files = await node.create_backups(vault, anew=anew)
@@ -52,7 +55,21 @@ def register(app: typer.Typer) -> None:
         """Open backups and check all that is in them: the certificates, the signature, that the shares fit. Offline;
         nothing secret is shown."""
         openers = openers_of(passphrase_file or (), recovery_key or ())
-        for path in files:
+        for path in expanded(files):
+            data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
+            if is_device_backup(data):
+                copy = open_device(read_device(data, str(path)), openers)
+                record = {
+                    "file": str(path),
+                    "sound": True,
+                    "device": copy.label.device,
+                    "rev": copy.label.rev,
+                    "peers": len(copy.peers),
+                    "made": copy.label.made,
+                }
+                text = f"[green]sound[/]: {escape(str(path))}: {escape(str(copy.label))}"
+                call.output.show(record, f"{text}; with the cards of {len(copy.peers)} peers")
+                continue
             held = open_backup(backup_at(path), openers)
             record = {
                 "file": str(path),
@@ -78,7 +95,7 @@ def _show(call: Call, files: Sequence[BackupFile], none: str) -> None:
         return
     body = [
         (
-            escape(each.vault_name or each.vault),
+            escape(each.vault_name or each.vault) if each.vault else f"[dim]device[/] {each.device[:8]}",
             str(each.epoch),
             "live" if each.live else "[yellow]earlier[/]",
             each.made,

@@ -1,8 +1,10 @@
-"""Files that a command is to write at its end: looked at before anything is done that they are needed for."""
+"""Files that commands are given: those to write at the end, looked at before anything is done that they are needed for,
+and patterns that no shell has expanded, as in a container."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from quorate.errors import UsageError
@@ -20,3 +22,15 @@ def require_new(path: Path, what: str) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}; nothing was done") from None
+
+
+def expanded(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files that these name, themselves or as patterns. ``UsageError`` for a pattern that fits none."""
+    for path in paths:
+        if path.exists() or not any(letter in str(path) for letter in "*?["):
+            yield path
+            continue
+        found = sorted(path.parent.glob(path.name))
+        if not found:
+            raise UsageError(f"{path}: no such file")
+        yield from found

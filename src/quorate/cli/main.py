@@ -34,6 +34,7 @@ ALONE = {
     "contract-call": "transaction",
     "broadcast": "broadcast",
     "verify": "verify",
+    "restore": "restore",
 }
 NOUNS = {
     "approve": "Decide on what waits, where this node's approver is a person.",

@@ -71,6 +71,7 @@ def status_record(view: NodeStatus) -> dict[str, Any]:
         "summary": status_line(view),
         "ready": not view.not_ready,
         "not_ready": [asdict(cause) for cause in view.not_ready],
+        "warnings": [asdict(cause) for cause in view.warnings],
     }
 
 
@@ -97,6 +98,8 @@ def status_text(view: NodeStatus) -> Group:
     for cause in view.not_ready:
         where = f"vault {escape(vaults.get(cause.vault, cause.vault))}: " if cause.vault else ""
         table.add_row("[yellow]not ready", f"{where}{escape(cause.detail)} [dim]{cause.code}[/]")
+    for cause in view.warnings:
+        table.add_row("[yellow]warning", f"{escape(cause.detail)} [dim]{cause.code}[/]")
     if not view.not_ready:
         table.add_row("[green]ready", "the node, and every vault on it")
     return Group(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from quorate.ceremony.ports import Peer
 from quorate.cli.cert import cards
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
+from quorate.cli.files import expanded
 from quorate.cli.output import escape
 from quorate.cli.views import rows
 from quorate.errors import UsageError
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
         async with registry(call) as book:
             known = {peer.device: peer for peer in await book.peers()}
             me = next(iter(known))
-            for path in each_of(cards):
+            for path in expanded(cards):
                 peer = read(path)
                 held = known.get(peer.device)
                 if peer.device == me:
@@ -140,18 +141,6 @@ def named(wanted: str, peers: Iterable[Peer]) -> Peer:
     if len(found) != 1:
         raise UsageError(f"no peer is named {wanted}: quorate peer list", code="UNKNOWN_PEER")
     return found[0]
-
-
-def each_of(cards: Iterable[Path]) -> Iterator[Path]:
-    """The files themselves: whoever runs this in a container has no shell there to expand a pattern."""
-    for path in cards:
-        if path.exists() or not any(letter in str(path) for letter in "*?["):
-            yield path
-            continue
-        found = sorted(path.parent.glob(path.name))
-        if not found:
-            raise UsageError(f"{path}: no such file")
-        yield from found
 
 
 def read(path: Path) -> Peer:

@@ -121,6 +121,31 @@ def register(app: typer.Typer) -> None:
                 key=idempotency_key,
             )
 
+    @command(app, "release")
+    async def release(
+        call: Call,
+        vault: VaultName,
+        without: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--without", help="A signer that is gone for good, or was restored too. May be repeated."
+            ),
+        ] = None,
+        yes: Yes = False,
+    ) -> None:
+        """Take part again in a vault that this node was restored with, without the word of signers that are gone."""
+        async with connect(call) as node:
+            view = await node.vault(vault)
+            names = ", ".join(without or ()) or "nobody"
+            confirm(
+                call,
+                f"take epoch {view.epoch} of vault {view.name} for the one that lives, on your word that {names} could"
+                " not tell of a later one",
+                yes=yes,
+            )
+            view = await node.release_vault(view.id, tuple(without or ()))
+        call.output.show(vault_record(view), vault_text(view))
+
     @command(app, "erase-earlier")
     async def erase_earlier(call: Call, vault: VaultName, yes: Yes = False) -> None:
         """Go on at this node without signers that never acknowledged the epoch, and erase earlier shares."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import stat
 import threading
@@ -20,6 +19,8 @@ from quorate.ceremony.vaults import Vault
 from quorate.errors import Corrupt, QuorateError, StoreError, UsageError
 from quorate.identifiers import Curve, VaultId
 from quorate.node import config
+from quorate.node.device_backups import DeviceBackups
+from quorate.node.files import write_new
 from quorate.node.metrics import Metrics
 from quorate.protocols.certificate import Certificate
 from quorate.protocols.history import line_of
@@ -62,9 +63,11 @@ class Backups:
         vaults: Callable[[], Sequence[Vault]],
         clock: Clock,
         metrics: Metrics,
+        device: DeviceBackups | None = None,
     ) -> None:
+        """``device``: copies of who this node is, kept with those of its shares."""
         self._settings, self._ledger, self._vaults = settings, ledger, vaults
-        self._clock, self._metrics = clock, metrics
+        self._clock, self._metrics, self._device = clock, metrics, device
         self._closer = closer_of(settings)
         self._lock = threading.Lock()
         self._seen: Mapping[tuple[Path, int, int], tuple[Label, Lock] | None] = {}
@@ -82,16 +85,19 @@ class Backups:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def create(self, vault: str, *, anew: bool) -> Sequence[BackupFile]:
-        """A backup of the live epoch of this vault (id or name), or of each. Where there is one already it is that one,
-        unless ``anew``."""
+        """A backup of the live epoch of this vault (id or name), or of each and of the device. Where there is one
+        already it is that one, unless ``anew``."""
         found = [each for each in self._live() if vault in ("", each.id, each.name)]
         if vault and not found:
             raise UsageError(f"there is no vault {vault} with a live epoch here", code="UNKNOWN_VAULT")
         with self._lock:
-            return [self._ensure(each, anew=anew) for each in found]
+            files = [self._ensure(each, anew=anew) for each in found]
+            if self._device is not None and not vault:
+                files.append(self._device.ensure(self._folder(), self._require_closer(), anew=anew))
+            return files
 
     def listed(self) -> Sequence[BackupFile]:
-        """What is in the folder: newest epoch of each vault first."""
+        """What is in the folder: newest epoch of each vault first, then what is of devices."""
         live = {each.certificate_hash.hex() for each in self._live()}
         files = [
             BackupFile(
@@ -100,7 +106,8 @@ class Backups:
             )
             for path, (label, _) in self._files().items()
         ]  # fmt: skip
-        return sorted(files, key=lambda each: (each.vault_name, each.vault, -each.epoch, each.made))
+        shares = sorted(files, key=lambda each: (each.vault_name, each.vault, -each.epoch, each.made))
+        return [*shares, *(self._device.listed(self._folder()) if self._device is not None else ())]
 
     async def _keep_renewing(self) -> None:
         pause = ROUND
@@ -125,6 +132,12 @@ class Backups:
                     except (QuorateError, OSError) as error:
                         well = False
                         log.error("no backup", vault=vault.id, epoch=vault.epoch, why=str(error))
+                if self._device is not None and self._settings.automatic:
+                    try:
+                        self._device.ensure(self._folder(), self._require_closer())
+                    except (QuorateError, OSError) as error:
+                        well = False
+                        log.error("no device backup", why=str(error))
             self._show(self.listed())
         except QuorateError as error:
             well = False
@@ -134,7 +147,7 @@ class Backups:
 
     def _show(self, files: Sequence[BackupFile]) -> None:
         """The newest of each vault by this device, of its latest epoch. A vault whose files are gone has no figure."""
-        mine = [each for each in files if each.device == self._ledger.me.device]
+        mine = [each for each in files if each.device == self._ledger.me.device and each.vault]
         newest = {each.vault: each for each in sorted(mine, key=lambda e: (e.epoch, e.attempt, e.made))}
         labels = {(each.vault, each.vault_name) for each in newest.values()}
         for gone in self._shown - labels:
@@ -145,6 +158,10 @@ class Backups:
             self._metrics.backup_epoch.labels(each.vault, each.vault_name).set(each.epoch)
             self._metrics.backup_made.labels(each.vault, each.vault_name).set(made)
         self._shown = labels
+        devices = [each.made for each in files if each.live and not each.vault]
+        self._metrics.device_backup_made.set(
+            datetime.fromisoformat(max(devices)).timestamp() if devices else 0
+        )
 
     def _live(self) -> list[Vault]:
         return [each for each in self._vaults() if each.active]
@@ -161,6 +178,11 @@ class Backups:
         except OSError as error:
             raise StoreError(f"backup: {self._settings.folder}: {error.strerror}") from error
         return self._settings.folder
+
+    def _require_closer(self) -> Closer:
+        if self._closer is None:
+            raise UsageError("backup: nothing to seal with", code="NO_BACKUPS")
+        return self._closer
 
     def _existing(self) -> Mapping[str, tuple[Path, Label]]:
         """Of each certificate, by its hash, our newest file that the present lock may open."""
@@ -188,9 +210,7 @@ class Backups:
         )  # fmt: skip
 
     def _make(self, vault: Vault) -> tuple[Path, Label]:
-        folder, closer, me = self._folder(), self._closer, self._ledger.me
-        if closer is None:
-            raise UsageError("backup: nothing to seal with", code="NO_BACKUPS")
+        folder, closer, me = self._folder(), self._require_closer(), self._ledger.me
         label = Label(
             vault=vault.id, vault_name=printable(vault.name, _LONGEST_NAME), epoch=vault.epoch,
             attempt=vault.row.attempt, certificate=vault.certificate_hash.hex(), device=me.device,
@@ -258,27 +278,3 @@ class Backups:
             log.warning("a backup that is labelled as ours is another's, or damaged", file=str(path))
             return None
         return backup.label, backup.lock
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """A file that is whole or not there, for its owner alone, and on the disk when this returns. ``StoreError`` where
-    there is one of this name, or it cannot be written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(part, path)  # unlike a rename it never takes another file's place
-        part.unlink()
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise StoreError(f"backup: {path}: {error.strerror}") from error

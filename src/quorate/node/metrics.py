@@ -104,6 +104,22 @@ class Metrics:
             vault,
             registry=registry,
         )
+        self.device_backup_made = Gauge(
+            "quorate_device_backup_made_timestamp_seconds",
+            "When the newest file of this device, as its card and its peers' are now, was made, Unix time; 0 if there"
+            " is none.",
+            registry=registry,
+        )  # fmt: skip
+        self.vault_quarantined = Gauge(
+            "quorate_vault_quarantined", "1 while this node takes no part in the vault, by cause.",
+            (*vault, "cause"), registry=registry,
+        )  # fmt: skip
+        self.peer_set_back = Gauge(
+            "quorate_peer_set_back",
+            "1 while a peer's store is known to be an old copy.",
+            peer,
+            registry=registry,
+        )
         self.not_ready = Gauge(
             "quorate_not_ready", "1 for each reason for which the node or a vault is not ready.", ("reason",),
             registry=registry,

@@ -49,6 +49,7 @@ class Monitor:
         self._approver, self._clock, self._metrics = approver, clock, metrics
         self._tell, self._services, self._client_certificate = tell, services, client_certificate
         self._causes: tuple[Cause, ...] = (Cause(code="STARTING", detail="the node is not serving yet"),)
+        self._warnings: tuple[Cause, ...] = ()
         self._store: StoreError | None = None
         self._paired: Mapping[bytes, frozenset[DeviceId]] = {}
         self._vaults: Mapping[VaultId, str] = {}
@@ -99,6 +100,10 @@ class Monitor:
             return (Cause(code=fault.reason, detail=str(fault)), *self._causes)  # since the last look
         return self._causes
 
+    def warnings(self) -> tuple[Cause, ...]:
+        """What somebody should look at, as of the last look."""
+        return self._warnings
+
     def known(self, vault: str) -> VaultId | None:
         """The vault of this id or name, if it was there at the last look."""
         return next((held for held, name in self._vaults.items() if vault in (held, name)), None)
@@ -121,6 +126,7 @@ class Monitor:
         await self._tell_health({"": not causes, **health})
         self._vaults = {vault.id: vault.name for vault in vaults}
         self._report(causes)
+        self._warnings = tuple(readiness.warnings(standing))
         self._show(standing, vaults)
         self._metrics.sessions.set(self._ceremonies.sessions_running)
         self._metrics.audit.set((await asyncio.to_thread(self._ledger.audit_head)).sequence)
@@ -142,6 +148,8 @@ class Monitor:
             names={device: peer.name for device, peer in peers.items()},
             tolerance=self._ceremonies.clock_tolerance,
             speaks=self._ceremonies.versions,
+            confined=self._ceremonies.reconciler.confinements(),
+            peers_set_back=self._ceremonies.reconciler.set_back,
         )
 
     def _report(self, causes: tuple[Cause, ...]) -> None:
@@ -177,6 +185,9 @@ class Monitor:
             shown[metrics.vault_threshold, labels] = vault.sharing.threshold
             shown[metrics.vault_online, labels] = readiness.online_weight(vault, standing)
             shown[metrics.vault_ready, labels] = not unready & {None, vault.id}
+            if (confined := standing.confined.get(vault.id)) is not None:
+                shown[metrics.vault_quarantined, (*labels, confined[0].value)] = 1
+        shown |= {(metrics.peer_set_back, (standing.name(each),)): 1.0 for each in standing.peers_set_back}
         shown |= {(metrics.not_ready, (cause.code,)): 1.0 for cause in self._causes}
         for gauge, labels in self._shown - shown.keys():
             gauge.remove(*labels)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from quorate.ceremony.confinement import Why
 from quorate.ceremony.greetings import Acquaintance
 from quorate.ceremony.ports import Decision, Verdict
 from quorate.ceremony.statements import VaultHead
@@ -14,6 +15,10 @@ from quorate.ceremony.views import Cause
 from quorate.errors import StoreError
 from quorate.identifiers import DeviceId
 
+QUARANTINED = "QUARANTINED"
+STORE_SET_BACK = "STORE_SET_BACK"
+SHARE_LOST = "SHARE_LOST"
+CODES = {Why.RESTORED: QUARANTINED, Why.SET_BACK: STORE_SET_BACK, Why.SHARE_LOST: SHARE_LOST}
 DOUBT = 300.0  # seconds that an approver's failure counts for; after that nobody knows
 
 
@@ -33,6 +38,10 @@ class Standing:
     names: Mapping[DeviceId, str]
     tolerance: float  # seconds that clocks may be apart
     speaks: Versions = SPOKEN  # this node, of the protocol
+    confined: Mapping[str, tuple[Why, str]] = field(
+        default_factory=dict
+    )  # vaults in quarantine: why, what it awaits
+    peers_set_back: Mapping[DeviceId, str] = field(default_factory=dict)  # in words
 
     def name(self, device: DeviceId) -> str:
         return self.names.get(device, device)
@@ -57,6 +66,9 @@ def of_node(standing: Standing) -> Iterator[Cause]:
 
 def of_vault(vault: Vault, standing: Standing) -> Iterator[Cause]:
     """What keeps one vault from being signed with here, beside what concerns the whole node."""
+    if (confined := standing.confined.get(vault.id)) is not None:
+        cause, awaits = confined
+        yield Cause(code=CODES[cause], detail=awaits, vault=vault.id)
     if missing := vault.missing_acknowledgements:
         waits = ", ".join(standing.name(device) for device in missing)
         yield Cause(code="VAULT_NOT_READY", detail=f"awaits the acknowledgement of {waits}", vault=vault.id)
@@ -142,6 +154,13 @@ def _of_pairs(vault: Vault, standing: Standing, away: Collection[DeviceId]) -> I
             detail=f"ECDSA has weight {able} of {vault.sharing.threshold} needed: no live pair set-up with {names}",
             vault=vault.id,
         )
+
+
+def warnings(standing: Standing) -> Iterator[Cause]:
+    """What somebody should look at, and readiness does not turn on: else one peer could keep us from it."""
+    for device, how in standing.peers_set_back.items():
+        said = f"the store of {standing.name(device)} is an old copy: it {how}"
+        yield Cause(code="PEER_SET_BACK", detail=said)
 
 
 def online_weight(vault: Vault, standing: Standing) -> int:

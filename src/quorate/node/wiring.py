@@ -19,6 +19,7 @@ from quorate.node import config
 from quorate.node.backups import Backups
 from quorate.node.cards import Cards, LiveCards
 from quorate.node.certificates import earlier_identities, issue_client_certificate, own_identity
+from quorate.node.device_backups import DeviceBackups
 from quorate.node.doctor.examiner import NodeExaminer
 from quorate.node.entropy import SystemClock, SystemEntropy
 from quorate.node.governance import policies_of
@@ -172,7 +173,8 @@ def build(
         return apply
 
     configuration.prepare.append(prepare)
-    backups = Backups(settings.backup, ledger, ceremonies.vaults.all, clock, metrics)
+    device = DeviceBackups(ledger, clock)
+    backups = Backups(settings.backup, ledger, ceremonies.vaults.all, clock, metrics, device)
     peer_address = f"{settings.peer.bind}:{settings.peer.port}"
     client_address = f"{settings.client.bind}:{settings.client.port}"
     sealing = NodeSealing(ledger, ceremonies, lambda: configuration().key)
@@ -187,6 +189,7 @@ def build(
         refused=metrics.refused,
         registry=Registry(ledger, settings, changed=mesh.update),
         causes=lambda: monitor.causes(),
+        warnings=lambda: monitor.warnings(),
         examiner=NodeExaminer(
             home=home,
             configured=configuration,

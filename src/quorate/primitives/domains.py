@@ -37,6 +37,8 @@ class Domain(StrEnum):
     # backups
     BACKUP = "quorate/v1/backup"
     BACKUP_LABEL = "quorate/v1/backup-label"
+    DEVICE_BACKUP = "quorate/v1/device-backup"
+    DEVICE_BACKUP_LABEL = "quorate/v1/device-backup-label"
     # keygen
     KEYGEN_COMMIT = "quorate/v1/keygen/commit"
     KEYGEN_RID = "quorate/v1/keygen/rid"

@@ -54,6 +54,7 @@ RULES: Mapping[str, Rule] = {
     "quorate.v1.VaultService.Reshare": Rule(_ADMIN, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.VaultService.GetHistory": Rule(_ANYONE, Reach.VAULTS, Repeat.READS),
     "quorate.v1.VaultService.EraseEarlier": Rule(_ADMIN, Reach.VAULTS, Repeat.SETTLES),
+    "quorate.v1.VaultService.ReleaseVault": Rule(_ADMIN, Reach.VAULTS, Repeat.SETTLES),
     "quorate.v1.SigningService.Sign": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.SigningService.BatchSign": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),
     "quorate.v1.SigningService.SignTransaction": Rule(_SIGNER, Reach.VAULTS, Repeat.KEYED),

@@ -50,6 +50,7 @@ class AdminServant:
         changed: Callable[[str], Awaitable[None]],
         causes: Callable[[], Sequence[Cause]],
         upkeep: Upkeep,
+        warnings: Callable[[], Sequence[Cause]] = tuple,
     ) -> None:
         self._api = api
         self._registry = registry
@@ -57,9 +58,12 @@ class AdminServant:
         self._changed = changed
         self._causes = causes
         self._upkeep = upkeep
+        self._warnings = warnings
 
     async def get_status(self, _: Permit, __: admin_pb2.GetStatusRequest) -> admin_pb2.NodeStatus:
-        return status_to_pb(replace(await self._api.status(), not_ready=tuple(self._causes())))
+        status = await self._api.status()
+        causes, warnings = tuple(self._causes()), tuple(self._warnings())
+        return status_to_pb(replace(status, not_ready=causes, warnings=warnings))
 
     async def list_peers(self, _: Permit, __: admin_pb2.ListPeersRequest) -> admin_pb2.ListPeersResponse:
         peers = await asyncio.to_thread(self._registry.peers)

@@ -273,6 +273,11 @@ class NodeClient(PolicyCalls):
         request = node_pb2.EraseEarlierRequest(vault=vault)
         return vault_from_pb(await self._call(self._vaults.EraseEarlier, request))
 
+    async def release_vault(self, vault: str, without: Sequence[str] = ()) -> VaultView:
+        """Have the node take part in a vault again without the word of these members."""
+        request = node_pb2.ReleaseVaultRequest(vault=vault, without=without)
+        return vault_from_pb(await self._call(self._vaults.ReleaseVault, request))
+
     async def signatures(self, operation: str) -> tuple[SignatureView, ...]:
         """Of a completed operation; ``RemoteError`` NOT_COMPLETED before that."""
         request = node_pb2.GetSignatureRequest(operation=operation)

@@ -40,6 +40,7 @@ VAULT_STATES = {
     "pending": types_pb2.VAULT_STATE_PENDING,
     "active": types_pb2.VAULT_STATE_ACTIVE,
     "ready": types_pb2.VAULT_STATE_READY,
+    "quarantined": types_pb2.VAULT_STATE_QUARANTINED,
 }
 PURPOSES = {
     kind.value: types_pb2.OperationKind.Value(f"OPERATION_KIND_{kind.name}") for kind in sorted(TRANSACTIONS)
@@ -307,7 +308,16 @@ def status_to_pb(view: NodeStatus) -> admin_pb2.NodeStatus:
             admin_pb2.NotReady(code=cause.code, detail=cause.detail, vault=cause.vault)
             for cause in view.not_ready
         ],
+        warnings=[
+            admin_pb2.NotReady(code=cause.code, detail=cause.detail, vault=cause.vault)
+            for cause in view.warnings
+        ],
     )
+
+
+def _cause(told: admin_pb2.NotReady) -> Cause:
+    vault = VaultId(told.vault) if told.HasField("vault") else None
+    return Cause(code=told.code, detail=told.detail, vault=vault)
 
 
 def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
@@ -320,14 +330,8 @@ def status_from_pb(message: admin_pb2.NodeStatus) -> NodeStatus:
         peers={DeviceId(each.device): each.connected for each in message.peers},
         vaults=tuple(vault_from_pb(each) for each in message.vaults),
         unfinished=message.unfinished,
-        not_ready=tuple(
-            Cause(
-                code=each.code,
-                detail=each.detail,
-                vault=VaultId(each.vault) if each.HasField("vault") else None,
-            )
-            for each in message.not_ready
-        ),
+        not_ready=tuple(map(_cause, message.not_ready)),
+        warnings=tuple(map(_cause, message.warnings)),
     )
 
 

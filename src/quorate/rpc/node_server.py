@@ -58,9 +58,11 @@ class NodeServer:
         certificate_address: str = "",
         limits: Limits | None = None,
         refused: Callable[[str], None] = lambda _: None,
+        warnings: Callable[[], Sequence[Cause]] = tuple,
     ) -> None:
         """``certificate_address``: where clients that have a certificate come, if there is to be such a port; from
-        ``start`` on ``certificate_port`` is its port. ``causes``: why the node or a vault is not ready at this moment.
+        ``start`` on ``certificate_port`` is its port. ``causes``: why the node or a vault is not ready at this moment;
+        ``warnings``: what else somebody should look at.
         ``refused`` hears the reason of every call on the client port that got no further than the door. What health
         says is set from outside."""
         self._tls = self._shown = tls
@@ -76,7 +78,9 @@ class NodeServer:
             "OperationService": OperationServant(api),
             "ApprovalService": ApprovalServant(api),
             "PolicyService": PolicyServant(api),
-            "AdminService": AdminServant(api, registry, examiner, self._client_changed, causes, upkeep),
+            "AdminService": AdminServant(
+                api, registry, examiner, self._client_changed, causes, upkeep, warnings
+            ),
         }
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._servers: list[grpc.aio.Server] = []

@@ -88,6 +88,11 @@ class VaultServant:
         vault = await permitted_vault(self._api, permit, request.vault)
         return vault_to_pb(await to_the_end(self._api.erase_earlier(permit.caller(), vault)))
 
+    async def release_vault(self, permit: Permit, request: node_pb2.ReleaseVaultRequest) -> types_pb2.Vault:
+        vault = await permitted_vault(self._api, permit, request.vault)
+        work = self._api.release_vault(permit.caller(), vault, tuple(request.without))
+        return vault_to_pb(await to_the_end(work))
+
 
 class SigningServant:
     def __init__(self, api: NodeApi) -> None:

@@ -14,7 +14,7 @@ from quorate.identifiers import Curve, DeviceId, Epoch, OperationId, VaultId
 from quorate.storage.audit import acting
 from quorate.storage.sealed import Place
 from quorate.storage.setups import SetupShelf, keep_setups
-from quorate.storage.sharing import HERE, SharingKey
+from quorate.storage.sharing import HERE, SharingKey, note_active, note_signed
 
 _KEPT = "vault, epoch, attempt, record_hash, record, state, operation, certificate"
 _COLUMNS = f"{_KEPT}, trial, waived"
@@ -77,6 +77,7 @@ class EpochShelf(SetupShelf):
             )
             _set_state(connection, key, EpochState.SIGNED)
             self._tell_epoch(connection, "epoch signed", key, row.record_hash, row.operation)
+            note_signed(connection, key)
 
         self._database.write("mark_signed", change, about=_EPOCHS)
 
@@ -103,6 +104,7 @@ class EpochShelf(SetupShelf):
                 (certificate, *key),
             )
             self._tell_epoch(connection, "epoch active", key, row.record_hash, row.operation)
+            note_active(connection, key)
 
         self._database.write("activate", change, about=_EPOCHS)
 

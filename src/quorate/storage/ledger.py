@@ -22,12 +22,12 @@ from quorate.storage.audit import append, has_chain
 from quorate.storage.certificates import CertificateShelf, require_pair
 from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
-from quorate.storage.epochs import EpochShelf
 from quorate.storage.keywrap import KeySource
 from quorate.storage.locking import Lock, new_lock, node_place, read_lock, sealed_check
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
 from quorate.storage.policies import PolicyShelf
+from quorate.storage.quarantine import QuarantineShelf
 from quorate.storage.reservations import ReservationBook
 from quorate.storage.sealed import SEALED, NodeSecret, Sealer
 from quorate.storage.votes import VoteBook
@@ -46,7 +46,7 @@ class SqliteLedger(
     OperationJournal,
     VoteBook,
     ReservationBook,
-    EpochShelf,
+    QuarantineShelf,
     CertificateShelf,
     PolicyShelf,
     PeerBook,
@@ -79,27 +79,31 @@ class SqliteLedger(
         hardware_id: str,
         certificate_pem: str,
         tls_key: SecretBytes,
+        card: str = "",
+        boots: int = 0,
         on_commit: Callable[[str], None] | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> SqliteLedger:
-        """A new store for this device, in one transaction; its first card has rev 1. ``tls_key`` is the PEM of the
-        certificate's key. ``UsageError`` if the path already holds a device."""
+        """A new store for this device, in one transaction; its first card has rev 1, unless it is one that the device
+        had before. ``tls_key`` is the PEM of the certificate's key. ``UsageError`` if the path already holds a
+        device."""
         clock = now_ms or _wall_clock_ms
         require_pair(certificate_pem, tls_key)
         now, device = clock(), identity.device
-        me = read_card(card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now))
+        first = card or card_of(identity, identity.name, address, certificate_pem, hardware_id, 1, now)
+        me, why = read_card(first), "a store out of backups" if card else "a new store"
         lock, sealer = new_lock(device, key)
         sealed_identity = sealer.seal(node_place(device, "identity"), identity.secret())
         sealed_tls = sealer.seal(node_place(device, "tls-key"), tls_key)
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT INTO node (id, device, key_scheme, key_parameters, key_check, identity, tls_key, created_ms)"
-                " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-                (*lock, sealed_identity, sealed_tls, now),
+                "INSERT INTO node (id, device, key_scheme, key_parameters, key_check, identity, tls_key, created_ms,"
+                " boots) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*lock, sealed_identity, sealed_tls, now, boots),
             )
             keep_card(connection, me, now)
-            append(connection, identity, now, BEGUN, "", _beginning(me, "a new store"))
+            append(connection, identity, now, BEGUN, "", _beginning(me, why))
 
         with contextlib.ExitStack() as undo:
             database = undo.enter_context(contextlib.closing(Database(path, on_commit=on_commit)))

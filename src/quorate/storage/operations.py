@@ -17,7 +17,7 @@ from quorate.storage.audit import AuditBook, short
 from quorate.storage.policies import share_policy
 from quorate.storage.sealed import SEALED, Sealer
 from quorate.storage.setups import require_live
-from quorate.storage.sharing import require_active
+from quorate.storage.sharing import require_active, require_free
 from quorate.storage.votes import last_decision
 
 SMALL = 16 << 10  # bytes
@@ -238,6 +238,7 @@ class OperationJournal(AuditBook):
             if decided.decision.verdict is not Verdict.APPROVE:
                 return False
             require_active(connection, begun[0], "ST-3.4 release")
+            require_free(connection, begun[0], "ST-8.6 free")
             also(connection)
             connection.execute(
                 "UPDATE operations SET released = 1, updated_ms = ? WHERE id = ?", (self._now_ms(), operation)

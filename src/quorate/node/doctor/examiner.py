@@ -16,7 +16,7 @@ from quorate.node.doctor.approver import ask_approver
 from quorate.node.doctor.audit import examine_chains
 from quorate.node.doctor.machine import examine_disk, examine_key, examine_sealing, examine_store
 from quorate.node.doctor.peers import examine_peers, greet_all, pairs
-from quorate.node.doctor.vaults import examine_vaults
+from quorate.node.doctor.vaults import examine_starts, examine_vaults
 from quorate.operations.kinds import Kind
 from quorate.rpc.findings import Examination, Finding
 from quorate.storage import SqliteLedger
@@ -60,7 +60,8 @@ class NodeExaminer:
                 speaks=self.ceremonies.versions,
             ),
             *examine_chains(self.ceremonies.set_back, self.ceremonies.witnesses.doubts, mesh.peers),
-            *examine_vaults(vaults, mesh),
+            *examine_vaults(vaults, mesh, self.ceremonies.reconciler.confinements()),
+            *examine_starts(mesh, self.ceremonies.reconciler.set_back),
         ]
         return Examination(findings=tuple(findings), pairs=tuple(pairs(mesh)))
 

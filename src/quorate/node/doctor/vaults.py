@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+from quorate.ceremony.confinement import Why
 from quorate.ceremony.statements import VaultHead
 from quorate.ceremony.vaults import Vault
 from quorate.identifiers import DeviceId, VaultId
 from quorate.node.doctor.peers import Mesh
 from quorate.node.doctor.verdicts import fine, problem, warning
+from quorate.node.readiness import CODES
 from quorate.rpc.findings import Finding
 
+NOTHING: Mapping[str, tuple[Why, str]] = MappingProxyType({})
 
-def examine_vaults(vaults: Sequence[Vault], mesh: Mesh) -> Iterator[Finding]:
+
+def examine_vaults(
+    vaults: Sequence[Vault], mesh: Mesh, confined: Mapping[str, tuple[Why, str]] = NOTHING
+) -> Iterator[Finding]:
+    """``confined``: the vaults that this node takes no part in, why, and what they await."""
     for vault in vaults:
+        if (cause := confined.get(vault.id)) is not None:
+            yield problem(f"vault {vault.name}", code=CODES[cause[0]], said=cause[1])
+            continue
         findings = list(_differences(vault, mesh))
         yield from findings or (_fine(vault, mesh),)
     held = {vault.id for vault in vaults}
@@ -26,6 +37,13 @@ def examine_vaults(vaults: Sequence[Vault], mesh: Mesh) -> Iterator[Finding]:
                     code="STALE_EPOCH",
                     said=f"{peer.name} says this node is a signer of it (epoch {head.epoch}), and it is not here",
                 )
+
+
+def examine_starts(mesh: Mesh, set_back: Mapping[DeviceId, str]) -> Iterator[Finding]:
+    names = {peer.device: peer.name for peer in mesh.peers}
+    for device, how in set_back.items():
+        said = f"its store is an old copy: it {how}"
+        yield problem(f"peer {names.get(device, device)}", code="PEER_SET_BACK", said=said)
 
 
 def _differences(vault: Vault, mesh: Mesh) -> Iterator[Finding]:

@@ -127,6 +127,7 @@ class NodeStatus(_message.Message):
     VAULTS_FIELD_NUMBER: _builtins.int
     UNFINISHED_FIELD_NUMBER: _builtins.int
     NOT_READY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     """device id of this node"""
     name: _builtins.str
@@ -146,6 +147,10 @@ class NodeStatus(_message.Message):
     def not_ready(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotReady]:
         """empty: ready"""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotReady]:
+        """what somebody should look at, and readiness does not turn on"""
+
     def __init__(
         self,
         *,
@@ -158,10 +163,11 @@ class NodeStatus(_message.Message):
         vaults: _abc.Iterable[_types_pb2.Vault] | None = ...,
         unfinished: _builtins.int = ...,
         not_ready: _abc.Iterable[Global___NotReady] | None = ...,
+        warnings: _abc.Iterable[Global___NotReady] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "device", b"device", "name", b"name", "not_ready", b"not_ready", "peers", b"peers", "started_ms", b"started_ms", "unfinished", b"unfinished", "vaults", b"vaults", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "device", b"device", "name", b"name", "not_ready", b"not_ready", "peers", b"peers", "started_ms", b"started_ms", "unfinished", b"unfinished", "vaults", b"vaults", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1084,9 +1090,10 @@ class BackupFile(_message.Message):
     path: _builtins.str
     """on the node"""
     vault: _builtins.str
-    """vault id"""
+    """vault id; empty: of the device itself"""
     vault_name: _builtins.str
     epoch: _builtins.int
+    """of the device itself: the rev of its card"""
     attempt: _builtins.int
     device: _builtins.str
     """device id of who made it"""

@@ -70,6 +70,11 @@ class VaultServiceStub:
                 request_serializer=quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_types__pb2.Vault.FromString,
                 _registered_method=True)
+        self.ReleaseVault = channel.unary_unary(
+                '/quorate.v1.VaultService/ReleaseVault',
+                request_serializer=quorate_dot_v1_dot_node__pb2.ReleaseVaultRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_types__pb2.Vault.FromString,
+                _registered_method=True)
 
 
 class VaultServiceServicer:
@@ -124,6 +129,14 @@ class VaultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseVault(self, request, context):
+        """Have this node take part in a vault again, that it was restored with, without the word of signers that are gone for
+        good. FAILED_PRECONDITION unless all others have shown that they hold the same epoch, and weigh enough.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VaultServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +173,11 @@ def add_VaultServiceServicer_to_server(servicer, server):
             'EraseEarlier': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseEarlier,
                     request_deserializer=quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_types__pb2.Vault.SerializeToString,
+            ),
+            'ReleaseVault': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseVault,
+                    request_deserializer=quorate_dot_v1_dot_node__pb2.ReleaseVaultRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_types__pb2.Vault.SerializeToString,
             ),
     }
@@ -351,6 +369,33 @@ class VaultService:
             target,
             '/quorate.v1.VaultService/EraseEarlier',
             quorate_dot_v1_dot_node__pb2.EraseEarlierRequest.SerializeToString,
+            quorate_dot_v1_dot_types__pb2.Vault.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseVault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.VaultService/ReleaseVault',
+            quorate_dot_v1_dot_node__pb2.ReleaseVaultRequest.SerializeToString,
             quorate_dot_v1_dot_types__pb2.Vault.FromString,
             options,
             channel_credentials,

@@ -52,6 +52,10 @@ class VaultServiceStub:
     """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
     at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
     """
+    ReleaseVault: _grpc.UnaryUnaryMultiCallable[_node_pb2.ReleaseVaultRequest, _types_pb2.Vault]
+    """Have this node take part in a vault again, that it was restored with, without the word of signers that are gone for
+    good. FAILED_PRECONDITION unless all others have shown that they hold the same epoch, and weigh enough.
+    """
 
 @_typing.type_check_only
 class VaultServiceAsyncStub(VaultServiceStub):
@@ -71,6 +75,10 @@ class VaultServiceAsyncStub(VaultServiceStub):
     EraseEarlier: _aio.UnaryUnaryMultiCallable[_node_pb2.EraseEarlierRequest, _types_pb2.Vault]  # type: ignore[assignment]
     """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
     at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+    """
+    ReleaseVault: _aio.UnaryUnaryMultiCallable[_node_pb2.ReleaseVaultRequest, _types_pb2.Vault]  # type: ignore[assignment]
+    """Have this node take part in a vault again, that it was restored with, without the word of signers that are gone for
+    good. FAILED_PRECONDITION unless all others have shown that they hold the same epoch, and weigh enough.
     """
 
 class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -130,6 +138,16 @@ class VaultServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_types_pb2.Vault, _abc.Awaitable[_types_pb2.Vault]]:
         """Go on without the acknowledgements that are missing of the present epoch, and erase the shares of those before it
         at this node. FAILED_PRECONDITION unless those who acknowledged could sign.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseVault(
+        self,
+        request: _node_pb2.ReleaseVaultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_types_pb2.Vault, _abc.Awaitable[_types_pb2.Vault]]:
+        """Have this node take part in a vault again, that it was restored with, without the word of signers that are gone for
+        good. FAILED_PRECONDITION unless all others have shown that they hold the same epoch, and weigh enough.
         """
 
 def add_VaultServiceServicer_to_server(servicer: VaultServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -89,6 +89,11 @@ class PeerServiceStub:
                 request_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
                 _registered_method=True)
+        self.Inquire = channel.unary_unary(
+                '/quorate.v1.PeerService/Inquire',
+                request_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+                _registered_method=True)
         self.Link = channel.stream_stream(
                 '/quorate.v1.PeerService/Link',
                 request_serializer=quorate_dot_v1_dot_peer__pb2.Frame.SerializeToString,
@@ -176,6 +181,13 @@ class PeerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inquire(self, request, context):
+        """What the peer remembers of the caller: the latest start it told of, and how the vaults that both are in stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Link(self, request_iterator, context):
         """Every session's envelopes from the caller to the peer, in order: opened once and kept.
         """
@@ -238,6 +250,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
             ),
             'Witness': grpc.unary_unary_rpc_method_handler(
                     servicer.Witness,
+                    request_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+                    response_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+            ),
+            'Inquire': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inquire,
                     request_deserializer=quorate_dot_v1_dot_peer__pb2.Statement.FromString,
                     response_serializer=quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
             ),
@@ -542,6 +559,33 @@ class PeerService:
             request,
             target,
             '/quorate.v1.PeerService/Witness',
+            quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
+            quorate_dot_v1_dot_peer__pb2.Statement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inquire(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.PeerService/Inquire',
             quorate_dot_v1_dot_peer__pb2.Statement.SerializeToString,
             quorate_dot_v1_dot_peer__pb2.Statement.FromString,
             options,

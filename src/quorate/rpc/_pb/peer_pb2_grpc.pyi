@@ -57,6 +57,8 @@ class PeerServiceStub:
     """The signed policy in force, to a signer of the vault that signs it."""
     Witness: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
     """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
+    Inquire: _grpc.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]
+    """What the peer remembers of the caller: the latest start it told of, and how the vaults that both are in stand."""
     Link: _grpc.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -85,6 +87,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """The signed policy in force, to a signer of the vault that signs it."""
     Witness: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
     """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
+    Inquire: _aio.UnaryUnaryMultiCallable[_peer_pb2.Statement, _peer_pb2.Statement]  # type: ignore[assignment]
+    """What the peer remembers of the caller: the latest start it told of, and how the vaults that both are in stand."""
     Link: _aio.StreamStreamMultiCallable[_peer_pb2.Frame, _peer_pb2.LinkAck]  # type: ignore[assignment]
     """Every session's envelopes from the caller to the peer, in order: opened once and kept."""
 
@@ -176,6 +180,14 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
         """The head of the caller's audit chain, and what it holds of the peer's: the peer's own, and its word on that."""
+
+    @_abc_1.abstractmethod
+    def Inquire(
+        self,
+        request: _peer_pb2.Statement,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.Statement, _abc.Awaitable[_peer_pb2.Statement]]:
+        """What the peer remembers of the caller: the latest start it told of, and how the vaults that both are in stand."""
 
     @_abc_1.abstractmethod
     def Link(

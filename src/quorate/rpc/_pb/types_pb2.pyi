@@ -49,6 +49,8 @@ class _VaultStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VaultState
     """the certificate is complete; not every signer has acknowledged it"""
     VAULT_STATE_READY: _VaultState.ValueType  # 3
     """every signer has acknowledged"""
+    VAULT_STATE_QUARANTINED: _VaultState.ValueType  # 4
+    """this node was restored or set back, and takes no part until the others agree"""
 
 class VaultState(_VaultState, metaclass=_VaultStateEnumTypeWrapper): ...
 
@@ -59,6 +61,8 @@ VAULT_STATE_ACTIVE: VaultState.ValueType  # 2
 """the certificate is complete; not every signer has acknowledged it"""
 VAULT_STATE_READY: VaultState.ValueType  # 3
 """every signer has acknowledged"""
+VAULT_STATE_QUARANTINED: VaultState.ValueType  # 4
+"""this node was restored or set back, and takes no part until the others agree"""
 Global___VaultState: _TypeAlias = VaultState  # noqa: Y015
 
 class _OperationKind:
