@@ -83,7 +83,8 @@ reference: $(VENV)/installed
 
 lock:
 	$(COMPILE) --group build --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --extra aws --constraint requirements.lock --output-file requirements-aws.lock
+	$(COMPILE) --group dev --constraint requirements-aws.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build native/build src/*.egg-info src/quorate/native/*.so

@@ -63,7 +63,7 @@ def test_no_two_test_files_have_one_name() -> None:
     assert not [name for name, count in names.items() if count > 1]
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-aws.lock", "requirements-dev.lock"])
 def test_a_lock_is_pins_and_hashes_and_nothing_else(lock: str) -> None:
     lines = (ROOT / lock).read_text().splitlines()
     assert lines
@@ -71,11 +71,11 @@ def test_a_lock_is_pins_and_hashes_and_nothing_else(lock: str) -> None:
 
 
 def test_the_locks_agree_and_hold_every_dependency() -> None:
-    runtime, everything = (
+    runtime, with_kms, everything = (
         {line.partition("==")[0]: line for line in (ROOT / lock).read_text().splitlines() if PIN.match(line)}
-        for lock in ("requirements.lock", "requirements-dev.lock")
+        for lock in ("requirements.lock", "requirements-aws.lock", "requirements-dev.lock")
     )
-    assert runtime.items() <= everything.items()
+    assert runtime.items() < with_kms.items() < everything.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = project["project"]["dependencies"] + project["build-system"]["requires"]
     development = [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)]
