@@ -106,6 +106,17 @@ def test_what_cannot_be_told_is_not_done(tmp_path: Path) -> None:
         assert ledger.verify_audit().sound
 
 
+def test_settings_that_change_are_told_by_name(tmp_path: Path) -> None:
+    with create(tmp_path) as ledger:
+        ledger.boot("1.2", approver="webhook")
+        ledger.note_settings(("approver.type", "limits.drain"))
+    started, changed = records(tmp_path)[1:]
+    assert dict(started.facts)["approver"] == "webhook"
+    assert (changed.event, dict(changed.facts)) == (
+        "settings changed", {"names": "approver.type limits.drain", "by": "this node"},
+    )  # fmt: skip
+
+
 def test_what_changes_nothing_is_not_told(tmp_path: Path) -> None:
     with create(tmp_path) as ledger:
         ledger.add_operation(operation())

@@ -3,7 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Configuration:
         self._home = home
         self.settings = settings
         self.prepare: list[Prepare] = []
+        self.record: Callable[[Sequence[str]], None] = lambda _: None  # before they are in effect; may raise
 
     def __call__(self) -> Settings:
         return self.settings
@@ -45,10 +46,13 @@ class Configuration:
         update = {name: getattr(wanted, name) for name in sections}
         update["client"] = self.settings.client.model_copy(update={"limits": wanted.client.limits})
         merged = self.settings.model_copy(update=update)
-        for apply in [prepare(merged) for prepare in self.prepare]:
+        changed = tuple(name for name in differing if name not in restart)
+        prepared = [prepare(merged) for prepare in self.prepare]
+        if changed:
+            self.record(changed)
+        for apply in prepared:
             apply()
         self.settings = merged
-        changed = tuple(name for name in differing if name not in restart)
         log.info("settings read again", changed=list(changed), restart_needed=list(restart))
         return Reloaded(changed=changed, restart=restart)
 

@@ -117,7 +117,8 @@ def build(
         overlap=settings.limits.overlap,
     )
     mesh = GrpcMesh(trust, observer=observer)
-    counted = ledger.boot(program_version())
+    counted = ledger.boot(program_version(), approver=settings.approver.type)
+    configuration.record = ledger.note_settings
     boot = Boot(counter=counted.counter, id=counted.id, at_ms=clock.now_ms())
     metrics.requests.starts = counted.counter
     book = Book(ledger, here=ledger.identity.device)

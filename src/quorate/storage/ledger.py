@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from quorate.ceremony.ports import KeptTime, Peer
 from quorate.errors import Corrupt, DiskFull, Sealed, StoreError, Unwritable, UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
-from quorate.storage.audit import append, has_chain
+from quorate.storage.audit import acting, append, has_chain
 from quorate.storage.certificates import CertificateShelf, require_pair
 from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
@@ -179,8 +179,8 @@ class SqliteLedger(
 
     # --- the node itself
 
-    def boot(self, version: str = "") -> Boot:
-        """ST-5.6 boot: count one more start, of this release."""
+    def boot(self, version: str = "", *, approver: str = "") -> Boot:
+        """ST-5.6 boot: count one more start, of this release, with this kind of approver."""
         identifier = os.urandom(32)
 
         def change(connection: sqlite3.Connection) -> Boot:
@@ -188,17 +188,20 @@ class SqliteLedger(
             count, key = connection.execute("SELECT boots, key_scheme FROM node").fetchone()
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             self._tell(
-                connection,
-                "started",
-                boot=count,
-                boot_id=identifier.hex(),
-                version=version,
-                schema=schema,
-                key=key,
-            )
+                connection, "started", boot=count, boot_id=identifier.hex(), version=version, schema=schema, key=key,
+                approver=approver,
+            )  # fmt: skip
             return Boot(count, identifier)
 
         return self._database.write("boot", change)
+
+    def note_settings(self, changed: Sequence[str]) -> None:
+        """The dotted names of settings that are about to change under the running node."""
+        by = acting.get()
+        self._database.write(
+            "note_settings",
+            lambda connection: self._tell(connection, "settings changed", names=" ".join(changed), by=by),
+        )
 
     def stopped(self) -> None:
         """The node ends in good order. Of a crash there is no record but the next start."""
