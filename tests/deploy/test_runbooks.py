@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("runbooks")
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "operations"
 NAMES = ("alice", "bob", "carol")
-WITHOUT_COMMANDS = {"README"}
+WITHOUT_COMMANDS = {"README", "requirements"}
 SHARING = "--set alice=2 --set bob=1 --set carol=1 --threshold 3"
 
 
