@@ -17,6 +17,7 @@ import pytest
 from quorate.ceremony.audit import AuditVerdict, Entry, Record
 from quorate.ceremony.audit_export import RecordLine, heading, line_of, record_of
 from quorate.ceremony.audit_heads import head_of
+from quorate.ceremony.ports import State
 from quorate.cli.audit import record_text
 from quorate.cli.cluster import free_ports
 from quorate.cli.main import run
@@ -32,6 +33,7 @@ from quorate.rpc.upkeep import AuditPage
 from quorate.storage import Grant, SqliteLedger
 from quorate.wire.codec import encode
 from tests.rpc.fake_node import FakeExaminer, FakeNode, FakeUpkeep
+from tests.storage.story import operation
 
 Quorate = Callable[..., list[dict[str, Any]]]
 
@@ -143,6 +145,36 @@ def test_the_chain_of_a_node_at_rest_names_what_was_done_to_its_store(home: Path
     [said] = quorate("audit", "verify", code=1)
     assert [flaw["record"] for flaw in said["flaws"]] == [1]
     assert "damaged" in quorate("audit", "tail")[0]
+
+
+def test_an_export_of_a_chain_that_lacks_a_record_has_each_other_one_once(
+    home: Path, quorate: Quorate, tmp_path: Path
+) -> None:
+    file, card = tmp_path / "audit.jsonl", home / "cards" / "alice.json"
+    for number in range(4):
+        quorate("client", "add", f"c{number}", "--role", "viewer", "--out", tmp_path / str(number))
+    with contextlib.closing(sqlite3.connect(home / founding.STORE)) as connection:
+        connection.execute("DROP TRIGGER audit_is_never_deleted")
+        connection.execute("DELETE FROM audit WHERE sequence = 3")
+        connection.commit()
+    quorate("audit", "export", "--out", file)
+    [said] = quorate("audit", "verify", file, "--card", card, code=1)
+    assert [(flaw["record"], flaw["rule"]) for flaw in said["flaws"]] == [(3, "AU-2.2 follows")]
+
+
+def test_bytes_that_are_no_text_pass_for_none_in_an_export(
+    home: Path, quorate: Quorate, tmp_path: Path
+) -> None:
+    file, card = tmp_path / "audit.jsonl", home / "cards" / "alice.json"
+    with founding.opened(home) as ledger:
+        ledger.move_operation(
+            ledger.add_operation(operation()).id, [State.PROPOSED], State.FAILED, detail="a \ufffd"
+        )
+    quorate("audit", "export", "--out", file)
+    assert quorate("audit", "verify", file, "--card", card)[0]["sound"]
+    file.write_bytes(file.read_bytes().replace("\ufffd".encode(), b"\x9b"))
+    [said] = quorate("audit", "verify", file, "--card", card, code=1)
+    assert [flaw["rule"] for flaw in said["flaws"]] == ["AU-2.1 edited"]
 
 
 def test_the_tail_shows_the_last_records_and_who_asked(home: Path, quorate: Quorate, tmp_path: Path) -> None:

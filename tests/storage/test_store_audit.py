@@ -467,6 +467,35 @@ def test_a_line_is_written_one_way(told: Path, meddle: object) -> None:
 
 
 @breaks("AU-2.5")
+@pytest.mark.parametrize("number", ["-1", "0", str(2**53 + 1), str(10**30), "1.5", '"1"', "null"])
+def test_a_number_that_no_record_has_is_none_of_a_head(told: Path, number: str) -> None:
+    lines = lines_of(told)
+    lines[-1] = f'{{"head":{number},"hash":"{"00" * 32}","signature":"{"00" * 64}"}}'
+    assert len(lines) - 1 in judge(lines)
+    vote = f'"voter":"{ALICE.device}","head":"{number}:{"00" * 32}:{"00" * 64}"'
+    said = '"previous":"","hash":"","signature":""'
+    line = f'{{"sequence":1,"at_ms":1,"event":"vote","operation":"","facts":{{{vote}}},{said}}}'
+    assert not [
+        each for each in audit_export.witnesses_in([lines[0], line], ALICE.device)
+        if each.head.signed_by(ALICE.identity_key)
+    ]  # fmt: skip
+
+
+def test_a_heading_is_written_one_way(told: Path) -> None:
+    lines = lines_of(told)
+    another = lines[0].replace('"device":', '"device":"somebody else","device":')
+    with pytest.raises(UsageError, match="no audit export"):
+        judge([another, *lines[1:]])
+
+
+def test_a_chain_out_of_which_every_other_record_was_put_behind_the_rest_is_gone_through_once(
+    told: Path,
+) -> None:
+    lines = lines_of(told)
+    assert judge([lines[0], *lines[1:-1:2], *lines[2:-1:2], lines[-1]])
+
+
+@breaks("AU-2.5")
 def test_an_export_without_its_head_or_with_more_behind_it_is_not_whole(told: Path) -> None:
     lines = lines_of(told)
     assert judge(lines[:-1]) == {len(lines) - 2}

@@ -151,7 +151,8 @@ class Verification:
             self._return(number)
             return
         if number > self._last + 1:
-            self._missing.append(range(self._last + 1, number))
+            if len(self._missing) < MOST_FLAWS:  # each is looked at for every record that comes late
+                self._missing.append(range(self._last + 1, number))
         elif record is not None and self._links is not None and record.previous not in self._links:
             self._find(
                 number, "AU-2.2 follows", f"it does not follow record {number - 1} as that stands here"

@@ -93,15 +93,28 @@ def record_of(text: str) -> RecordLine | None:
     return line
 
 
+def place_of(text: str) -> int:
+    """The number that the record of a line is kept under, as the node that wrote the line says."""
+    record = record_of(text)
+    try:
+        return record.sequence if record is not None else msgspec.json.decode(text, type=DamagedLine).place
+    except msgspec.MsgspecError:
+        raise UsageError("the node shows what is no record of an audit chain", code="MALFORMED") from None
+
+
 def head_in(text: str) -> Head | None:
     """The head of a line, unverified."""
     try:
         line = msgspec.json.decode(text, type=HeadLine)
-        return Head(
-            sequence=line.head, hash=bytes.fromhex(line.hash), signature=bytes.fromhex(line.signature)
-        )
-    except (msgspec.MsgspecError, ValueError):
+        return _head(line.head, line.hash, line.signature)
+    except (msgspec.MsgspecError, EncodingError, ValueError, OverflowError):
         return None
+
+
+def _head(sequence: int, hashed: str, signature: str) -> Head:
+    """``EncodingError``, ``ValueError`` or ``OverflowError`` for what no head says."""
+    said = Head(sequence=sequence, hash=bytes.fromhex(hashed), signature=bytes.fromhex(signature))
+    return decode(Head, encode(said))
 
 
 def verify_lines(
@@ -110,10 +123,13 @@ def verify_lines(
     """``UsageError`` for what is no export of this device's chain."""
     rest = iter(lines)
     device = device_id(identity_key)
+    text = next(rest, "")
     try:
-        first = msgspec.json.decode(next(rest, ""), type=Heading)
+        first = msgspec.json.decode(text, type=Heading)
     except msgspec.MsgspecError:
-        raise UsageError("this is no audit export", code="MALFORMED") from None
+        first = None
+    if first is None or _text(first) != text:
+        raise UsageError("this is no audit export", code="MALFORMED")
     if first.device != device:
         raise UsageError(
             f"this is the chain of device {first.device}, and the key is that of {device}",
@@ -136,9 +152,8 @@ def witnesses_in(lines: Iterable[str], device: DeviceId) -> Iterator[Witness]:
             continue
         number, _, rest = line.facts.get("head", "").partition(":")
         hashed, _, signature = rest.partition(":")
-        with suppress(ValueError):
-            head = Head(sequence=int(number), hash=bytes.fromhex(hashed), signature=bytes.fromhex(signature))
-            yield Witness(who=who, head=head)
+        with suppress(EncodingError, ValueError, OverflowError):
+            yield Witness(who=who, head=_head(int(number), hashed, signature))
 
 
 def _take(verification: Verification, lines: Iterator[str]) -> Head | None:

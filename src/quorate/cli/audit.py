@@ -11,7 +11,16 @@ from typing import Annotated, Protocol
 import typer
 
 from quorate.ceremony.audit import AuditVerdict
-from quorate.ceremony.audit_export import RecordLine, head_in, heading, record_of, verify_lines, witnesses_in
+from quorate.ceremony.audit_export import (
+    LONGEST_LINE,
+    RecordLine,
+    head_in,
+    heading,
+    place_of,
+    record_of,
+    verify_lines,
+    witnesses_in,
+)
 from quorate.ceremony.identity import read_card
 from quorate.cli.command import Call, command
 from quorate.cli.connection import connect, runs
@@ -103,7 +112,7 @@ def register(app: typer.Typer) -> None:
                 page = await node.audit(after=after)
                 for text in page.records:
                     show_record(call, text)
-                after += len(page.records)
+                    after = place_of(text)
                 if len(page.records) < AUDIT_PAGE:
                     if not follow:
                         return
@@ -126,14 +135,12 @@ async def exported(node: Chain) -> AsyncIterator[str]:
     """Up to the head that there is now, whatever comes meanwhile."""
     first = await node.audit(limit=0)
     yield heading(first.device)
-    upto, count = _head_number(first), 0
-    while count < upto:
-        page = await node.audit(after=count, limit=min(AUDIT_PAGE, upto - count))
-        if not page.records:
-            break
+    upto, place = _head_number(first), 0
+    while place < upto and (page := await node.audit(after=place)).records:
         for line in page.records:
-            yield line
-        count += len(page.records)
+            place = place_of(line)
+            if place <= upto:
+                yield line
     yield first.head
 
 
@@ -194,6 +201,7 @@ def _key(card: Path | None, public_key: str) -> bytes:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
-        for line in lines:
+    """What is no UTF-8, or longer than any line of an export, is none."""
+    with file.open(encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+        while line := lines.readline(LONGEST_LINE):
             yield line.removesuffix("\n")

@@ -33,6 +33,7 @@ from quorate.rpc.upkeep import Upkeep
 
 LONGEST_KEY = 200  # characters
 MOST_DECISIONS = 1000  # in one answer
+LAST_RECORD = 2**53  # no record has a higher number
 MOST_RECORDS = 200  # of the audit chain, likewise
 
 T = TypeVar("T")
@@ -184,7 +185,8 @@ class AdminServant:
     async def list_audit(self, _: Permit, request: admin_pb2.ListAuditRequest) -> admin_pb2.ListAuditResponse:
         if request.limit > MOST_RECORDS:
             raise UsageError(f"limit is from 0 to {MOST_RECORDS}")
-        page = await asyncio.to_thread(self._upkeep.audit, after=request.after, limit=request.limit)
+        after = min(request.after, LAST_RECORD)
+        page = await asyncio.to_thread(self._upkeep.audit, after=after, limit=request.limit)
         return admin_pb2.ListAuditResponse(records=page.records, head=page.head, device=page.device)
 
     async def examine_audit(self, _: Permit, __: admin_pb2.ExamineAuditRequest) -> admin_pb2.AuditVerdict:
