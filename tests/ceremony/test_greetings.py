@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quorate.ceremony.greetings import CARDS_WITHIN, MOST_CARDS
 from quorate.ceremony.identity import card_of
 from quorate.ceremony.ports import Method
 from quorate.ceremony.statements import Hello, state
@@ -139,6 +140,29 @@ async def test_a_new_card_reaches_every_peer_by_itself_and_each_says_that_it_hol
     assert world["carol"].ledger.peers()[alice.device].rev == 2
     await world["carol"].ceremonies.greetings.greet(alice.device)
     assert greetings.heard[world["carol"].device].holds == 2
+
+
+@breaks("ST-5.8")
+async def test_a_peer_that_changes_its_card_without_end_does_not_fill_the_audit_chains_of_others(
+    world: World,
+) -> None:
+    alice, bob = world["alice"], world["bob"]
+
+    async def change(count: int) -> int:
+        """Records that it takes of bob."""
+        before = bob.ledger.audit_head().sequence
+        for number in range(count):
+            alice.ledger.renew_card(address=f"10.0.0.7:{7100 + number}")
+            await alice.ceremonies.greetings.announce()
+        return bob.ledger.audit_head().sequence - before
+
+    await alice.ceremonies.greetings.announce()
+    assert await change(MOST_CARDS + 5) == MOST_CARDS
+    assert bob.ledger.peers()[alice.device].rev == MOST_CARDS + 1
+    greetings = bob.ceremonies.greetings
+    greetings._learned[alice.device] = [at - CARDS_WITHIN for at in greetings._learned[alice.device]]
+    assert await change(1) == 1
+    assert bob.ledger.peers()[alice.device].card == alice.ledger.me.card
 
 
 @breaks("ST-5.2", "ST-5.8")

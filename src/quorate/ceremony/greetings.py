@@ -26,6 +26,7 @@ from quorate.protocols.policy import PolicyHead
 log = structlog.get_logger()
 
 ROUND = 1.0  # seconds between looks at whom to greet
+MOST_CARDS, CARDS_WITHIN = 20, 3600.0  # of one peer that are taken in so many seconds
 AGAIN = 5.0  # seconds until a peer is greeted again; at once where it does not hold our vaults as we do
 
 
@@ -64,6 +65,7 @@ class Greetings:
         self._version = version
         self._on_cards = on_cards
         self._heard: dict[DeviceId, Acquaintance] = {}
+        self._learned: dict[DeviceId, list[float]] = {}  # when its latest cards were taken
 
     @property
     def heard(self) -> Mapping[DeviceId, Acquaintance]:
@@ -211,7 +213,7 @@ class Greetings:
     async def _learn(self, peer: DeviceId, hello: Hello) -> None:
         """Take a later card of the peer's, and tell who dials it what changed between us."""
         known, learned = self._heard.get(peer), False
-        if hello.card:
+        if hello.card and self._may_change(peer):
             ledger = self._context.ledger
             try:
                 learned = await self._context.aside(lambda: ledger.learn_card(peer, hello.card))
@@ -219,9 +221,20 @@ class Greetings:
                 log.warning("card refused", peer=peer, why=str(error))
                 raise
         if learned:
+            self._learned[peer].append(self._context.clock.monotonic())
             log.info("a peer has a new card", peer=peer, rev=self._context.peer(peer).rev)
         if learned or known is None or known.holds != hello.holds:
             self._on_cards(peer, hello.holds)
+
+    def _may_change(self, peer: DeviceId) -> bool:
+        """ST-5.8 learned: not without end, for each card is told in our audit chain for good. What is left now the peer
+        shows again, until we hold it."""
+        now = self._context.clock.monotonic()
+        recent = self._learned[peer] = [at for at in self._learned.get(peer, ()) if now - at < CARDS_WITHIN]
+        if len(recent) < MOST_CARDS:
+            return True
+        log.warning("a peer changes its card too often", peer=peer, within=CARDS_WITHIN)
+        return False
 
     def _note_policy(self, peer: DeviceId, head: PolicyHead | None) -> None:
         policies = self._context.policies
