@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quorate.ceremony.greetings import CARDS_WITHIN, MOST_CARDS
+from quorate.ceremony.allowance import MOST, WITHIN
 from quorate.ceremony.identity import card_of
 from quorate.ceremony.ports import Method
 from quorate.ceremony.statements import Hello, state
@@ -157,10 +157,10 @@ async def test_a_peer_that_changes_its_card_without_end_does_not_fill_the_audit_
         return bob.ledger.audit_head().sequence - before
 
     await alice.ceremonies.greetings.announce()
-    assert await change(MOST_CARDS + 5) == MOST_CARDS
-    assert bob.ledger.peers()[alice.device].rev == MOST_CARDS + 1
-    greetings = bob.ceremonies.greetings
-    greetings._learned[alice.device] = [at - CARDS_WITHIN for at in greetings._learned[alice.device]]
+    assert await change(MOST + 5) == MOST
+    assert bob.ledger.peers()[alice.device].rev == MOST + 1
+    taken = bob.ceremonies.greetings._cards._taken
+    taken[alice.device] = [at - WITHIN for at in taken[alice.device]]
     assert await change(1) == 1
     assert bob.ledger.peers()[alice.device].card == alice.ledger.me.card
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from quorate.ceremony.allowance import MOST
 from quorate.ceremony.audit import Record
 from quorate.ceremony.audit_export import line_of, witnesses_in
 from quorate.ceremony.audit_heads import Head, head_of
@@ -173,6 +174,22 @@ async def test_a_disk_that_was_set_back_is_noticed_by_both_sides(world: World, l
     await bob.ceremonies.witnesses.exchange(alice.device)
     assert not alice.ceremonies.set_back
     assert not told(world, "bob", "alice")
+
+
+@breaks("AU-3.5")
+async def test_a_peer_that_begins_anew_without_end_does_not_fill_the_chains_of_others(world: World) -> None:
+    await meet(world)
+    alice, bob = world["alice"], world["bob"]
+    witnesses = bob.ceremonies.witnesses
+    for number in range(MOST + 3):
+        await witnesses.exchange(alice.device)
+        held = bob.ledger.peer_heads()[alice.device].highest
+        await witnesses.begin_anew(alice.device)
+        anew = facts_of(bob, "chain begun anew")
+        assert len(anew) == min(number + 1, MOST)
+        assert (dict(anew[-1])["head"] == str(held)) is (number < MOST)
+        grow(alice)
+    assert alice.device in witnesses.held
 
 
 async def outcome(node: Node) -> str:

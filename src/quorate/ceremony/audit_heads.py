@@ -32,6 +32,10 @@ class Head(Message):
     hash: Bytes32
     signature: Bytes64
 
+    def __str__(self) -> str:
+        """As records say it: evidence by itself."""
+        return f"{self.sequence}:{self.hash.hex()}:{self.signature.hex()}"
+
     def signed_by(self, identity_key: bytes) -> bool:
         said = head_digest(device_id(identity_key), self.sequence, self.hash)
         return keys.verify(identity_key, said, self.signature)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import structlog
 
+from quorate.ceremony.allowance import Allowance
 from quorate.ceremony.context import Context
 from quorate.ceremony.ports import Method, Peer
 from quorate.ceremony.statements import MAX_ASKED, Hello, Sight, VaultHead, hear, state
@@ -26,7 +27,6 @@ from quorate.protocols.policy import PolicyHead
 log = structlog.get_logger()
 
 ROUND = 1.0  # seconds between looks at whom to greet
-MOST_CARDS, CARDS_WITHIN = 20, 3600.0  # of one peer that are taken in so many seconds
 AGAIN = 5.0  # seconds until a peer is greeted again; at once where it does not hold our vaults as we do
 
 
@@ -65,7 +65,7 @@ class Greetings:
         self._version = version
         self._on_cards = on_cards
         self._heard: dict[DeviceId, Acquaintance] = {}
-        self._learned: dict[DeviceId, list[float]] = {}  # when its latest cards were taken
+        self._cards = Allowance(context.clock)
 
     @property
     def heard(self) -> Mapping[DeviceId, Acquaintance]:
@@ -211,9 +211,10 @@ class Greetings:
         await asyncio.gather(*(self._try(peer) for peer in connected if peer != context.me))
 
     async def _learn(self, peer: DeviceId, hello: Hello) -> None:
-        """Take a later card of the peer's, and tell who dials it what changed between us."""
+        """Take a later card of the peer's, and tell who dials it what changed between us. ST-5.8 learned: one too many
+        is left for now, and shown again until we hold it."""
         known, learned = self._heard.get(peer), False
-        if hello.card and self._may_change(peer):
+        if hello.card and self._cards.has(peer):
             ledger = self._context.ledger
             try:
                 learned = await self._context.aside(lambda: ledger.learn_card(peer, hello.card))
@@ -221,20 +222,10 @@ class Greetings:
                 log.warning("card refused", peer=peer, why=str(error))
                 raise
         if learned:
-            self._learned[peer].append(self._context.clock.monotonic())
+            self._cards.take(peer)
             log.info("a peer has a new card", peer=peer, rev=self._context.peer(peer).rev)
         if learned or known is None or known.holds != hello.holds:
             self._on_cards(peer, hello.holds)
-
-    def _may_change(self, peer: DeviceId) -> bool:
-        """ST-5.8 learned: not without end, for each card is told in our audit chain for good. What is left now the peer
-        shows again, until we hold it."""
-        now = self._context.clock.monotonic()
-        recent = self._learned[peer] = [at for at in self._learned.get(peer, ()) if now - at < CARDS_WITHIN]
-        if len(recent) < MOST_CARDS:
-            return True
-        log.warning("a peer changes its card too often", peer=peer, within=CARDS_WITHIN)
-        return False
 
     def _note_policy(self, peer: DeviceId, head: PolicyHead | None) -> None:
         policies = self._context.policies

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import structlog
 
+from quorate.ceremony.allowance import Allowance
 from quorate.ceremony.audit_heads import Head, PeerHeads
 from quorate.ceremony.confinement import Why
 from quorate.ceremony.context import Context
@@ -36,6 +37,7 @@ class Witnesses:
         self._met: set[DeviceId] = set()  # since our start: they speak of heads
         self._due: dict[DeviceId, float] = {}
         self._doubts: dict[DeviceId, str] = {}
+        self._anew = Allowance(context.clock)
 
     @property
     def held(self) -> Mapping[DeviceId, PeerHeads]:
@@ -124,7 +126,11 @@ class Witnesses:
 
     async def begin_anew(self, peer: DeviceId) -> None:
         """With a peer that was restored or set back, said so, and is out of quarantine: what it lost is not asked for
-        any more. Our own chain says that it was."""
+        any more. Our own chain says that it was, with the head; of who begins without end it is not believed."""
+        if not self._anew.has(peer):
+            log.warning("a peer begins its audit chain anew too often", peer=peer)
+            return
+        self._anew.take(peer)
         self._held.pop(peer, None)
         self._doubts.pop(peer, None)
         await self._context.aside(lambda: self._context.ledger.forget_heads(peer))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from quorate.ceremony.audit_heads import Head
 from quorate.ceremony.confinement import Confined, Start, Why
 from quorate.ceremony.ports import EpochState, SealedShare, SetupState
 from quorate.errors import Corrupt, StoreError
@@ -16,7 +17,7 @@ from quorate.protocols.certificate import Certificate
 from quorate.storage.database import Database
 from quorate.storage.epochs import EpochShelf
 from quorate.storage.sharing import SharingKey
-from quorate.wire.codec import encode
+from quorate.wire.codec import decode, encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +170,10 @@ class QuarantineShelf(EpochShelf):
 
     def forget_heads(self, device: DeviceId) -> None:
         def change(connection: sqlite3.Connection) -> None:
-            if connection.execute("DELETE FROM peer_heads WHERE device = ?", (device,)).rowcount:
-                self._tell(connection, "chain begun anew", peer=device)
+            query = "SELECT highest FROM peer_heads WHERE device = ?"
+            if (held := connection.execute(query, (device,)).fetchone()) is not None:
+                connection.execute("DELETE FROM peer_heads WHERE device = ?", (device,))
+                self._tell(connection, "chain begun anew", peer=device, head=decode(Head, held[0]))
 
         self._database.write("forget_heads", change, about="peer_heads")
 

@@ -113,10 +113,7 @@ def _verdict(vote: bytes) -> str:
 
 def _shown(heads: PeerHeads | None) -> dict[str, str]:
     """The head of the voter's chain that came with its vote: what our chain says of it nobody takes back."""
-    if heads is None:
-        return {}
-    head = heads.highest
-    return {"head": f"{head.sequence}:{head.hash.hex()}:{head.signature.hex()}"}
+    return {} if heads is None else {"head": str(heads.highest)}
 
 
 def _does(effect: bytes) -> str:
