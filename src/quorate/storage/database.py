@@ -375,6 +375,8 @@ def _schema(version: int) -> set[_Object]:
 
 
 def _migrations() -> list[str]:
+    """One that was released is never edited, not even a comment: stores hold the text of their schema, and are compared
+    with it (ST-1.6)."""
     folder = resources.files("quorate.storage") / "migrations"
     scripts = sorted(
         (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
