@@ -132,8 +132,8 @@ def _adopt(
     """The certificate of an epoch that we have no share of: it ends ours if it follows it (rule CE-7.6)."""
     record, vault = certificate.record, VaultId(certificate.record.vault)
     before = next((row for row in rows if row.record_hash == record.previous and row.certificate), None)
+    live = next(row for row in rows if row.state is EpochState.ACTIVE)
     if before is None:
-        live = next(row for row in rows if row.state is EpochState.ACTIVE)
         beside = record.epoch == live.epoch and record.previous == decode(EpochRecord, live.record).previous
         if record.epoch <= live.epoch + 1 and not beside:
             raise _fork(context, certificate, frozenset(), "it does not follow the epoch that is held here")
@@ -142,6 +142,8 @@ def _adopt(
             code="BAD_CERTIFICATE",
         )
     follows(record, decode(EpochRecord, before.record))
+    if (record.epoch, record.attempt) < (live.epoch, live.attempt):
+        return  # a sibling that is behind: of those no backup tells, and no disk that was set back lacks only them
     ours = context.me in record.signers
     if ours and context.quarantine.of(vault) is None:
         why = f"this node signed epoch {record.epoch} of vault {vault}, attempt {record.attempt}, and does not hold it"

@@ -44,6 +44,7 @@ class Reconciler:
         self._greetings, self._witnesses = greetings, witnesses
         self._ask_chain = ask_chain
         self._asked: dict[DeviceId, float] = {}  # since this start; when, on the monotonic clock
+        self._tried: set[DeviceId] = set()  # these, and who could not be reached
         self._asking: dict[DeviceId, asyncio.Task[None]] = {}
         self._answers: dict[VaultId, dict[DeviceId, Recollection]] = {}  # since this start
         self._told: dict[DeviceId, frozenset[VaultId]] = {}  # what is in quarantine here, as it heard last
@@ -138,13 +139,14 @@ class Reconciler:
             await asyncio.sleep(ROUND)
 
     async def recall(self, peers: Collection[DeviceId]) -> None:
-        """QU-1.4 first: before a session, each of these that was not asked since our start, if it can be reached."""
+        """QU-1.4 first: before a session, each of these that was not tried since our start, if it can be reached. Who
+        does not answer is waited for once."""
         context = self._context
         await self._ask_all(
             [
                 peer
                 for peer in peers
-                if peer != context.me and peer not in self._asked and context.mesh.connected(peer)
+                if peer != context.me and peer not in self._tried and context.mesh.connected(peer)
             ]
         )
 
@@ -184,11 +186,7 @@ class Reconciler:
             ),
         )  # fmt: skip
         try:
-            if confined:  # which policy is in force, and which of our cards it holds
-                await self._greetings.greet(peer)
-                await self._witnesses.exchange(
-                    peer
-                )  # all that it holds of our chain is seen before its word counts
+            await self._meet(peer, needed=bool(confined))
             answer = await context.mesh.request(
                 peer, Method.INQUIRE, state(context.identity, inquiry), timeout=context.limits.ask
             )
@@ -205,7 +203,21 @@ class Reconciler:
             log.info("a peer does not tell what it remembers", peer=peer, why=str(error))
             if isinstance(error, PeerError) and error.code == "UNREACHABLE":
                 return
+        finally:
+            self._tried.add(peer)
         self._asked[peer], self._told[peer] = context.clock.monotonic(), frozenset(confined)
+
+    async def _meet(self, peer: DeviceId, *, needed: bool) -> None:
+        """All that it holds of our chain is seen before its word counts, and before our first session: a disk that was
+        set back to within one start is found by that alone. ``needed``: that it answers, and which policy is in force
+        and which of our cards it holds."""
+        if needed:
+            await self._greetings.greet(peer)
+        try:
+            await self._witnesses.exchange(peer)
+        except (QuorateError, EncodingError):
+            if needed:
+                raise
 
     async def _note_start(self, peer: DeviceId, testimony: Testimony) -> bool:
         """QU-1.5 set back: a start of ours that comes after this one, or is another with its number. Whether it is."""
@@ -229,6 +241,7 @@ class Reconciler:
             start_held=boot.counter,
         )  # fmt: skip
         self._asked.clear()
+        self._tried.clear()
         return True
 
     async def _note_vaults(self, peer: DeviceId, testimony: Testimony) -> None:
@@ -292,8 +305,19 @@ class Reconciler:
         vault = self._reconcilable(identifier)
         if vault is None or len(vault.sharing.devices) == 1 or self.waits_for(vault):
             return
-        if self._context.policies.behind is None:
+        if not self._policy_missing(vault):
             await self._free(vault, by="every other signer shows the same certificate")
+
+    def _policy_missing(self, vault: Vault) -> str:
+        """Why the policy in force may be one that is not here. One signer of the governing vault may keep it back; all
+        of them do not, and that vault is free once all have greeted us."""
+        context, policies = self._context, self._context.policies
+        if policies.behind is not None:
+            return "the policy in force is not here yet"
+        governing = None if policies.governing is None else policies.governing.vault
+        if policies.signers and governing != vault.id and context.quarantine.of(governing) is not None:
+            return f"vault {governing}, which governs this node, is in quarantine itself: it comes first"
+        return ""
 
     def _reconcilable(self, identifier: VaultId) -> Vault | None:
         confined = self._context.quarantine.of(identifier)
@@ -315,8 +339,8 @@ class Reconciler:
         if unnamed := waiting.keys() - set(without):
             told = "; ".join(f"{context.name_of(each)} {waiting[each]}" for each in sorted(unnamed))
             raise UsageError(f"QU-1.6 release: {told}: bring it up, or name it", code="NOT_RECONCILED")
-        if context.policies.behind is not None:
-            raise UsageError("QU-1.6 release: the policy in force is not here yet", code="POLICY_BEHIND")
+        if missing := self._policy_missing(vault):
+            raise UsageError(f"QU-1.6 release: {missing}", code="POLICY_BEHIND")
         same = {device for device, said in answers.items() if _same(said, vault)}
         absent = waiting.keys() - same
         heard = vault.sharing.weight_of([each for each in same if answers[each].free and each != context.me])

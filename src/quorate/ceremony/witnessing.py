@@ -35,6 +35,7 @@ class Witnesses:
         self._context = context
         self._held = dict(context.ledger.peer_heads())
         self._met: set[DeviceId] = set()  # since our start: they speak of heads
+        self._shown_ours: set[DeviceId] = set()  # since our start: they showed what they hold of us
         self._due: dict[DeviceId, float] = {}
         self._doubts: dict[DeviceId, str] = {}
         self._anew = Allowance(context.clock)
@@ -203,13 +204,20 @@ class Witnesses:
                 log.warning("AU-3.1 own: a peer shows a forged head of our audit chain", peer=peer)
                 raise UsageError(f"AU-3.1 own: {peer} shows a head that we did not sign", code="FORGED_HEAD")
         found = await context.aside(lambda: [context.ledger.audit_hash(each.sequence) for each in said.held])
+        heeded = peer not in self._shown_ours
         for head, own in zip(said.held, found, strict=True):
             if own != head.hash and (head.sequence, head.hash) not in context.ledger.lost_heads():
+                if not heeded:
+                    log.warning(
+                        "AU-3.6 at once: a peer kept back what it holds", peer=peer, record=head.sequence
+                    )
+                    continue
                 lacks = "has no such record" if own is None else "has another one"
                 await self._refuse(
                     head,
                     f"{context.name_of(peer)} holds our signed head of record {head.sequence}, and our chain {lacks}",
                 )
+        self._shown_ours.add(peer)  # once that is durable
         return tuple(head for head, own in zip(said.held, found, strict=True) if own == head.hash)
 
     async def _refuse(self, head: Head, why: str) -> None:
