@@ -42,8 +42,7 @@ async def test_who_keeps_old_heads_back_puts_a_node_in_quarantine_once(three: Wo
         heads.append(bob.ledger.audit_head())
     await alice.ceremonies.witnesses.exchange(bob.device)
     await set_back(bob, kept)
-    await until(lambda: why(bob) is Why.SET_BACK)
-    await until(lambda: why(bob) is None)
+    await until(lambda: bool(bob.ledger.lost_heads()) and why(bob) is None)
     for head in heads:
         alice.ceremonies.witnesses._held[bob.device] = PeerHeads(confirmed=head, highest=head)
         await alice.ceremonies.witnesses.exchange(bob.device)
