@@ -79,6 +79,6 @@ def signers_of(view: OperationView) -> set[DeviceId]:
 
 
 async def until_version(world: World, wanted: int, *names: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while any(version(world[name]) < wanted for name in names):  # noqa: ASYNC110 - it is read from the store
             await asyncio.sleep(0.05)

@@ -38,7 +38,7 @@ def in_order(world: World, *names: str) -> tuple[Node, Node]:
     return low, high
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 12) -> None:
+async def until(holds: Callable[[], bool], *, seconds: float = 30) -> None:
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     while not holds():

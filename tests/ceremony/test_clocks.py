@@ -177,9 +177,9 @@ async def test_time_passes_at_a_node_that_crashes_again_and_again_under_a_clock_
         monkeypatch.setattr(alice.ceremonies, "_keep_time_now", nothing)  # before it keeps its time again
         await alice.restart()
 
-    began = alice.ceremonies._context.steady.now_ms()
     turn(world, wall_ms=-5 * HOUR, only="alice")
     await crashed()
+    began = alice.ceremonies._context.steady.now_ms()
     for _ in range(3):
         turn(world, wall_ms=9000, seconds=9, only="alice")
         await crashed()
