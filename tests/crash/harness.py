@@ -114,6 +114,7 @@ class Crash:
 
 async def count_points(cluster: Cluster, victim: str, request: Request) -> int:
     """How many points the node passes from the request to a little after its end."""
+    await cluster.linked()  # somebody may have been killed just before
     await arm(cluster[victim], 0)
     node = cluster[PROPOSER].node
     view = await node.wait((await request(node, uuid.uuid4().hex)).id, PATIENCE)

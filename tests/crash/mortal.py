@@ -20,6 +20,7 @@ from typing import Any
 from quorate.ceremony.context import Limits
 from quorate.ceremony.ports import EpochState, Mesh, Method
 from quorate.ceremony.session import Patience
+from quorate.ceremony.versions import SPOKEN
 from quorate.errors import PeerError, QuorateError, StoreError
 from quorate.identifiers import DeviceId
 from quorate.primitives.verify import verify_ed25519
@@ -30,6 +31,7 @@ from quorate.wire.codec import decode
 from quorate.wire.envelope import session_of, unpack
 from tests.ceremony.world import Node, Says, SteadyClock, World, code_of
 from tests.crash.disk import STORE, Disk, write_private
+from tests.exchanges import BY_THE_CLOCK
 
 PATIENT = Limits(repeat=60.0, patience=Patience(silence=20.0, unlinked=5.0, deadline=60.0))
 """Of an instrumented run: nothing is said twice."""
@@ -39,7 +41,9 @@ HASTY = Limits(
 )
 DOWNTIME = 0.4  # seconds from a death to the next start: the others have noticed
 CHECK = 0.1  # seconds between looks at a store that took no changes: in the product a second, by its monitor
-OF_NO_OPERATION = ("boot", "migrate", "check", "keep_time")
+OF_NO_OPERATION = (
+    "boot", "migrate", "check", "keep_time", "stopped", "note_start", "raise_boots", "keep_heads",
+)  # fmt: skip
 
 
 class Dead(StoreError):
@@ -120,7 +124,7 @@ class MortalNode(Node):
     def __init__(self, world: MortalWorld, name: str, template: Path) -> None:
         self.world, self.name = world, name
         self.clock, self.approver = SteadyClock(), Says()
-        self.limits = world.limits
+        self.limits, self.versions = world.limits, SPOKEN
         self.life = 0
         self.dead = False
         self.died = asyncio.Event()
@@ -251,7 +255,7 @@ class MortalLine:
         target = world.mortal(peer)
         await asyncio.sleep(0)
         self._require(peer)
-        if method is Method.HELLO:  # said by the clock, and of no operation
+        if method in BY_THE_CLOCK:
             return await target.ceremonies.on_request(me.device, method, body)
         world.point(me, f"request {method} to {target.name} leaves")
         await asyncio.sleep(world.delay(me, target))

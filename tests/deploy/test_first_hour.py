@@ -43,7 +43,8 @@ def equip(root: Path, programs: Path, name: str, approver: str, public_key: Path
         text, count = re.subn(rf"^{key}=.*$", f"{key}={value}", text, flags=re.MULTILINE)
         assert count == 1, key
     if approver:
-        text = text.replace("#QUORATE_APPROVER__TYPE=webhook\n", "").replace("\n#QUORATE_", "\nQUORATE_")
+        text = text.replace("#QUORATE_APPROVER__TYPE=webhook\n", "")
+        text = text.replace("\n#QUORATE_APPROVER", "\nQUORATE_APPROVER")
     example.write_text(text.replace("https://approver.example", approver))
     return vm
 

@@ -5,8 +5,8 @@
 The clock is Lamport's. Every message carries one more than its sender has seen, and who gets it has seen that: so the
 clock of a node is the length of the longest chain of messages that ended with it, each sent after the one before had
 come. A flight takes as long as the line is, whatever the machine does meanwhile; a chain of two is a round trip.
-``flights`` in the home gets a line for every change of an operation and for every message, with the clock. Greetings,
-which go out once a second, carry none.
+``flights`` in the home gets a line for every change of an operation and for every message, with the clock. What goes
+out by the clock, as greetings do, carries none.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from quorate.identifiers import DeviceId, OperationId
 from quorate.node import daemon, observers, wiring
 from quorate.node.home import home_of
 from quorate.rpc import mesh, options, peer_server
+from tests.exchanges import BY_THE_CLOCK
 
 FLIGHTS = "flights"
 STAMP = struct.Struct(">Q")
@@ -54,7 +55,7 @@ flights = Flights()
 
 class Mesh(mesh.GrpcMesh):
     async def request(self, peer: DeviceId, method: Method, body: bytes, *, timeout: float) -> bytes:
-        if method is Method.HELLO:
+        if method in BY_THE_CLOCK:
             return await super().request(peer, method, body, timeout=timeout)
         body = flights.stamped(method.value, peer, body)
         return flights.seen(await super().request(peer, method, body, timeout=timeout))
@@ -70,7 +71,7 @@ class Handler:
         self._inner = inner
 
     async def on_request(self, sender: DeviceId, method: Method, body: bytes) -> bytes:
-        if method is Method.HELLO:
+        if method in BY_THE_CLOCK:
             return await self._inner.on_request(sender, method, body)
         answer = await self._inner.on_request(sender, method, flights.seen(body))
         return flights.stamped(f"answer to {method.value}", sender, answer)

@@ -135,9 +135,12 @@ def opened(
 def at_rest(home: Path) -> Iterator[Registry]:
     """The registry of a node that is not running."""
     settings = load(home)
-    acting.set(AT_REST)
-    with opened(home, settings) as ledger:
-        yield Registry(ledger, settings)
+    before = acting.set(AT_REST)
+    try:
+        with opened(home, settings) as ledger:
+            yield Registry(ledger, settings)
+    finally:
+        acting.reset(before)
 
 
 def key_source(key: Key) -> KeySource:
