@@ -92,6 +92,7 @@ async def test_what_a_laggard_is_proposed_makes_it_catch_up_before_it_is_asked(w
     await world["bob"].stop()
     made = await propose(world["alice"], few(2))
     assert (made.state, set(made.signers)) == (State.COMPLETED, {world[n].device for n in ("alice", "carol")})
+    await until_version(world, 2, "carol")
     assert [row.version for row in world["carol"].ledger.policies()] == [1, 2]
 
 
