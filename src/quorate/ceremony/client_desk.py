@@ -15,6 +15,7 @@ from quorate.ceremony.catchup import CatchUp
 from quorate.ceremony.chronicle import History
 from quorate.ceremony.context import Context
 from quorate.ceremony.coordinator import Coordinator
+from quorate.ceremony.identity import peer_named
 from quorate.ceremony.journal import known_operation, known_row
 from quorate.ceremony.lifecycle import FINAL
 from quorate.ceremony.policies import require_whole
@@ -490,15 +491,7 @@ class ClientDesk:
         return device
 
     def _device(self, wanted: str) -> DeviceId:
-        peers = self._context.ledger.peers()
-        if wanted in peers:
-            return DeviceId(wanted)
-        named = [peer.device for peer in peers.values() if peer.name == wanted]
-        if len(named) != 1:
-            known = ", ".join(sorted(peer.name for peer in peers.values()))
-            what = "no peer" if not named else f"{len(named)} peers, use a device id:"
-            raise UsageError(f"{what} named {wanted}; known here: {known}", code="UNKNOWN_PEER")
-        return named[0]
+        return peer_named(wanted, self._context.ledger.peers().values()).device
 
 
 def _check_shape(operation: Operation) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NoReturn
@@ -231,6 +232,19 @@ def require_dialable(peer: Peer) -> None:
     match = _CERTIFIED.fullmatch(found[0])
     if match is None or match[1] != peer.device or {certificate.subject, certificate.issuer} != {named}:
         raise _refusal(f"its certificate is not in the name of {peer.device} alone")
+
+
+def peer_named(wanted: str, peers: Iterable[Peer]) -> Peer:
+    """The one of these with this device id, or else this name. ``UsageError`` tells who there is."""
+    every = tuple(peers)
+    found = [peer for peer in every if peer.device == wanted] or [
+        peer for peer in every if peer.name == wanted
+    ]
+    if len(found) != 1:
+        known = ", ".join(sorted(peer.name for peer in every))
+        what = f"{len(found)} peers, use a device id:" if found else "no peer"
+        raise UsageError(f"{what} named {wanted}; known here: {known}", code="UNKNOWN_PEER")
+    return found[0]
 
 
 def fingerprint(peer: Peer | Identity) -> str:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+from rich.text import Text
 
 from quorate.ceremony.versions import SPOKEN
 from quorate.cli.output import Output
+from quorate.errors import UsageError
 from quorate.node.home import home_of
 from quorate.node.release import program_version
 
@@ -39,6 +41,15 @@ class Call:
     home: Path
     credentials: Path | None
     output: Output
+
+    def confirm(self, told: Text, question: str = "Go on?") -> None:
+        """Have a person at a terminal agree to what is ``told``; ends the command if they do not, and raises
+        ``UsageError`` where nobody can be asked."""
+        if self.output.json or not self.output.err.is_terminal:
+            raise UsageError(f"{told.plain}: nobody is there to ask: {question} If so, give --yes")
+        self.output.err.print(told)
+        if not typer.confirm(f"  {question}", err=True):
+            raise typer.Exit(1)
 
 
 @dataclass(slots=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from quorate.ceremony.identity import fingerprint, read_card
+from quorate.ceremony.identity import fingerprint, peer_named, read_card
 from quorate.ceremony.ports import Peer
 from quorate.cli.cert import cards
 from quorate.cli.command import Call, command
 from quorate.cli.connection import registry
 from quorate.cli.files import expanded
-from quorate.cli.output import escape
+from quorate.cli.output import escape, plain
 from quorate.cli.views import rows
 from quorate.errors import UsageError
 
@@ -48,7 +47,7 @@ def register(app: typer.Typer) -> None:
                     call.output.show(record(peer) | {"added": False}, f"{escape(peer.name)}: known already")
                 else:
                     if not yes and held is None:
-                        confirm(call, peer)
+                        call.confirm(introduced(peer), "Does its operator read out the same?")
                     added = await book.add_peer(peer.card)
                     text = (
                         f"[green]✓[/] {escape(added.name)} at {escape(added.address)}  {fingerprint(added)}"
@@ -63,9 +62,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Trust a signer no more, on a running node too: its links end. First it is taken out of the vaults."""
         async with registry(call) as book:
-            peer = named(name, await book.peers())
+            peer = peer_named(name, await book.peers())
             if not yes:
-                agree(call, f"{escape(peer.name)} {peer.device}", "Trust it no more?")
+                call.confirm(Text(plain(f"{peer.name} {peer.device}")), "Trust it no more?")
             await book.remove_peer(peer.device)
         call.output.show(
             record(peer) | {"removed": True}, f"[green]✓[/] {escape(peer.name)} is trusted no more"
@@ -119,28 +118,10 @@ def connection(connected: bool | None) -> str:
     ]
 
 
-def confirm(call: Call, peer: Peer) -> None:
-    told = (
+def introduced(peer: Peer) -> Text:
+    return Text.from_markup(
         f"[bold]{escape(peer.name)}[/] at {escape(peer.address)}\n  fingerprint [bold]{fingerprint(peer)}[/]"
     )
-    agree(call, told, "Does its operator read out the same?")
-
-
-def agree(call: Call, told: str, question: str) -> None:
-    """``UsageError`` where nobody can be asked; ends the command if a person says no."""
-    if call.output.json or not call.output.out.is_terminal:
-        raise UsageError(
-            f"{Text.from_markup(told).plain}: nobody is there to ask: {question} If so, say --yes"
-        )
-    call.output.out.print(told)
-    typer.confirm(f"  {question}", abort=True)
-
-
-def named(wanted: str, peers: Iterable[Peer]) -> Peer:
-    found = [peer for peer in peers if wanted in (peer.name, peer.device)]
-    if len(found) != 1:
-        raise UsageError(f"no peer is named {wanted}: quorate peer list", code="UNKNOWN_PEER")
-    return found[0]
 
 
 def read(path: Path) -> Peer:

@@ -79,7 +79,8 @@ def register(app: typer.Typer) -> None:
             if dry_run:
                 call.output.show(record, Text(plain(text)))
                 return
-            confirm(call, text, yes=yes)
+            if not yes:
+                call.confirm(Text(plain(text)))
             await carry_out(
                 call,
                 node,
@@ -107,7 +108,9 @@ def register(app: typer.Typer) -> None:
         async with connect(call) as node:
             view = await node.vault(vault)
             names = ", ".join(f"{signer.name} ({signer.weight})" for signer in view.signers)
-            confirm(call, f"new shares and pair set-ups for {names}; weights and threshold stay", yes=yes)
+            if not yes:
+                told = f"new shares and pair set-ups for {names}; weights and threshold stay"
+                call.confirm(Text(plain(told)))
             plan = Plan(allow_sole_signer=any(s.weight >= view.threshold for s in view.signers))
             await carry_out(
                 call,
@@ -137,12 +140,12 @@ def register(app: typer.Typer) -> None:
         async with connect(call) as node:
             view = await node.vault(vault)
             names = ", ".join(without or ()) or "nobody"
-            confirm(
-                call,
-                f"take epoch {view.epoch} of vault {view.name} for the one that lives, on your word that {names} could"
-                " not tell of a later one",
-                yes=yes,
-            )
+            if not yes:
+                told = (
+                    f"take epoch {view.epoch} of vault {view.name} for the one that lives, on your word that {names}"
+                    " could not tell of a later one"
+                )
+                call.confirm(Text(plain(told)))
             view = await node.release_vault(view.id, tuple(without or ()))
         call.output.show(vault_record(view), vault_text(view))
 
@@ -151,12 +154,12 @@ def register(app: typer.Typer) -> None:
         """Go on at this node without signers that never acknowledged the epoch, and erase earlier shares."""
         async with connect(call) as node:
             view = await node.vault(vault)
-            confirm(
-                call,
-                f"erase what this node holds of vault {view.name} from before epoch {view.epoch}, although not"
-                " everybody has acknowledged that epoch",
-                yes=yes,
-            )
+            if not yes:
+                told = (
+                    f"erase what this node holds of vault {view.name} from before epoch {view.epoch}, although not"
+                    " everybody has acknowledged that epoch"
+                )
+                call.confirm(Text(plain(told)))
             view = await node.erase_earlier(view.id)
         call.output.show(vault_record(view), vault_text(view))
 
@@ -194,17 +197,6 @@ def changes(vault: VaultView, plan: Plan) -> tuple[dict[str, Any], str]:
         **sets,
     }
     return record, "\n".join([*(lines or ["nothing changes but the shares"]), told])
-
-
-def confirm(call: Call, text: str, *, yes: bool) -> None:
-    """``UsageError`` unless a person at a terminal agrees, or ``--yes`` does for them."""
-    if yes:
-        return
-    if call.output.json or not call.output.err.is_terminal:
-        raise UsageError("nobody is there to ask: give --yes, or --dry-run to look only")
-    call.output.err.print(plain(text), markup=False)
-    if not typer.confirm("go on?", err=True):
-        raise typer.Exit(1)
 
 
 async def carry_out(

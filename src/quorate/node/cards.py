@@ -12,8 +12,8 @@ from pathlib import Path
 import structlog
 
 from quorate.ceremony.greetings import Greetings
+from quorate.ceremony.identity import peer_named
 from quorate.ceremony.ports import Peer
-from quorate.errors import UsageError
 from quorate.identifiers import DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.node import logs
@@ -88,7 +88,7 @@ class Cards:
     def set_address(self, device: str, address: str) -> Peer:
         with self._one_at_a_time:
             ledger = self._ledger
-            peer = self._named(device)
+            peer = peer_named(device, ledger.peers().values()) if device else ledger.me
             if peer.device != ledger.me.device:
                 changed = ledger.set_dial(peer.device, address)
                 log.info("peer is reached elsewhere", peer=peer.device, address=changed.address)
@@ -100,16 +100,6 @@ class Cards:
                 log.info("address changed", rev=peer.rev, address=address)
                 self._tell(peer)
             return peer
-
-    def _named(self, wanted: str) -> Peer:
-        peers = self._ledger.peers()
-        if not wanted:
-            return self._ledger.me
-        found = [peer for peer in peers.values() if wanted in (peer.device, peer.name)]
-        if len(found) != 1:
-            known = ", ".join(sorted(peer.name for peer in peers.values()))
-            raise UsageError(f"no peer named {wanted}; known here: {known}", code="UNKNOWN_PEER")
-        return found[0]
 
     def _highest_rev(self) -> int:
         """Our card's, or a later one that peers hold: ours, if this store was restored from before it."""
