@@ -13,6 +13,7 @@ from quorate.cli.files import require_new
 from quorate.cli.output import escape
 from quorate.errors import UsageError
 from quorate.node import founding
+from quorate.storage.files import write_new
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +62,7 @@ def register(app: typer.Typer) -> None:
             me = founding.found(call.home, name=name, advertise=advertise)
         written = founding.write_card(call.home, me)
         if card is not None:
-            founding.write_new(card, me.card.encode() + b"\n", mode=0o644)
+            write_new(card, me.card.encode() + b"\n", mode=0o644)
             written = card
         call.output.show(
             {

@@ -20,7 +20,6 @@ from quorate.errors import Corrupt, QuorateError, StoreError, UsageError
 from quorate.identifiers import Curve, VaultId
 from quorate.node import config
 from quorate.node.device_backups import DeviceBackups
-from quorate.node.files import write_new
 from quorate.node.metrics import Metrics
 from quorate.protocols.certificate import Certificate
 from quorate.protocols.history import line_of
@@ -28,6 +27,7 @@ from quorate.recovery.backup import LARGEST, Backup, Label, make, read, timestam
 from quorate.recovery.locks import Closer, Lock, Passphrase, RecoveryPublicKey
 from quorate.rpc.upkeep import BackupFile
 from quorate.storage import SqliteLedger
+from quorate.storage.files import write_new
 from quorate.storage.keywrap.secret_file import read_secret
 from quorate.wire.codec import decode, encode
 
@@ -232,7 +232,10 @@ class Backups:
         )
         path = folder / f"{name}{SUFFIX}"
         read(data, str(path))  # what could not be read again would be made again, and again
-        write_new(path, data)
+        try:
+            write_new(path, data)
+        except OSError as error:
+            raise StoreError(f"backup: {path}: {error.strerror}") from error
         if path.read_bytes() != data:
             raise StoreError(f"{path} does not read as it was written: look at the disk")
         log.info("backup made", vault=vault.id, epoch=vault.epoch, file=str(path))

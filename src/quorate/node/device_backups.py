@@ -14,7 +14,6 @@ from quorate.ceremony.ports import Clock, Peer
 from quorate.ceremony.statements import printable
 from quorate.errors import StoreError, UsageError
 from quorate.identifiers import VaultId
-from quorate.node.files import write_new
 from quorate.recovery.backup import timestamp
 from quorate.recovery.device import (
     LARGEST,
@@ -27,6 +26,7 @@ from quorate.recovery.device import (
 from quorate.recovery.locks import Closer, Lock
 from quorate.rpc.upkeep import BackupFile
 from quorate.storage import SqliteLedger
+from quorate.storage.files import write_new
 
 SUFFIX = ".device"
 _LONGEST_NAME = 100  # characters of a name in a label
@@ -60,10 +60,12 @@ class DeviceBackups:
         name = f"{_UNSAFE.sub('_', me.name)[:40].lstrip('-.') or 'node'}-{me.device[:8]}-card{me.rev}"
         path = folder / f"{name}-{label.made.replace(':', '')}{SUFFIX}"
         read_device(data, str(path))
-        if not path.exists():  # within a second of the last one, which a card was changed in
+        if path.exists():  # within a second of the last one, which a card was changed in
+            path = path.with_name(f"{name}-{label.peers[:8]}{SUFFIX}")
+        try:
             write_new(path, data)
-        else:
-            write_new(path.with_name(f"{name}-{label.peers[:8]}{SUFFIX}"), data)
+        except OSError as error:
+            raise StoreError(f"backup: {path}: {error.strerror}") from error
         log.info("device backup made", rev=me.rev, peers=len(peers), file=str(path))
         return _shown(path, label, live=True)
 

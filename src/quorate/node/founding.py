@@ -22,6 +22,7 @@ from quorate.node.registry import Registry
 from quorate.rpc.tls import create_identity
 from quorate.storage import Argon2, AwsKms, KeyFile, KeySource, PassphraseFile, SqliteLedger
 from quorate.storage.audit import acting
+from quorate.storage.files import write_new
 
 STORE = "node.db"
 CARDS = "cards"
@@ -170,20 +171,7 @@ def rewrap(home: Path, wanted: Mapping[str, str]) -> int:
 
 
 def write_key(path: Path) -> None:
-    write_new(path, os.urandom(32).hex().encode() + b"\n", mode=0o600)
-
-
-def write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """A new file with its bytes on disk; never over one that is there."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_new(path, os.urandom(32).hex().encode() + b"\n")
 
 
 def hardware_id() -> str:

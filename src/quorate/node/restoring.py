@@ -5,7 +5,6 @@ docs/spec/backup.md, rules BK-5.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +21,7 @@ from quorate.recovery.backup import LARGEST, Held, open_backup, read
 from quorate.recovery.device import DeviceCopy, is_device_backup, open_device, read_device
 from quorate.recovery.locks import Opener
 from quorate.storage import SqliteLedger
+from quorate.storage.files import put_new
 from quorate.storage.quarantine import Restored
 
 PART = ".restoring"
@@ -198,14 +198,9 @@ def _put(made: Path, place: Path) -> None:
     if any(made.with_name(f"{made.name}{end}").exists() for end in ("-wal", "-shm")):
         raise StoreError(f"{made} was not closed whole")
     try:
-        os.link(made, place)
+        put_new(made, place)
     except FileExistsError:
         raise UsageError(f"BK-5.4 empty: {place} exists by now", code="STORE_EXISTS") from None
-    directory = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def unknown_signers(copies: Copies) -> tuple[DeviceId, ...]:

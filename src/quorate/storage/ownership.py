@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quorate.errors import StoreError
+from quorate.storage.files import sync_folder
 
 
 def prepare_directory(directory: Path) -> None:
@@ -56,11 +57,7 @@ def prepare_file(path: Path) -> None:
             os.fchmod(handle, 0o600)
         finally:
             os.close(handle)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreError(
             f"{path}: {error.strerror}; the store must be this user's, on a disk that can be written"
