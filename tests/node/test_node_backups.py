@@ -22,8 +22,9 @@ from quorate.identifiers import DeviceId, Epoch, OperationId, VaultId
 from quorate.node import config
 from quorate.node.backups import ROUND, SELDOM, Backups, closer_of
 from quorate.node.metrics import Metrics
-from quorate.recovery.backup import LARGEST, make, read
+from quorate.recovery.backup import Backup, make
 from quorate.recovery.locks import RecoveryPublicKey
+from quorate.recovery.sealed import LARGEST
 from quorate.wire.codec import encode
 from quorate.wire.simulator import signer
 from tests.protocols.vaults import vault_of
@@ -157,11 +158,11 @@ def test_no_name_of_a_vault_is_an_option_a_path_or_a_command_to_a_terminal(tmp_p
         assert node.backups().renew()
     [file] = node.files()
     assert file.name[0] not in "-."
-    assert read(file.read_bytes(), file.name).label.vault_name.isprintable()
+    assert Backup.read(file.read_bytes(), file.name).label.vault_name.isprintable()
 
 
 def test_what_could_not_be_read_again_is_never_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.recovery.backup.LARGEST", 1000)
+    monkeypatch.setattr("quorate.recovery.sealed.LARGEST", 1000)
     assert not node.backups().renew()
     with pytest.raises(UsageError, match=r"BK-1\.1 form.*is over"):
         node.backups().create("", anew=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from quorate.identifiers import Curve, DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.certificate import Certificate, endorsement
-from quorate.recovery.backup import Held, Label, make, open_backup, read, timestamp
+from quorate.recovery.backup import Backup, EpochLabel, Held, make, open_backup
 from quorate.recovery.locks import Closer, Passphrase
+from quorate.recovery.sealed import timestamp
 from quorate.wire.codec import encode
 from quorate.wire.simulator import signer
 from tests.protocols.vaults import Vault
@@ -31,9 +32,9 @@ def certificate_of(vault: Vault) -> Certificate:
     return Certificate(record=vault.record, signatures=signatures)
 
 
-def label_of(vault: Vault, device: DeviceId) -> Label:
+def label_of(vault: Vault, device: DeviceId) -> EpochLabel:
     record = vault.record
-    return Label(
+    return EpochLabel(
         vault=record.vault, vault_name="treasury", epoch=record.epoch, attempt=record.attempt,
         certificate=record.hash.hex(), device=device, device_name=f"node-{device[:4]}", made=timestamp(NOW),
     )  # fmt: skip
@@ -57,7 +58,8 @@ def backup_of(line: list[Vault], device: DeviceId, closer: Closer | None = None)
 
 def held_by(line: list[Vault], devices: Iterable[DeviceId]) -> list[Held]:
     return [
-        open_backup(read(backup_of(line, device), f"{device}.backup"), [passphrase()]) for device in devices
+        open_backup(Backup.read(backup_of(line, device), f"{device}.backup"), [passphrase()])
+        for device in devices
     ]
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from quorate.errors import Corrupt, QuorateError, UsageError
 from quorate.identifiers import Curve
 from quorate.native.memory import SecretBytes
-from quorate.recovery.backup import Label, make, open_backup, read
+from quorate.recovery.backup import Backup, EpochLabel, make, open_backup
 from quorate.recovery.locks import Passphrase, RecoveryKey, RecoveryPublicKey
 from quorate.wire.codec import encode
 from quorate.wire.simulator import signer
@@ -40,10 +40,10 @@ def changed(file: bytes, **changes: Any) -> bytes:
 
 
 def opened(file: bytes, *openers: Any) -> Any:
-    return open_backup(read(file, "a.backup"), openers or (passphrase(),))
+    return open_backup(Backup.read(file, "a.backup"), openers or (passphrase(),))
 
 
-def relabelled(label: Label, **changes: Any) -> Label:
+def relabelled(label: EpochLabel, **changes: Any) -> EpochLabel:
     return msgspec.structs.replace(label, **changes)
 
 
@@ -105,7 +105,7 @@ def test_a_short_passphrase_is_refused() -> None:
 )
 def test_a_file_that_is_no_backup_is_named(data: bytes) -> None:
     with pytest.raises(UsageError, match=r"BK-1\.1 form: a\.backup is no backup"):
-        read(data, "a.backup")
+        Backup.read(data, "a.backup")
 
 
 @breaks("BK-1.1")
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_backup_is_named(data: bytes) -> None:
 @pytest.mark.parametrize("wrong", ["\x1b[2J", "a\nb: sound", "\u202egnol", "\x9b31m"])
 def test_a_label_that_commands_the_terminal_it_is_shown_on_is_refused(name: str, wrong: str) -> None:
     with pytest.raises(UsageError, match="names of a label are text that prints"):
-        read(changed(backup_of([VAULT], ALICE), **{f"quorate_backup__{name}": wrong}), "a.backup")
+        Backup.read(changed(backup_of([VAULT], ALICE), **{f"quorate_backup__{name}": wrong}), "a.backup")
 
 
 @breaks("BK-1.1")
@@ -122,9 +122,9 @@ def test_a_file_asks_for_no_more_memory_and_time_than_four_times_what_nodes_take
     what: str, most: int
 ) -> None:
     file = backup_of([VAULT], ALICE)
-    assert getattr(read(changed(file, **{f"lock__{what}": most}), "a.backup").lock, what) == most
+    assert getattr(Backup.read(changed(file, **{f"lock__{what}": most}), "a.backup").lock, what) == most
     with pytest.raises(UsageError, match=r"BK-1\.1 form"):
-        read(changed(file, **{f"lock__{what}": most + 1}), "a.backup")
+        Backup.read(changed(file, **{f"lock__{what}": most + 1}), "a.backup")
 
 
 def test_where_there_is_no_memory_to_open_it_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_unknown_and_missing_fields_are_refused() -> None:
     fields = json.loads(backup_of([VAULT], ALICE))
     for name in fields:
         with pytest.raises(UsageError, match=r"BK-1\.1"):
-            read(
+            Backup.read(
                 json.dumps({key: value for key, value in fields.items() if key != name}).encode(), "a.backup"
             )
     for name in fields["quorate_backup"]:
@@ -150,9 +150,9 @@ def test_unknown_and_missing_fields_are_refused() -> None:
         if name == "version":
             continue
         with pytest.raises(UsageError, match=r"BK-1\.1"):
-            read(json.dumps(fields | {"quorate_backup": label}).encode(), "a.backup")
+            Backup.read(json.dumps(fields | {"quorate_backup": label}).encode(), "a.backup")
     with pytest.raises(UsageError, match=r"BK-1\.1"):
-        read(json.dumps(fields | {"note": ""}).encode(), "a.backup")
+        Backup.read(json.dumps(fields | {"note": ""}).encode(), "a.backup")
 
 
 @breaks("BK-1.2", "BK-1.3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,17 +12,17 @@ import pytest
 
 from quorate.errors import Corrupt, UsageError
 from quorate.native.memory import SecretBytes
-from quorate.recovery.backup import read
+from quorate.recovery.backup import Backup
 from quorate.recovery.device import (
+    DeviceBackup,
     DeviceCopy,
     DeviceLabel,
     KnownPeer,
-    is_device_backup,
     make_device,
     open_device,
     peers_hash,
-    read_device,
-)  # fmt: skip
+)
+from quorate.recovery.files import backup_at
 from tests.protocols.vaults import vault_of
 from tests.recovery.files import backup_of, passphrase
 from tests.rules import breaks
@@ -42,7 +43,7 @@ def made(label: DeviceLabel = LABEL, *, of: Any = ALICE, sign: Any = None) -> by
 
 
 def opened(file: bytes, words: bytes = b"correct horse battery staple") -> DeviceCopy:
-    return open_device(read_device(file, "alice.device"), [passphrase(words)])
+    return open_device(DeviceBackup.read(file, "alice.device"), [passphrase(words)])
 
 
 def changed(file: bytes, **changes: Any) -> bytes:
@@ -63,23 +64,30 @@ def test_a_device_backup_opens_to_who_made_it_and_shows_no_key() -> None:
         assert secret.hex().encode() not in file
 
 
-@breaks("BK-4.1")
+@breaks("BK-1.1")
 @pytest.mark.parametrize(
     "file", [b"", b"{}", made()[:200], changed(made(), device_name="a\x1b[2J"), changed(made(), rev=0), b"[" * 9999]
 )  # fmt: skip
 def test_what_is_no_device_backup_is_named(file: bytes) -> None:
-    with pytest.raises(UsageError, match=r"BK-4\.1 form: alice\.device"):
-        read_device(file, "alice.device")
+    with pytest.raises(UsageError, match=r"BK-1\.1 form: alice\.device"):
+        DeviceBackup.read(file, "alice.device")
 
 
-@breaks("BK-4.2")
+@breaks("BK-4.1")
+def test_what_is_sealed_in_it_and_is_no_identity_is_named() -> None:
+    file = DeviceBackup.seal(LABEL, PEERS[0], passphrase(), ALICE.identity.sign)
+    with pytest.raises(Corrupt, match=r"BK-4\.1 form: alice\.device: what is sealed in it"):
+        opened(file)
+
+
+@breaks("BK-1.2", "BK-1.3")
 def test_another_passphrase_or_label_does_not_open_it() -> None:
     for file, words in (
         (made(), b"another passphrase"),
         (changed(made(), rev=4), b"correct horse battery staple"),
         (changed(made(), device=BOB.identity.device), b"correct horse battery staple"),
     ):
-        with pytest.raises(UsageError, match=r"BK-4\.2 seal: alice\.device"):
+        with pytest.raises(UsageError, match=r"BK-1\.2 seal: alice\.device"):
             opened(file, words)
 
 
@@ -101,16 +109,18 @@ def test_a_label_for_other_peers_is_refused() -> None:
         opened(made(msgspec.structs.replace(LABEL, peers="0" * 64)))
 
 
-def test_neither_kind_of_file_passes_for_the_other() -> None:
+@breaks("BK-4.2")
+def test_neither_kind_of_file_passes_for_the_other(tmp_path: Path) -> None:
     vault = vault_of([2, 1, 1], 3)
     shares, identity = backup_of([vault], vault.devices[0]), made()
-    assert is_device_backup(identity)
-    assert not is_device_backup(shares)
+    for name, file, kind in (("a", identity, DeviceBackup), ("b", shares, Backup)):
+        (tmp_path / name).write_bytes(file)
+        assert type(backup_at(tmp_path / name)) is kind
     with pytest.raises(UsageError, match=r"BK-1\.1"):
-        read(identity, "alice.device")
-    with pytest.raises(UsageError, match=r"BK-4\.1"):
-        read_device(shares, "alice.backup")
+        Backup.read(identity, "alice.device")
+    with pytest.raises(UsageError, match=r"BK-1\.1"):
+        DeviceBackup.read(shares, "alice.backup")
     sealed = {name: json.loads(shares)[name] for name in ("lock", "sealed", "signature")}
     moved = json.dumps(json.loads(identity) | sealed).encode()
-    with pytest.raises(UsageError, match=r"BK-4\.2 seal"):
+    with pytest.raises(UsageError, match=r"BK-1\.2 seal"):
         opened(moved)

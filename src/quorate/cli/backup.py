@@ -14,8 +14,8 @@ from quorate.cli.connection import connect
 from quorate.cli.files import expanded
 from quorate.cli.output import escape
 from quorate.cli.views import rows
-from quorate.recovery.backup import LARGEST, open_backup
-from quorate.recovery.device import is_device_backup, open_device, read_device
+from quorate.recovery.backup import open_backup
+from quorate.recovery.device import DeviceBackup, open_device
 from quorate.recovery.files import backup_at, openers_of
 from quorate.rpc.upkeep import BackupFile
 
@@ -56,9 +56,9 @@ def register(app: typer.Typer) -> None:
         nothing secret is shown."""
         openers = openers_of(passphrase_file or (), recovery_key or ())
         for path in expanded(files):
-            data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
-            if is_device_backup(data):
-                copy = open_device(read_device(data, str(path)), openers)
+            found = backup_at(path)
+            if isinstance(found, DeviceBackup):
+                copy = open_device(found, openers)
                 record = {
                     "file": str(path),
                     "sound": True,
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
                 text = f"[green]sound[/]: {escape(str(path))}: {escape(str(copy.label))}"
                 call.output.show(record, f"{text}; with the cards of {len(copy.peers)} peers")
                 continue
-            held = open_backup(backup_at(path), openers)
+            held = open_backup(found, openers)
             record = {
                 "file": str(path),
                 "sound": True,

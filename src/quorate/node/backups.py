@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
 from quorate.ceremony.ports import Clock
-from quorate.ceremony.statements import printable
 from quorate.ceremony.vaults import Vault
 from quorate.errors import Corrupt, QuorateError, StoreError, UsageError
 from quorate.identifiers import Curve, VaultId
 from quorate.node import config
+from quorate.node.backup_folder import BackupFolder, file_name, in_file_name, in_label
 from quorate.node.device_backups import DeviceBackups
 from quorate.node.metrics import Metrics
 from quorate.protocols.certificate import Certificate
 from quorate.protocols.history import line_of
-from quorate.recovery.backup import LARGEST, Backup, Label, make, read, timestamp
-from quorate.recovery.locks import Closer, Lock, Passphrase, RecoveryPublicKey
+from quorate.recovery.backup import Backup, EpochLabel, make
+from quorate.recovery.locks import Closer, Passphrase, RecoveryPublicKey
+from quorate.recovery.sealed import timestamp
 from quorate.rpc.upkeep import BackupFile
 from quorate.storage import SqliteLedger
-from quorate.storage.files import write_new
 from quorate.storage.keywrap.secret_file import read_secret
 from quorate.wire.codec import decode, encode
 
-SUFFIX = ".backup"
 ROUND = 5.0  # seconds between looks for an epoch that has no backup
 SELDOM = 300.0  # the same where it keeps failing: sealing under a passphrase is dear
-_LONGEST_NAME = 100  # characters of a name in a label
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 log = structlog.get_logger()
 
@@ -70,7 +64,7 @@ class Backups:
         self._clock, self._metrics, self._device = clock, metrics, device
         self._closer = closer_of(settings)
         self._lock = threading.Lock()
-        self._seen: Mapping[tuple[Path, int, int], tuple[Label, Lock] | None] = {}
+        self._files = BackupFolder(Backup, ledger)
         self._shown: set[tuple[VaultId, str]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -104,7 +98,7 @@ class Backups:
                 path=str(path), vault=VaultId(label.vault), vault_name=label.vault_name, epoch=label.epoch,
                 attempt=label.attempt, device=label.device, made=label.made, live=label.certificate in live,
             )
-            for path, (label, _) in self._files().items()
+            for path, (label, _) in self._files.files(self._folder()).items()
         ]  # fmt: skip
         shares = sorted(files, key=lambda each: (each.vault_name, each.vault, -each.epoch, each.made))
         return [*shares, *(self._device.listed(self._folder()) if self._device is not None else ())]
@@ -184,10 +178,10 @@ class Backups:
             raise UsageError("backup: nothing to seal with", code="NO_BACKUPS")
         return self._closer
 
-    def _existing(self) -> Mapping[str, tuple[Path, Label]]:
+    def _existing(self) -> Mapping[str, tuple[Path, EpochLabel]]:
         """Of each certificate, by its hash, our newest file that the present lock may open."""
-        found: dict[str, tuple[Path, Label]] = {}
-        files = sorted(self._files().items(), key=lambda item: item[1][0].made)
+        found: dict[str, tuple[Path, EpochLabel]] = {}
+        files = sorted(self._files.files(self._folder()).items(), key=lambda item: item[1][0].made)
         for path, (label, lock) in files:
             if (
                 label.device == self._ledger.me.device
@@ -209,35 +203,23 @@ class Backups:
             device=label.device, made=label.made, live=True,
         )  # fmt: skip
 
-    def _make(self, vault: Vault) -> tuple[Path, Label]:
+    def _make(self, vault: Vault) -> tuple[Path, EpochLabel]:
         folder, closer, me = self._folder(), self._require_closer(), self._ledger.me
-        label = Label(
-            vault=vault.id, vault_name=printable(vault.name, _LONGEST_NAME), epoch=vault.epoch,
+        label = EpochLabel(
+            vault=vault.id, vault_name=in_label(vault.name), epoch=vault.epoch,
             attempt=vault.row.attempt, certificate=vault.certificate_hash.hex(), device=me.device,
-            device_name=printable(me.name, _LONGEST_NAME), made=timestamp(self._clock.now_ms()),
+            device_name=in_label(me.name), made=timestamp(self._clock.now_ms()),
         )  # fmt: skip
         shares = {
             curve: self._ledger.share(vault.id, vault.epoch, vault.row.attempt, curve).secret
             for curve in Curve
         }
         data = make(label, self._line(vault), shares, closer, self._ledger.identity.sign)
-        name = "-".join(
-            (
-                _UNSAFE.sub("_", vault.name)[:40].lstrip("-.") or "vault",  # no option, and not hidden
-                vault.id[:8],
-                f"epoch{vault.epoch}",
-                _UNSAFE.sub("_", me.name)[:40],
-                label.made.replace(":", ""),
-            )
-        )
-        path = folder / f"{name}{SUFFIX}"
-        read(data, str(path))  # what could not be read again would be made again, and again
-        try:
-            write_new(path, data)
-        except OSError as error:
-            raise StoreError(f"backup: {path}: {error.strerror}") from error
-        if path.read_bytes() != data:
-            raise StoreError(f"{path} does not read as it was written: look at the disk")
+        name = file_name(
+            vault.name, "vault", vault.id[:8], f"epoch{vault.epoch}", in_file_name(me.name), label.made.replace(":", "")
+        )  # fmt: skip
+        path = folder / f"{name}{Backup.SUFFIX}"
+        self._files.put(path, data)
         log.info("backup made", vault=vault.id, epoch=vault.epoch, file=str(path))
         return path, label
 
@@ -252,32 +234,3 @@ class Backups:
         if line[-1].hash != vault.certificate_hash:
             raise Corrupt(f"epochs: the certificate of vault {vault.id}, epoch {vault.epoch}, is not there")
         return [encode(each) for each in line]
-
-    def _files(self) -> Mapping[Path, tuple[Label, Lock]]:
-        """The backups in the folder, by their labels. What is labelled as ours we signed. Each is read once."""
-        folder = self._folder()
-        try:
-            paths = sorted(folder.glob(f"*{SUFFIX}"))
-        except OSError as error:
-            raise StoreError(f"backup: {folder}: {error.strerror}") from error
-        seen: dict[tuple[Path, int, int], tuple[Label, Lock] | None] = {}
-        for path in paths:
-            with suppress(OSError):
-                at = path.stat()
-                key = (path, at.st_mtime_ns, at.st_size)
-                if stat.S_ISREG(at.st_mode) and at.st_size <= LARGEST:
-                    seen[key] = self._seen[key] if key in self._seen else self._look(path)
-        self._seen = seen
-        return {path: found for (path, _, _), found in seen.items() if found is not None}
-
-    def _look(self, path: Path) -> tuple[Label, Lock] | None:
-        """A label is anybody's word: what calls itself ours counts if it is, and whole, by our signature."""
-        try:
-            backup: Backup = read(path.read_bytes(), str(path))
-        except UsageError:
-            return None
-        mine = self._ledger.me
-        if backup.label.device == mine.device and not backup.is_signed_by(mine.identity_key):
-            log.warning("a backup that is labelled as ours is another's, or damaged", file=str(path))
-            return None
-        return backup.label, backup.lock

@@ -17,8 +17,9 @@ from quorate.errors import Corrupt, StoreError, UsageError
 from quorate.identifiers import DeviceId
 from quorate.node.config import FILE, load
 from quorate.node.founding import STORE, key_source, write_card, write_key, write_settings
-from quorate.recovery.backup import LARGEST, Held, open_backup, read
-from quorate.recovery.device import DeviceCopy, is_device_backup, open_device, read_device
+from quorate.recovery.backup import Held, open_backup
+from quorate.recovery.device import DeviceBackup, DeviceCopy, open_device
+from quorate.recovery.files import backup_at
 from quorate.recovery.locks import Opener
 from quorate.storage import SqliteLedger
 from quorate.storage.files import put_new
@@ -45,13 +46,11 @@ def gather(paths: Iterable[Path], openers: Sequence[Opener]) -> Copies:
     devices: list[DeviceCopy] = []
     held: list[Held] = []
     for path in paths:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large", code="BAD_BACKUP")
-        data = path.read_bytes()
-        if is_device_backup(data):
-            devices.append(open_device(read_device(data, str(path)), openers))
+        found = backup_at(path)
+        if isinstance(found, DeviceBackup):
+            devices.append(open_device(found, openers))
         else:
-            held.append(open_backup(read(data, str(path)), openers))
+            held.append(open_backup(found, openers))
     device, earlier = _one_device(devices)
     me, peers = _cards(device)
     for each in held:

@@ -6,17 +6,33 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quorate.errors import UsageError
-from quorate.recovery.backup import LARGEST, Backup, read
+from quorate.recovery.backup import Backup
+from quorate.recovery.device import DeviceBackup
 from quorate.recovery.locks import Opener, Passphrase, RecoveryKey
+from quorate.recovery.sealed import LARGEST
 
+_HEAD = 4096  # bytes in which a file says what it is
 _LONGEST_SECRET = 4096  # bytes: as much as a node reads of one
 
 
-def backup_at(path: Path) -> Backup:
-    """``UsageError`` names a file that is none."""
+def backup_at(path: Path) -> Backup | DeviceBackup:
+    """``UsageError`` names a file that is neither."""
     if path.stat().st_size > LARGEST:
-        raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large")
-    return read(path.read_bytes(), str(path))
+        raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large", code="BAD_BACKUP")
+    data = path.read_bytes()
+    # Its first field is the label's, wherever in the file that stands: reading it says whether it is sound.
+    kind = DeviceBackup if f'"{DeviceBackup.KEY}"'.encode() in data[:_HEAD] else Backup
+    return kind.read(data, str(path))
+
+
+def shares_at(path: Path) -> Backup:
+    """``UsageError`` names a file that is no backup of shares."""
+    found = backup_at(path)
+    if isinstance(found, DeviceBackup):
+        raise UsageError(
+            f"{path} ({found.label}) is a device backup: there are no shares in it", code="BAD_BACKUP"
+        )
+    return found
 
 
 def openers_of(passphrases: Iterable[Path], recovery_keys: Iterable[Path]) -> list[Opener]:

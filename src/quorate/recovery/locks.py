@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from quorate.errors import UsageError
 from quorate.native.memory import SecretBytes
+from quorate.primitives.transcript import Field
 
 SHORTEST = 12  # characters of a passphrase
 _NONCE, _KEY = 12, 32
@@ -38,6 +39,9 @@ class PassphraseLock(
     memory_kib: Annotated[int, Meta(ge=8, le=1 << 20)]
     passes: Annotated[int, Meta(ge=1, le=12)]
 
+    def said(self) -> list[Field]:
+        return ["argon2id", self.salt, self.memory_kib, self.passes]
+
 
 class KeyLock(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hpke-x25519", tag_field="lock"
@@ -45,6 +49,9 @@ class KeyLock(
     """HPKE (RFC 9180) in base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM."""
 
     public_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+    def said(self) -> list[Field]:
+        return ["hpke-x25519", self.public_key]
 
 
 Lock: TypeAlias = PassphraseLock | KeyLock

@@ -15,7 +15,7 @@ from quorate.errors import QuorateError, UsageError
 from quorate.operations.derivation import parse_path
 from quorate.recovery.backup import Held, open_backup
 from quorate.recovery.exports import Form, addresses, export
-from quorate.recovery.files import backup_at, openers_of, secret_at
+from quorate.recovery.files import backup_at, openers_of, secret_at, shares_at
 from quorate.recovery.locks import key_to
 from quorate.recovery.rebuild import of_one_epoch, rebuild
 
@@ -85,7 +85,7 @@ def key(options: argparse.Namespace) -> None:
 
 def _opened(options: argparse.Namespace) -> list[Held]:
     openers = openers_of(map(Path, options.passphrase_file or ()), map(Path, options.recovery_key or ()))
-    return [open_backup(backup_at(Path(name)), openers) for name in options.files]
+    return [open_backup(shares_at(Path(name)), openers) for name in options.files]
 
 
 def _paths(path: str, text: str) -> list[str]:
