@@ -80,6 +80,10 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def programs(root: Path) -> Path:
+    return programs_in(root)
+
+
+def programs_in(root: Path) -> Path:
     """`docker`, and what an application's host has: `quorate` and `python`."""
     folder = root / "bin"
     folder.mkdir()

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from quorate.cli.cluster import free_ports
 from quorate.operations.addresses import Chain
-from tests.deploy.conftest import Machine, machine
+from tests.deploy.conftest import Machine, machine, programs_in
 from tests.docs.readme_commands import blocks
 
 pytestmark = pytest.mark.xdist_group("runbooks")
@@ -30,25 +34,35 @@ SHARING = "--set alice=2 --set bob=1 --set carol=1 --threshold 3"
 class Site:
     """Three machines whose nodes have a vault, a fourth with nothing, and a desk."""
 
-    def __init__(self, root: Path, programs: Path) -> None:
-        self.machines = {name: equipped(root, programs, name) for name in (*NAMES, "dave")}
+    def __init__(self, root: Path) -> None:
+        programs = root / "bin"
+        self.machines = {name: Machine(root / name, programs) for name in (*NAMES, "dave")}
+        self.nodes = [self.machines[name] for name in NAMES]
         self.desk = Machine(root / "desk", programs)
-        self.desk.folder.mkdir()
 
-    def begin(self) -> None:
-        nodes = [self.machines[name] for name in NAMES]
-        for vm in nodes:
+    def set_up(self) -> None:
+        for vm in self.nodes:
             vm.run("openssl rand -base64 32 > secrets/passphrase; docker compose run --rm node init")
         self.carry()
-        for vm in nodes:
-            vm.run('docker compose run --rm node peer add --yes "/cards/*.json"; docker compose up -d --wait')
-        for vm in nodes:
-            vm.run("until docker compose exec node quorate status | grep -q 2/2; do sleep 0.2; done")
-        nodes[0].run(f"docker compose exec node quorate vault create ops {SHARING} --wait")
-        for vm in nodes:
-            vm.run(
-                "until docker compose exec node quorate status | grep -q 'vault ops ready'; do sleep 0.2; done"
-            )
+        for vm in self.nodes:
+            vm.run('docker compose run --rm node peer add --yes "/cards/*.json"')
+        with self.running("2/2"):
+            self.nodes[0].run(f"docker compose exec node quorate vault create ops {SHARING} --wait")
+
+    @contextmanager
+    def running(self, wanted: str) -> Iterator[Site]:
+        """All at once, and each until this stands in its status."""
+        try:
+            with ThreadPoolExecutor() as pool:
+                for _ in pool.map(lambda vm: vm.run("docker compose up -d --wait"), self.nodes):
+                    pass
+            for vm in self.nodes:
+                vm.run(
+                    f"until docker compose exec node quorate status | grep -q '{wanted}'; do sleep 0.2; done"
+                )
+            yield self
+        finally:
+            self.end()
 
     def end(self) -> None:
         for vm in self.machines.values():
@@ -84,7 +98,7 @@ class Site:
         return [self.machines[place]]
 
 
-def equipped(root: Path, programs: Path, name: str) -> Machine:
+def equip(root: Path, programs: Path, name: str) -> None:
     """What its operator does to .env; every approver says yes."""
     peer, client, metrics = free_ports(3)
     vm = machine(root / name, programs)
@@ -93,7 +107,6 @@ def equipped(root: Path, programs: Path, name: str) -> Machine:
         f"CLIENT_PORT=127.0.0.1:{client}\nMETRICS_PORT=127.0.0.1:{metrics}\nENDPOINT=127.0.0.1:{client}\n"
         "QUORATE_APPROVER__TYPE=always\n"
     )
-    return vm
 
 
 def steps(runbook: str) -> list[tuple[str, str]]:
@@ -106,14 +119,53 @@ def steps(runbook: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.fixture
-def site(root: Path, programs: Path) -> Iterator[Site]:
-    site = Site(root, programs)
-    try:
-        site.begin()
-        yield site
-    finally:
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Path]:
+    """A site that was set up and stands still, to be copied: setting one up takes longer than following a runbook."""
+    with tempfile.TemporaryDirectory(prefix="q") as folder:
+        root = Path(folder)
+        programs = programs_in(root)
+        for name in (*NAMES, "dave"):
+            equip(root, programs, name)
+        (root / "desk").mkdir()
+        Site(root).set_up()
+        yield root
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A site on which the first runbook has been followed, standing still, and what its commands said."""
+
+    root: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def deployed(fresh: Path) -> Iterator[Deployed]:
+    with tempfile.TemporaryDirectory(prefix="q") as folder, copied(fresh, Path(folder)) as site:
+        said = site.follow("deploy")
         site.end()
+        yield Deployed(Path(folder), said)
+
+
+@pytest.fixture
+def site(fresh: Path, root: Path) -> Iterator[Site]:
+    with copied(fresh, root) as site:
+        yield site
+
+
+@pytest.fixture
+def safe_site(deployed: Deployed, root: Path) -> Iterator[Site]:
+    """One that has backups, and whose desk can open them."""
+    with copied(deployed.root, root) as site:
+        yield site
+
+
+@contextmanager
+def copied(source: Path, root: Path) -> Iterator[Site]:
+    shutil.copytree(source, root, dirs_exist_ok=True)
+    with Site(root).running("vault ops ready") as site:
+        yield site
 
 
 def test_each_runbook_is_followed_by_a_test() -> None:
@@ -121,11 +173,10 @@ def test_each_runbook_is_followed_by_a_test() -> None:
     assert tested == {file.stem for file in RUNBOOKS.glob("*.md")} - WITHOUT_COMMANDS
 
 
-def test_a_new_deployment_has_backups_that_open(site: Site) -> None:
-    said = site.follow("deploy")
-    assert "weight" in said
-    assert "✗" not in said
-    assert len(list(site.desk.folder.glob("*.backup"))) == 3
+def test_a_new_deployment_has_backups_that_open(deployed: Deployed) -> None:
+    assert "weight" in deployed.said
+    assert "✗" not in deployed.said
+    assert len(list((deployed.root / "desk").glob("*.backup"))) == 3
 
 
 def test_a_signer_is_added(site: Site) -> None:
@@ -151,20 +202,19 @@ def test_nodes_are_upgraded_one_after_the_other(site: Site) -> None:
     assert said.count("COMPLETED") >= 2
 
 
-def test_a_node_is_restored_out_of_its_backups(site: Site) -> None:
-    site.follow("deploy")
-    shutil.copy(site.desk.folder / "bob.key", site.machines["bob"].folder / "backups")
-    said = site.follow("restore")
+def test_a_node_is_restored_out_of_its_backups(safe_site: Site) -> None:
+    shutil.copy(safe_site.desk.folder / "bob.key", safe_site.machines["bob"].folder / "backups")
+    said = safe_site.follow("restore")
     assert "in quarantine" in said
     assert said.count("COMPLETED") >= 4
 
 
-def test_the_keys_are_recovered_without_any_node(site: Site) -> None:
-    site.follow("deploy")
-    site.end()
-    site.follow("recover")
-    xprv = site.desk.folder / "ops.xprv"
+def test_the_keys_are_recovered_without_any_node(safe_site: Site) -> None:
+    safe_site.end()
+    safe_site.follow("recover")
+    desk = safe_site.desk.folder
+    xprv = desk / "ops.xprv"
     assert xprv.read_text().startswith("xprv")
     assert xprv.stat().st_mode & 0o777 == 0o600
-    rows = (site.desk.folder / "addresses.csv").read_text().splitlines()
+    rows = (desk / "addresses.csv").read_text().splitlines()
     assert len(rows) == 1 + 5 * len(Chain)  # a line of titles, and each index on each chain
