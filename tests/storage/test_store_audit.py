@@ -335,7 +335,7 @@ def test_a_chain_that_the_lock_says_nothing_of_goes_on(tmp_path: Path) -> None:
         assert lock is not None
         sealer = lock.open(tmp_path, key_file(tmp_path))
     with raw(tmp_path) as connection:
-        unsaid = sealed_check(ALICE.device, sealer, chained=False)
+        unsaid = sealed_check(ALICE.device, sealer, ())
         connection.execute("UPDATE node SET key_check = ?", (unsaid,))
     for _ in range(2):
         with reopen(tmp_path) as ledger:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,11 @@ from quorate.ceremony.ports import State
 from quorate.ceremony.rulebook import PolicyRow
 from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, VaultId
-from quorate.storage import SqliteLedger
+from quorate.storage import KeyFile, SqliteLedger, rewrap
+from quorate.storage.database import Database
+from quorate.storage.locking import Begun, required_lock, sealed_check
 from tests.rules import breaks
-from tests.storage.devices import NOW, create, reopen
+from tests.storage.devices import NOW, create, key_file, reopen
 from tests.storage.rawsql import raw_sql
 from tests.storage.story import DIGEST, OPERATION, approved, operation, session
 
@@ -55,6 +59,7 @@ def test_a_policy_comes_after_all_before_it_and_stays(ledger: SqliteLedger, tmp_
     "change",
     [
         "DELETE FROM policies",
+        "DELETE FROM policies; DELETE FROM policy_in_force",
         "DELETE FROM policies WHERE version = 2",
         "UPDATE policies SET version = 9 WHERE version = 2",
         "UPDATE policies SET policy = x'23' WHERE version = 2",
@@ -71,8 +76,45 @@ def test_a_row_that_was_taken_away_or_changed_is_missed(
     ledger.add_policy(FIRST)
     ledger.add_policy(nth(2))
     ledger.close()
-    raw_sql(tmp_path / "store.db", change)
+    for statement in change.split("; "):
+        raw_sql(tmp_path / "store.db", statement)
     with reopen(tmp_path) as again, pytest.raises(Corrupt):
+        again.policy()
+
+
+def forget_every_policy(folder: Path) -> None:
+    raw_sql(folder / "store.db", "DELETE FROM policies")
+    raw_sql(folder / "store.db", "DELETE FROM policy_in_force")
+
+
+@breaks("ST-7.2")
+def test_what_was_taken_away_is_missed_under_another_key_too(ledger: SqliteLedger, tmp_path: Path) -> None:
+    ledger.add_policy(FIRST)
+    ledger.close()
+    (tmp_path / "other.key").write_bytes(hashlib.sha256(b"another key").digest())
+    (tmp_path / "other.key").chmod(0o600)
+    other = KeyFile(tmp_path / "other.key")
+    rewrap(tmp_path / "store.db", key_file(tmp_path), other)
+    forget_every_policy(tmp_path)
+    with SqliteLedger.open(tmp_path / "store.db", other) as again, pytest.raises(Corrupt, match=r"ST-7\.2"):
+        again.policy()
+
+
+@breaks("ST-7.2")
+def test_a_store_of_an_earlier_release_takes_note_of_its_policy_when_it_is_opened(
+    ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    ledger.add_policy(FIRST)
+    ledger.close()
+    with contextlib.closing(Database(tmp_path / "store.db")) as database:
+        lock = database.read(required_lock)
+        sealer = lock.open(tmp_path, key_file(tmp_path))
+        assert lock.begun(sealer) == {Begun.CHAIN, Begun.POLICY}
+    unsaid = sealed_check(lock.device, sealer, {Begun.CHAIN})
+    raw_sql(tmp_path / "store.db", "UPDATE node SET key_check = ?", unsaid)
+    reopen(tmp_path).close()
+    forget_every_policy(tmp_path)
+    with reopen(tmp_path) as again, pytest.raises(Corrupt, match=r"ST-7\.2"):
         again.policy()
 
 

@@ -23,10 +23,10 @@ from quorate.storage.certificates import CertificateShelf, require_pair
 from quorate.storage.clients import ClientBook
 from quorate.storage.database import Database
 from quorate.storage.keywrap import KeySource
-from quorate.storage.locking import Lock, new_lock, node_place, read_lock, sealed_check
+from quorate.storage.locking import Begun, Lock, new_lock, node_place, note_begun, read_lock
 from quorate.storage.operations import OperationJournal
 from quorate.storage.peers import PeerBook, keep_card
-from quorate.storage.policies import PolicyShelf
+from quorate.storage.policies import PolicyShelf, has_policy
 from quorate.storage.quarantine import QuarantineShelf
 from quorate.storage.reservations import ReservationBook
 from quorate.storage.sealed import SEALED, NodeSecret, Sealer
@@ -137,7 +137,7 @@ class SqliteLedger(
             database.migrate()
             database.scrub()  # a crash may have kept us from it
             ledger = cls(database, sealer, lock.device, now_ms or _wall_clock_ms)
-            ledger._begin_chain(lock)
+            ledger._begin(lock)
             undo.pop_all()
         return ledger
 
@@ -153,15 +153,19 @@ class SqliteLedger(
     ) -> None:
         self.close()
 
-    def _begin_chain(self, lock: Lock) -> None:
+    def _begin(self, lock: Lock) -> None:
         """AU-1.4 begins: with the first record, once; in a store of an earlier release when it is first opened. The
-        lock says ever after that there is one."""
-        if lock.chained(self._sealer):
+        lock says ever after that there is one, and of a signed policy as well."""
+        begun = lock.begun(self._sealer)
+        if Begun.POLICY not in begun and self._database.read(has_policy):
+            self._database.write(
+                "begin_policy", lambda connection: note_begun(connection, self._sealer, Begun.POLICY)
+            )
+        if Begun.CHAIN in begun:
             return
-        check = sealed_check(self._device, self._sealer, chained=True)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE node SET key_check = ?", (check,))
+            note_begun(connection, self._sealer, Begun.CHAIN)
             if has_chain(connection):
                 return
             facts = _beginning(self.me, "a store of a release without an audit chain")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +14,15 @@ from quorate.native.memory import SecretBytes
 from quorate.storage.keywrap import KeySource
 from quorate.storage.sealed import NodeSecret, Place, Sealer
 
-_CHECK = b"quorate/v1/store-check"
-_CHAINED = b"quorate/v1/store-check, with an audit chain"
+_CHECK = "quorate/v1/store-check"
+
+
+class Begun(StrEnum):
+    """What a store that once had it never has no more. The check says so, sealed: who takes the rows away cannot take
+    this away as well, without an old copy."""
+
+    CHAIN = "an audit chain"  # AU-1.4 begins
+    POLICY = "a signed policy"  # ST-7.2 in force
 
 
 class Lock(NamedTuple):
@@ -36,22 +45,38 @@ class Lock(NamedTuple):
             ) from None
         return sealer
 
-    def chained(self, sealer: Sealer) -> bool:
-        """AU-1.4 begins: whether a chain was begun in this store. It is sealed, so who takes the chain away cannot
-        take this away as well."""
+    def begun(self, sealer: Sealer) -> frozenset[Begun]:
         with sealer.open(node_place(self.device, "check"), self.check) as said:
-            return said == _CHAINED
+            text = bytes(said.reveal()).decode()
+        return frozenset(each for each in Begun if each in text.removeprefix(_CHECK))
 
 
-def new_lock(device: DeviceId, key: KeySource, *, chained: bool = True) -> tuple[Lock, Sealer]:
+def new_lock(
+    device: DeviceId, key: KeySource, begun: Collection[Begun] = (Begun.CHAIN,)
+) -> tuple[Lock, Sealer]:
     """For a key that was enrolled and, by then, has opened once."""
     parameters = key.enrol(device)
     sealer = Sealer(key.unlock(device, parameters))
-    return Lock(device, key.scheme, parameters, sealed_check(device, sealer, chained=chained)), sealer
+    return Lock(device, key.scheme, parameters, sealed_check(device, sealer, begun)), sealer
 
 
-def sealed_check(device: DeviceId, sealer: Sealer, *, chained: bool) -> bytes:
-    return sealer.seal(node_place(device, "check"), SecretBytes.of(_CHAINED if chained else _CHECK))
+def sealed_check(device: DeviceId, sealer: Sealer, begun: Collection[Begun]) -> bytes:
+    text = f"{_CHECK}, with {' and '.join(sorted(begun))}" if begun else _CHECK
+    return sealer.seal(node_place(device, "check"), SecretBytes.of(text.encode()))
+
+
+def note_begun(connection: sqlite3.Connection, sealer: Sealer, what: Begun) -> None:
+    """Within the transaction that begins it."""
+    lock = required_lock(connection)
+    check = sealed_check(lock.device, sealer, {*lock.begun(sealer), what})
+    connection.execute("UPDATE node SET key_check = ?", (check,))
+
+
+def required_lock(connection: sqlite3.Connection) -> Lock:
+    lock = read_lock(connection)
+    if lock is None:
+        raise Corrupt("node: the row that says how the store is locked is missing")
+    return lock
 
 
 def read_lock(connection: sqlite3.Connection) -> Lock | None:

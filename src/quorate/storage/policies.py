@@ -13,6 +13,7 @@ from quorate.errors import Corrupt, UsageError
 from quorate.identifiers import DeviceId, VaultId
 from quorate.native.memory import SecretBytes
 from quorate.storage.audit import AuditBook
+from quorate.storage.locking import Begun, note_begun, required_lock
 from quorate.storage.sealed import Place, Sealer
 
 _ABOUT = "policies"
@@ -45,6 +46,8 @@ class PolicyShelf(AuditBook):
                     row.at_ms,
                 ),
             )  # fmt: skip
+            if held is None:
+                note_begun(connection, self._sealer, Begun.POLICY)
             sealed = self._sealer.seal(self._in_force(), SecretBytes.of(_mark(row)))
             connection.execute("INSERT OR REPLACE INTO policy_in_force (id, sealed) VALUES (1, ?)", (sealed,))
             self._tell(
@@ -76,7 +79,7 @@ class PolicyShelf(AuditBook):
     def _checked(self, connection: sqlite3.Connection) -> PolicyRow | None:
         found = connection.execute(_NEWEST).fetchone()
         sealed = connection.execute("SELECT sealed FROM policy_in_force").fetchone()
-        if found is None and sealed is None:
+        if not (found or sealed or Begun.POLICY in required_lock(connection).begun(self._sealer)):
             return None
         row = None if found is None else _policy(found)
         if row is None or sealed is None or not isinstance(sealed[0], bytes):
@@ -91,6 +94,10 @@ class PolicyShelf(AuditBook):
 
     def _in_force(self) -> Place:
         return Place(device=self._device, kind="policy")
+
+
+def has_policy(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM policies").fetchone() is not None
 
 
 def share_policy(connection: sqlite3.Connection, version: int, digest: bytes) -> None:

@@ -48,7 +48,7 @@ def rewrap(
             wiped.callback(old.wipe)
             database.migrate()
             identity = database.read(lambda connection: _identity(connection, lock.device, old))
-            new_one, new = new_lock(lock.device, to, chained=lock.chained(old))
+            new_one, new = new_lock(lock.device, to, lock.begun(old))
             wiped.callback(new.wipe)
 
             def change(connection: sqlite3.Connection) -> int:
