@@ -13,11 +13,12 @@ import structlog
 from msgspec import structs
 
 from quorate.ceremony.confinement import Why
-from quorate.ceremony.ports import SetupState, State
+from quorate.ceremony.ports import Method, SetupState, State
 from quorate.ceremony.reconciling import Reconciler
+from quorate.ceremony.statements import Inquiry, hear
 from quorate.ceremony.views import OperationView
 from quorate.errors import Quarantined, UsageError
-from quorate.identifiers import Epoch, VaultId
+from quorate.identifiers import DeviceId, Epoch, VaultId
 from tests.ceremony.disks import Safe, lose, restore, set_back, snapshot
 from tests.ceremony.resets import until
 from tests.ceremony.test_reshare_whole import shares
@@ -128,6 +129,30 @@ async def test_a_share_of_an_epoch_that_ended_is_erased_and_a_refresh_brings_ano
     for algorithm in ("EDDSA", "ES256K"):
         view = await bob.sign("ops", "with a share of epoch 2", algorithm=algorithm)
         assert view.state is State.COMPLETED, view
+
+
+async def test_who_was_restored_and_is_no_signer_any_more_awaits_nothing(three: World) -> None:
+    """Nobody's word ends its quarantine in that vault: it is over in all others, and peers hear that it is."""
+    alice, bob = three["alice"], three["bob"]
+    files = Safe(bob).take()
+    view = await alice.reshare("ops", removed=("bob",))
+    assert view.state is State.COMPLETED, view
+    await lose(bob)
+    told: list[bool] = []
+
+    def listen(me: DeviceId, peer: DeviceId, method: Method, body: bytes) -> None:
+        if me == bob.device and method is Method.INQUIRE:
+            told.append(hear(Inquiry, body, alice.ceremonies._context.key_of)[1].settled)
+
+    three.intercept = listen
+    await restore(bob, files)
+    await until(lambda: told[-2:] == [True, True])
+    assert told[0] is False
+    assert not bob.ceremonies.reconciler.confinements()
+    view = await alice.reshare("ops", weights={"bob": 1})
+    assert view.state is State.COMPLETED, view
+    assert why(bob) is None
+    assert (await bob.ready("ops")).epoch == 2
 
 
 @breaks("QU-1.6")
