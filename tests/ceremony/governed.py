@@ -60,7 +60,7 @@ async def propose(
     *,
     version: int | None = None,
     key: str = "",
-    seconds: float = 12,
+    seconds: float = 30,
     vault: str = "",
 ) -> OperationView:
     view = await node.ceremonies.clients.change_policy(

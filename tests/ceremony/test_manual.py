@@ -256,6 +256,7 @@ async def test_many_wait_and_a_new_one_is_served(world: World, count: int) -> No
     done = await world["alice"].ceremonies.clients.wait(CALLER, new.id, 30)
     assert done.state is State.COMPLETED
     assert len(await waiting(carol, count)) == count
+    await bob.ceremonies.clients.wait(CALLER, new.id, 30)
     assert (await bob.ceremonies.clients.status()).unfinished == count
     first, more = await carol.ceremonies.clients.pending(OPERATOR, limit=count - 1)
     rest, end = await carol.ceremonies.clients.pending(OPERATOR, limit=count, after=more)

@@ -102,6 +102,7 @@ async def test_either_approver_can_refuse_and_the_old_set_up_stays(world: World,
     await world["alice"].create_vault("ops", WEIGHTS, 3)
     await world["bob"].ready("ops")
     await reset(world["alice"], "bob")
+    await until(lambda: newest(world["bob"], world["alice"]) is LIVE)
     world[refusing].approver.verdict = Verdict.REJECT
     view = await reset(world["alice"], "bob")
     assert view.state is State.REJECTED

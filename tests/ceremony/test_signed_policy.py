@@ -191,7 +191,7 @@ async def test_signers_who_stop_after_their_share_leave_a_version_spent_and_the_
     await governed(world)
     await world["carol"].stop()
     world.cut = lambda sender, receiver, frame: unpack(frame).envelope.slot.endswith("Response")
-    lost = await propose(world["alice"], few(1), seconds=15)
+    lost = await propose(world["alice"], few(1))
     world.cut = lambda *_: False
     assert (lost.state, lost.signature_may_exist) == (State.FAILED, True)
     assert version(world["alice"]) == 0
@@ -233,7 +233,7 @@ async def test_a_policy_of_the_last_version_that_was_never_finished_does_not_end
     await governed(world)
     await world["carol"].stop()
     world.cut = lambda sender, receiver, frame: unpack(frame).envelope.slot.endswith("Response")
-    lost = await propose(world["alice"], few(1), version=64, seconds=15)
+    lost = await propose(world["alice"], few(1), version=64)
     world.cut = lambda *_: False
     assert (lost.state, lost.signature_may_exist) == (State.FAILED, True)
     assert world["alice"].policies.next_version() == 1  # 65 is more than others take
