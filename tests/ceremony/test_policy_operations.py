@@ -8,6 +8,7 @@ from quorate.approval.policy.language import parse_policy
 from quorate.ceremony.ports import State, Verdict
 from quorate.operations.effect_json import decode_effect
 from quorate.operations.kinds import Kind
+from tests.ceremony.resets import until
 from tests.ceremony.world import Node, Says, World
 from tests.rules import breaks
 
@@ -70,7 +71,7 @@ async def test_what_nobody_signed_is_given_back(world: World) -> None:
     await world["bob"].restart()
     for number in range(3):
         assert (await world["alice"].sign("ops", f"no {number}")).state is State.REJECTED
-    assert carol.ledger.reservations(0) == []
+    await until(lambda: carol.ledger.reservations(0) == [])
     world["bob"].approver = Says()
     await world["bob"].restart()
     await restarted(carol)

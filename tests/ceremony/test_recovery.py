@@ -285,8 +285,7 @@ async def test_a_certificate_with_a_wrong_signature_activates_nothing(world: Wor
     world.intercept = lambda sender, *_: b"" if sender == bob else None  # bob cannot ask either
     view = await world["alice"].create_vault("ops", WEIGHTS, 3, seconds=1.0)
     context = world["bob"].ceremonies._context
-    (held,) = context.vaults.made_by(view.id)
-    assert held.row.state is EpochState.SIGNED
+    await until(lambda: [held.row.state for held in context.vaults.made_by(view.id)] == [EpochState.SIGNED])
     shelf = world["alice"].ceremonies._context.vaults
     await until(lambda: shelf.made_by(view.id)[0].active)
     (full,) = shelf.made_by(view.id)
