@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 from eth_abi.abi import encode
 
+from quorate.approval.tries import Unanswered, asked
 from quorate.ceremony.ports import ApprovalRequest, Decision, Verdict
 from quorate.errors import Denied
 from quorate.operations.digests import keccak256
@@ -29,13 +30,6 @@ MAX_ANSWER = 64 << 10
 WORD = 32  # bytes of what a uint8 is returned as
 
 _VERDICTS = MappingProxyType({0: Verdict.APPROVE, 1: Verdict.REJECT, 2: Verdict.ABSTAIN})
-
-
-class _Unanswered(Denied):
-    """No whole answer came, so the question may be put again."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why, approver=NAME, rule="AE-1.1 answered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +52,7 @@ class EvmContractApprover:
         return NAME
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        for tried in range(1, self.tries + 1):
-            try:
-                return await self._ask(request)
-            except Denied as error:
-                if tried == self.tries or not isinstance(error, _Unanswered):
-                    return Decision(
-                        verdict=Verdict.REFUSE, approver=NAME, rule=error.rule, explanation=str(error)
-                    )
-            await asyncio.sleep(self.backoff * 2 ** (tried - 1))
-        raise AssertionError("there is at least one try")
+        return await asked(lambda: self._ask(request), tries=self.tries, backoff=self.backoff)
 
     async def _ask(self, request: ApprovalRequest) -> Decision:
         asking = [asyncio.create_task(self._ask_endpoint(url, request)) for url in self.urls]
@@ -102,10 +87,10 @@ class EvmContractApprover:
                     )
                 returned = await _call(client, url, "eth_call", called, self.block)
         except (TimeoutError, httpx.TimeoutException):
-            raise _Unanswered(f"{_host(url)}: no whole answer within {self.timeout:g} s") from None
+            raise _unanswered(f"{_host(url)}: no whole answer within {self.timeout:g} s") from None
         except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             # The error's own words may be the stranger's.
-            raise _Unanswered(f"{_host(url)}: no whole answer ({type(error).__name__})") from None
+            raise _unanswered(f"{_host(url)}: no whole answer ({type(error).__name__})") from None
         return _decision(url, returned)
 
 
@@ -168,6 +153,10 @@ async def _call(client: httpx.AsyncClient, url: str, method: str, *parameters: A
     if "error" in answer or "result" not in answer:
         raise _denied("AE-1.3 JSON-RPC", f"{_host(url)} refuses {method}: {_shown(answer.get('error'))}")
     return answer["result"]
+
+
+def _unanswered(why: str) -> Unanswered:
+    return Unanswered(why, approver=NAME, rule="AE-1.1 answered")
 
 
 def _denied(rule: str, why: str) -> Denied:

@@ -13,16 +13,9 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from quorate.approval.dialect import APPROVER, MAX_ANSWER, fresh_nonce, insist, question, verdict
-from quorate.ceremony.ports import ApprovalRequest, Decision, Verdict
-from quorate.errors import Denied
+from quorate.approval.tries import Unanswered, asked
+from quorate.ceremony.ports import ApprovalRequest, Decision
 from quorate.identifiers import DeviceId
-
-
-class _Unanswered(Denied):
-    """No whole answer came. It says nothing of the approver's mind, so the question may be put again."""
-
-    def __init__(self, rule: str, explanation: str) -> None:
-        super().__init__(explanation, approver=APPROVER, rule=rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,26 +37,9 @@ class WebhookApprover:
         return APPROVER
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        tried = 0
-        while True:
-            tried += 1
-            try:
-                said = await self._ask(request)
-            except _Unanswered as error:
-                if tried >= self.tries:
-                    return _refusal(error)
-            except Denied as error:
-                return _refusal(error)
-            else:
-                return Decision(
-                    verdict=said,
-                    approver=self.name,
-                    rule="AP-1.3 answer",
-                    explanation=f"operation {request.operation}: the approver says {said.name.lower()}",
-                )
-            await asyncio.sleep(self.backoff * 2 ** (tried - 1))
+        return await asked(lambda: self._ask(request), tries=self.tries, backoff=self.backoff)
 
-    async def _ask(self, request: ApprovalRequest) -> Verdict:
+    async def _ask(self, request: ApprovalRequest) -> Decision:
         """One try, on a connection of its own, under a nonce of its own."""
         url, nonce = self.urls[request.route], fresh_nonce()
         host = urlsplit(url).netloc  # the rest of a URL may hold a token
@@ -77,17 +53,21 @@ class WebhookApprover:
             ):
                 answer = await _read(response)
         except (TimeoutError, httpx.TimeoutException):
-            raise _Unanswered("AP-2.2 timeout", f"{host}: no whole answer within {self.timeout} s") from None
+            raise _unanswered("AP-2.2 timeout", f"{host}: no whole answer within {self.timeout} s") from None
         except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             insist(not _is_tls(error), "AP-2.3 TLS", f"{host}: {error}; check the certificates of both sides")
             if isinstance(error, httpx.ConnectError):
-                raise _Unanswered("AP-2.1 unreachable", f"{host}: {error}") from None
+                raise _unanswered("AP-2.1 unreachable", f"{host}: {error}") from None
             # The error's own words may be the stranger's.
-            raise _Unanswered(
+            raise _unanswered(
                 "AP-2.4 broken off", f"{host}: no whole answer ({type(error).__name__})"
             ) from None
         received = {name: response.headers.get_list(name) for name in response.headers}
-        return verdict(received, answer, request=request, nonce=nonce, key=self.key)
+        said = verdict(received, answer, request=request, nonce=nonce, key=self.key)
+        return Decision(
+            verdict=said, approver=self.name, rule="AP-1.3 answer",
+            explanation=f"operation {request.operation}: the approver says {said.name.lower()}",
+        )  # fmt: skip
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -106,8 +86,8 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _refusal(error: Denied) -> Decision:
-    return Decision(verdict=Verdict.REFUSE, approver=error.approver, rule=error.rule, explanation=str(error))
+def _unanswered(rule: str, why: str) -> Unanswered:
+    return Unanswered(why, approver=APPROVER, rule=rule)
 
 
 def _is_tls(error: BaseException | None) -> bool:

@@ -15,6 +15,7 @@ from typing import Self
 import grpc
 
 from quorate.approval.options import GrpcOptions
+from quorate.approval.tries import Unanswered, asked
 from quorate.ceremony.ports import ApprovalRequest, Decision, Verdict
 from quorate.errors import Denied, UsageError
 from quorate.identifiers import DeviceId
@@ -33,10 +34,6 @@ _VERDICTS = MappingProxyType(
     }
 )
 _AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
-
-
-class _Unanswered(Denied):
-    """No whole answer came, so the question may be put again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +62,7 @@ class GrpcApprover:
         return NAME
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        for tried in range(1, self.tries + 1):
-            try:
-                return await self._ask(request)
-            except Denied as error:
-                if tried == self.tries or not isinstance(error, _Unanswered):
-                    return Decision(
-                        verdict=Verdict.REFUSE, approver=NAME, rule=error.rule, explanation=str(error)
-                    )
-            await asyncio.sleep(self.backoff * 2 ** (tried - 1))
-        raise AssertionError("there is at least one try")
+        return await asked(lambda: self._ask(request), tries=self.tries, backoff=self.backoff)
 
     async def _ask(self, request: ApprovalRequest) -> Decision:
         question = approver_pb2.DecideRequest(
@@ -127,8 +115,8 @@ class GrpcApprover:
             arguments.append(("grpc.ssl_target_name_override", self.server_name))
         return grpc.aio.secure_channel(target(self.address), self.credentials, options=arguments)
 
-    def _unanswered(self, why: str) -> _Unanswered:
-        return _Unanswered(f"{self.address}: {why}", approver=NAME, rule="AG-1.1 unanswered")
+    def _unanswered(self, why: str) -> Unanswered:
+        return Unanswered(f"{self.address}: {why}", approver=NAME, rule="AG-1.1 unanswered")
 
 
 def _denied(rule: str, why: str) -> Denied:
