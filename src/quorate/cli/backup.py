@@ -19,6 +19,14 @@ from quorate.recovery.device import DeviceBackup, open_device
 from quorate.recovery.files import backup_at, openers_of
 from quorate.rpc.upkeep import BackupFile
 
+Passphrases = Annotated[
+    list[Path] | None,
+    typer.Option("--passphrase-file", help="Opens backups. May be repeated: each is tried."),
+]
+RecoveryKeys = Annotated[
+    list[Path] | None, typer.Option("--recovery-key", help="The same: an X25519 private key in PEM.")
+]
+
 
 def register(app: typer.Typer) -> None:
     @command(app, "create")
@@ -45,12 +53,8 @@ def register(app: typer.Typer) -> None:
     def verify(
         call: Call,
         files: Annotated[list[Path], typer.Argument(help="Backups.")],
-        passphrase_file: Annotated[
-            list[Path] | None, typer.Option("--passphrase-file", help="May be repeated: each is tried.")
-        ] = None,
-        recovery_key: Annotated[
-            list[Path] | None, typer.Option("--recovery-key", help="X25519 private key in PEM.")
-        ] = None,
+        passphrase_file: Passphrases = None,
+        recovery_key: RecoveryKeys = None,
     ) -> None:
         """Open backups and check all that is in them: the certificates, the signature, that the shares fit. Offline;
         nothing secret is shown."""

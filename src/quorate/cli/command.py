@@ -9,11 +9,13 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeGuard, get_args, get_origin
 
 import typer
+from rich import markup
 from rich.text import Text
 
 from quorate.ceremony.versions import SPOKEN
@@ -25,7 +27,7 @@ from quorate.node.release import program_version
 P = ParamSpec("P")
 
 Home = Annotated[
-    Path | None, typer.Option("--home", help="The node's directory. [default: $QUORATE_HOME or ~/.quorate]")
+    Path | None, typer.Option("--home", help=r"The node's directory. \[default: $QUORATE_HOME or ~/.quorate]")
 ]
 CredentialsFile = Annotated[
     Path | None,
@@ -94,7 +96,7 @@ Body = Callable[Concatenate[Call, P], Coroutine[Any, Any, None] | None]
 
 def command(app: typer.Typer, name: str, text: str | None = None) -> Callable[[Body[P]], Body[P]]:
     """Register a function ``(call, **options)``, async or not, as the command ``name`` of ``app``. Its help is
-    ``text``, or the function's docstring."""
+    ``text``, or the function's docstring. A parameter of a dataclass stands for one option for each of its fields."""
 
     def register(body: Body[P]) -> Body[P]:
         @functools.wraps(body)
@@ -105,24 +107,50 @@ def command(app: typer.Typer, name: str, text: str | None = None) -> Callable[[B
                 credentials=options.pop("credentials") or before.credentials,
                 output=Output(json=options.pop("json") or before.json),
             )
+            for group, parameter in groups(body):
+                own = {field.name: options.pop(field.name) for field in fields(group) if field.init}
+                options[parameter] = group(**own)
             outcome = body(call, **options)  # type: ignore[call-arg] # the signature below is what typer checks
             if inspect.iscoroutine(outcome):
                 asyncio.run(outcome)
 
         declare(run, body)
-        app.command(name, help=text)(run)
+        app.command(name, help=markup.escape(text or inspect.getdoc(body) or ""))(run)
         return body
 
     return register
 
 
+def groups(body: Callable[..., Any]) -> list[tuple[type[Any], str]]:
+    """The dataclasses among its parameters, and the names of those."""
+    parameters = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    return [(each.annotation, each.name) for each in parameters if is_group(each.annotation)]
+
+
+def is_group(kind: Any) -> TypeGuard[type[Any]]:
+    return isinstance(kind, type) and is_dataclass(kind)
+
+
+def literal(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Its help is text: Rich would take ``[default: ...]`` for markup, and show nothing."""
+    if get_origin(parameter.annotation) is not Annotated:
+        return parameter
+    kind, option = get_args(parameter.annotation)
+    option = copy(option)
+    option.help = option.help and markup.escape(option.help)
+    return parameter.replace(annotation=Annotated[kind, option])
+
+
 def declare(run: Callable[..., None], body: Callable[..., Any]) -> None:
     """Give ``run`` the signature typer reads: the body's own options, then the common ones."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    own: list[inspect.Parameter] = []
+    for parameter in list(inspect.signature(body, eval_str=True).parameters.values())[1:]:
+        kind = parameter.annotation
+        own += inspect.signature(kind, eval_str=True).parameters.values() if is_group(kind) else [parameter]
     every = inspect.signature(common, eval_str=True).parameters
     shared = [every[name] for name in every if name != "version"]  # that one ends the command
-    parameters = [p.replace(kind=keyword) for p in (*own, *shared)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [each.replace(kind=keyword) for each in (*map(literal, own), *shared)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     del run.__wrapped__  # type: ignore[attr-defined] # typer would look through it

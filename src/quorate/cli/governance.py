@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +12,13 @@ import typer
 
 from quorate.approval.policy.language import parse_policy, policy_bytes
 from quorate.ceremony.policies import require_signature, require_whole, signed_policy
-from quorate.ceremony.ports import State
 from quorate.ceremony.rulebook import PolicyRow, PolicyView
 from quorate.cli.command import Call, command
-from quorate.cli.connection import connect, finish, runs
+from quorate.cli.connection import connect, runs
 from quorate.cli.files import require_new
+from quorate.cli.manner import Manner, Memo
 from quorate.cli.output import escape
-from quorate.cli.views import operation_record, operation_text, rows
+from quorate.cli.views import rows
 from quorate.errors import UsageError
 from quorate.node import config, founding
 from quorate.protocols.policy import SignedPolicy, policy_digest
@@ -37,11 +36,9 @@ def register(app: typer.Typer) -> None:
         file: Annotated[Path, typer.Argument(help="A policy file (TOML).")],
         vault: Annotated[str, typer.Option(help="The vault that governs, to be sure: name or id.")] = "",
         version: Annotated[int | None, typer.Option(help="A version. [default: the next]")] = None,
-        memo: Annotated[str, typer.Option(help="Shown to the approvers.")] = "",
-        wait: Annotated[bool, typer.Option("--wait", help="Until it is in force, or refused.")] = False,
-        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
-        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
-        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+        memo: Memo = "",
+        *,
+        manner: Manner,
     ) -> None:
         """Ask the governing vault to sign a policy. It is in force at each of its signers once the vault has."""
         policy = policy_bytes(file)
@@ -53,14 +50,11 @@ def register(app: typer.Typer) -> None:
                     vault=vault,
                     version=version,
                     memo=memo,
-                    idempotency_key=idempotency_key or uuid.uuid4().hex,
-                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                    idempotency_key=manner.key,
+                    expires_in_ms=manner.expires_in_ms,
                 )
-                if wait:
-                    view = await finish(node, view, timeout=timeout, tell=tell)
-        call.output.show(operation_record(view), operation_text(view))
-        if wait and view.state is not State.COMPLETED:
-            raise typer.Exit(1)
+                view = await manner.waited(node, view, tell)
+        manner.conclude(call, view)
 
     @command(app, "history")
     async def history(call: Call) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,23 +9,18 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from quorate.ceremony.ports import State
 from quorate.ceremony.views import VaultView
 from quorate.cli.command import Call, command
-from quorate.cli.connection import connect, finish
+from quorate.cli.connection import connect
+from quorate.cli.manner import Manner, Memo
 from quorate.cli.output import escape, plain
 from quorate.cli.sets import minimal_sets, seat_of
-from quorate.cli.views import operation_record, operation_text, vault_record, vault_text
+from quorate.cli.views import vault_record, vault_text
 from quorate.errors import UsageError
 from quorate.rpc.client import NodeClient
 
 VaultName = Annotated[str, typer.Argument(help="Name or id.")]
-Memo = Annotated[str, typer.Option(help="Shown to the approvers.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Until the new epoch is ready everywhere, or refused.")]
-Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
-ExpiresIn = Annotated[float | None, typer.Option(help="Seconds until the request expires.")]
-Key = Annotated[str | None, typer.Option(help="The same key is the same request.")]
 Sole = Annotated[bool, typer.Option("--allow-sole-signer", help="Accept a signer that could sign alone.")]
 
 
@@ -59,10 +53,8 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
         yes: Yes = False,
         memo: Memo = "",
-        wait: Wait = False,
-        timeout: Timeout = None,
-        expires_in: ExpiresIn = None,
-        idempotency_key: Key = None,
+        *,
+        manner: Manner,
     ) -> None:
         """Give a vault's keys to other signers, weights or another threshold. Keys and addresses stay."""
         weights = [seat_of(seat) for seat in seats or ()]
@@ -81,17 +73,7 @@ def register(app: typer.Typer) -> None:
                 return
             if not yes:
                 call.confirm(Text(plain(text)))
-            await carry_out(
-                call,
-                node,
-                view,
-                plan,
-                memo=memo,
-                wait=wait,
-                timeout=timeout,
-                expires_in=expires_in,
-                key=idempotency_key,
-            )
+            await carry_out(call, node, view, plan, memo, manner)
 
     @command(app, "refresh")
     async def refresh(
@@ -99,10 +81,8 @@ def register(app: typer.Typer) -> None:
         vault: VaultName,
         yes: Yes = False,
         memo: Memo = "",
-        wait: Wait = False,
-        timeout: Timeout = None,
-        expires_in: ExpiresIn = None,
-        idempotency_key: Key = None,
+        *,
+        manner: Manner,
     ) -> None:
         """Give the same signers new shares. Copies of the old ones, wherever they are, are of no use with the new."""
         async with connect(call) as node:
@@ -112,17 +92,7 @@ def register(app: typer.Typer) -> None:
                 told = f"new shares and pair set-ups for {names}; weights and threshold stay"
                 call.confirm(Text(plain(told)))
             plan = Plan(allow_sole_signer=any(s.weight >= view.threshold for s in view.signers))
-            await carry_out(
-                call,
-                node,
-                view,
-                plan,
-                memo=memo,
-                wait=wait,
-                timeout=timeout,
-                expires_in=expires_in,
-                key=idempotency_key,
-            )
+            await carry_out(call, node, view, plan, memo, manner)
 
     @command(app, "release")
     async def release(
@@ -200,16 +170,7 @@ def changes(vault: VaultView, plan: Plan) -> tuple[dict[str, Any], str]:
 
 
 async def carry_out(
-    call: Call,
-    node: NodeClient,
-    vault: VaultView,
-    plan: Plan,
-    memo: str,
-    *,
-    wait: bool,
-    timeout: float | None,
-    expires_in: float | None,
-    key: str | None,
+    call: Call, node: NodeClient, vault: VaultView, plan: Plan, memo: str, manner: Manner
 ) -> None:
     with call.output.progress(f"asking the signers of {escape(vault.name)}, old and new") as tell:
         view = await node.reshare(
@@ -219,11 +180,8 @@ async def carry_out(
             threshold=plan.threshold,
             allow_sole_signer=plan.allow_sole_signer,
             memo=memo,
-            idempotency_key=key or uuid.uuid4().hex,
-            expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+            idempotency_key=manner.key,
+            expires_in_ms=manner.expires_in_ms,
         )
-        if wait:
-            view = await finish(node, view, timeout=timeout, tell=tell)
-    call.output.show(operation_record(view), operation_text(view))
-    if wait and view.state is not State.COMPLETED:
-        raise typer.Exit(1)
+        view = await manner.waited(node, view, tell)
+    manner.conclude(call, view)

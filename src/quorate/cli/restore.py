@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from quorate.ceremony.identity import check_address, fingerprint
+from quorate.cli.backup import Passphrases, RecoveryKeys
 from quorate.cli.command import Call, command
 from quorate.cli.files import expanded
 from quorate.cli.output import escape
@@ -21,12 +22,8 @@ def register(app: typer.Typer) -> None:
     def restore(
         call: Call,
         files: Annotated[list[Path], typer.Argument(help="This node's backups: *.device and *.backup.")],
-        passphrase_file: Annotated[
-            list[Path] | None, typer.Option("--passphrase-file", help="Opens backups; each is tried.")
-        ] = None,
-        recovery_key: Annotated[
-            list[Path] | None, typer.Option("--recovery-key", help="X25519 private key in PEM.")
-        ] = None,
+        passphrase_file: Passphrases = None,
+        recovery_key: RecoveryKeys = None,
         store_passphrase_file: Annotated[
             Path | None, typer.Option("--store-passphrase-file", help="Is to open the new store.")
         ] = None,

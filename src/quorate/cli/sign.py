@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,8 @@ import typer
 from quorate.ceremony.ports import State
 from quorate.ceremony.views import OperationView
 from quorate.cli.command import Body, Call, command
-from quorate.cli.connection import connect, finish
+from quorate.cli.connection import connect
+from quorate.cli.manner import Manner
 from quorate.cli.views import operation_record, operation_text
 from quorate.errors import UsageError
 from quorate.operations import payload
@@ -74,26 +74,23 @@ def asking(*, batch: bool = False, apart: bool = False) -> Body[...]:
         algorithm: AlgorithmName = Algorithm.EDDSA.value,
         path: Annotated[str, typer.Option("--path", help="Derivation path, such as m/0/5.")] = "",
         der: Der = False,
-        wait: Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")] = False,
-        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
-        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
-        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+        *,
+        manner: Manner,
     ) -> None:
         content_type, data = payload_of(text, hex_, base64_, file, personal, typed_data)
         chosen = algorithm_of(algorithm)
         if der and chosen is Algorithm.EDDSA:
             raise UsageError("--der: EDDSA signatures have no such form; it is for ES256K and ESKEC256")
-        if der and not wait:
+        if der and not manner.wait:
             raise UsageError(
                 "--der: there is no signature yet; add --wait, or use `quorate operation show --der`"
             )
         signing = SigningData(
             data=tuple(data), content_type=content_type, algorithm=chosen, derivation_path=path
         )
-        key = idempotency_key or uuid.uuid4().hex
         if apart:
             payload.messages(signing)  # nothing is asked for if one of them does not read
-        requests = [((each,), f"{key}/{number}") for number, each in enumerate(data)]
+        requests = [((each,), f"{manner.key}/{number}") for number, each in enumerate(data)]
         few = asyncio.Semaphore(AT_ONCE)
         async with connect(call) as node:
             with call.output.progress("asking for a signature") as tell:
@@ -108,11 +105,11 @@ def asking(*, batch: bool = False, apart: bool = False) -> Body[...]:
                             algorithm=chosen.value,
                             derivation_path=path,
                             idempotency_key=own_key,
-                            expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                            expires_in_ms=manner.expires_in_ms,
                         )
-                        return await finish(node, view, timeout=timeout, tell=tell) if wait else view
+                        return await manner.waited(node, view, tell)
 
-                wanted = requests if apart else [(data, key)]
+                wanted = requests if apart else [(data, manner.key)]
                 outcomes = await asyncio.gather(*(one(*each) for each in wanted), return_exceptions=True)
         views = [each for each in outcomes if isinstance(each, OperationView)]
         for view in views:
@@ -120,12 +117,14 @@ def asking(*, batch: bool = False, apart: bool = False) -> Body[...]:
         for failure in outcomes:
             if isinstance(failure, BaseException):
                 if apart:
-                    call.output.note(f"asked again with --idempotency-key {key}, only what is left is done")
+                    call.output.note(
+                        f"asked again with --idempotency-key {manner.key}, only what is left is done"
+                    )
                 raise failure
         unsigned = [number for number, view in enumerate(views) if view.state is not State.COMPLETED]
-        if wait and apart:
+        if manner.wait and apart:
             call.output.note(f"{len(views) - len(unsigned)} of {len(views)} signed")
-        if wait and unsigned:
+        if manner.wait and unsigned:
             raise typer.Exit(1)
 
     return ask

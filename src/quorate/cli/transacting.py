@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
-import typer
 from rich.table import Table
 
-from quorate.ceremony.ports import State
 from quorate.ceremony.views import VaultView
 from quorate.cli.chain import endpoint_of
 from quorate.cli.command import Call
 from quorate.cli.composing import GWEI, Doing, Terms, compose
-from quorate.cli.connection import finish
+from quorate.cli.manner import Manner
 from quorate.cli.output import escape
 from quorate.cli.sign import HEX
-from quorate.cli.views import actions_rows, operation_record, operation_text, units
+from quorate.cli.views import actions_rows, units
 from quorate.errors import UsageError
 from quorate.identifiers import Curve
 from quorate.operations.addresses import account_of, checksummed, ethereum_account
@@ -44,17 +41,6 @@ class Request:
     claim: Claim
     memo: str
     path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How a command asks. Times in seconds."""
-
-    dry_run: bool
-    wait: bool
-    timeout: float | None
-    expires_in: float | None
-    idempotency_key: str | None
 
 
 def payer_of(vault: VaultView, path: str, tokens: Tokens) -> Payer:
@@ -122,10 +108,12 @@ def claim_of(purpose: Kind, transaction: Transaction, payer: Payer) -> Claim:
 
 
 async def ask(
-    call: Call, node: NodeClient, vault: str, request: Request, payer: Payer, manner: Manner
+    call: Call, node: NodeClient, vault: str, request: Request, payer: Payer, manner: Manner, *, dry_run: bool
 ) -> None:
-    """Show what will be signed, then have it signed."""
-    if manner.dry_run:
+    """Show what will be signed, then, but for a ``dry_run``, have it signed."""
+    if dry_run and manner.wait:
+        raise UsageError("--dry-run asks for nothing, so there is nothing to --wait for")
+    if dry_run:
         call.output.show(transaction_record(request, payer), transaction_rows(request, payer))
         return
     if not call.output.json:
@@ -143,15 +131,11 @@ async def ask(
             address=claim.address,
             to_vault=claim.vault,
             memo=request.memo,
-            idempotency_key=manner.idempotency_key or uuid.uuid4().hex,
-            expires_in_ms=None if manner.expires_in is None else round(manner.expires_in * 1000),
+            idempotency_key=manner.key,
+            expires_in_ms=manner.expires_in_ms,
         )
-        if manner.wait:
-            view = await finish(node, view, timeout=manner.timeout, tell=tell)
-    record = operation_record(view) | {"asked_for": transaction_record(request, payer)}
-    call.output.show(record, operation_text(view))
-    if manner.wait and view.state is not State.COMPLETED:
-        raise typer.Exit(1)
+        view = await manner.waited(node, view, tell)
+    manner.conclude(call, view, {"asked_for": transaction_record(request, payer)})
 
 
 def transaction_record(request: Request, payer: Payer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,9 +11,9 @@ from quorate.cli.chain import settings_of
 from quorate.cli.command import Call, command
 from quorate.cli.composing import Doing, Terms, account, asset_of, base_units, gwei, hex_of
 from quorate.cli.connection import connect
+from quorate.cli.manner import Manner, Memo
 from quorate.cli.sign import HEX
 from quorate.cli.transacting import (
-    Manner,
     Request,
     ask,
     claim_of,
@@ -39,56 +40,44 @@ Amount = Annotated[str | None, typer.Option("--amount", help="In whole coins, su
 BaseUnits = Annotated[
     str | None, typer.Option("--base-units", help="The amount in the coin's smallest part.")
 ]
-Nonce = Annotated[int | None, typer.Option("--nonce", help="[default: the account's next one]")]
-GasLimit = Annotated[int | None, typer.Option("--gas-limit", help="[default: what the chain estimates]")]
-MaxFee = Annotated[str | None, typer.Option("--max-fee", metavar="GWEI", help="Per gas, the tip included.")]
-Tip = Annotated[str | None, typer.Option("--priority-fee", metavar="GWEI", help="The tip per gas.")]
-OldForm = Annotated[bool, typer.Option("--legacy", help="A transaction of the form before EIP-1559.")]
-GasPrice = Annotated[str | None, typer.Option("--gas-price", metavar="GWEI", help="Per gas, with --legacy.")]
 Rpc = Annotated[
     str,
     typer.Option("--rpc", metavar="URL", help="Whom to ask for what is not said, in place of [chains.ID]."),
 ]
 Path = Annotated[str, typer.Option("--path", help="Derivation path of the key that pays, such as m/60/0.")]
-Memo = Annotated[str, typer.Option(help="Shown to the approvers.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be signed.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Until it is signed, or refused.")]
-Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.")]
-ExpiresIn = Annotated[float | None, typer.Option(help="Seconds until the request expires.")]
-IdempotencyKey = Annotated[str | None, typer.Option(help="The same key is the same request.")]
 
 
-def manner_of(
-    dry_run: bool,
-    wait: bool,
-    timeout: float | None,
-    expires_in: float | None,
-    idempotency_key: str | None,
-) -> Manner:
-    if dry_run and wait:
-        raise UsageError("--dry-run asks for nothing, so there is nothing to --wait for")
-    return Manner(
-        dry_run=dry_run, wait=wait, timeout=timeout, expires_in=expires_in, idempotency_key=idempotency_key
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fees:
+    """Options of a command: what a chain would be asked for."""
+
+    nonce: Annotated[int | None, typer.Option("--nonce", help="[default: the account's next one]")] = None
+    gas_limit: Annotated[
+        int | None, typer.Option("--gas-limit", help="[default: what the chain estimates]")
+    ] = None
+    max_fee: Annotated[
+        str | None, typer.Option("--max-fee", metavar="GWEI", help="Per gas, the tip included.")
+    ] = None
+    priority_fee: Annotated[
+        str | None, typer.Option("--priority-fee", metavar="GWEI", help="The tip per gas.")
+    ] = None
+    legacy: Annotated[bool, typer.Option("--legacy", help="A transaction of the form before EIP-1559.")] = (
+        False
     )
+    gas_price: Annotated[
+        str | None, typer.Option("--gas-price", metavar="GWEI", help="Per gas, with --legacy.")
+    ] = None
 
-
-def terms_of(
-    nonce: int | None,
-    gas_limit: int | None,
-    max_fee: str | None,
-    priority_fee: str | None,
-    gas_price: str | None,
-    *,
-    legacy: bool,
-) -> Terms:
-    return Terms(
-        nonce=nonce,
-        gas_limit=gas_limit,
-        max_fee=gwei(max_fee, "--max-fee"),
-        priority_fee=gwei(priority_fee, "--priority-fee"),
-        gas_price=gwei(gas_price, "--gas-price"),
-        legacy=legacy,
-    )
+    def terms(self) -> Terms:
+        return Terms(
+            nonce=self.nonce,
+            gas_limit=self.gas_limit,
+            max_fee=gwei(self.max_fee, "--max-fee"),
+            priority_fee=gwei(self.priority_fee, "--priority-fee"),
+            gas_price=gwei(self.gas_price, "--gas-price"),
+            legacy=self.legacy,
+        )
 
 
 def register(app: typer.Typer) -> None:
@@ -106,12 +95,6 @@ def register(app: typer.Typer) -> None:
         ] = "",
         amount: Amount = None,
         base_units_: BaseUnits = None,
-        nonce: Nonce = None,
-        gas_limit: GasLimit = None,
-        max_fee: MaxFee = None,
-        priority_fee: Tip = None,
-        legacy: OldForm = False,
-        gas_price: GasPrice = None,
         rpc: Rpc = "",
         transaction: Annotated[
             str, typer.Option("--transaction", metavar="HEX", help="An unsigned transaction, as it is.")
@@ -122,14 +105,12 @@ def register(app: typer.Typer) -> None:
         path: Path = "",
         memo: Memo = "",
         dry_run: DryRun = False,
-        wait: Wait = False,
-        timeout: Timeout = None,
-        expires_in: ExpiresIn = None,
-        idempotency_key: IdempotencyKey = None,
+        *,
+        fees: Fees,
+        manner: Manner,
     ) -> None:
         """Pay somebody in a chain's coin or a token, once enough weight approves. What is signed is shown first."""
-        manner = manner_of(dry_run, wait, timeout, expires_in, idempotency_key)
-        terms = terms_of(nonce, gas_limit, max_fee, priority_fee, gas_price, legacy=legacy)
+        terms = fees.terms()
         tokens = read_tokens(settings_of(call.home).tokens.files)
         async with connect(call) as node:
             payer = payer_of(await node.vault(vault), path, tokens)
@@ -173,7 +154,7 @@ def register(app: typer.Typer) -> None:
                 memo=memo,
                 path=path,
             )
-            await ask(call, node, vault, request, payer, manner)
+            await ask(call, node, vault, request, payer, manner, dry_run=dry_run)
 
     @command(app, "contract-call")
     async def contract_call(
@@ -200,20 +181,13 @@ def register(app: typer.Typer) -> None:
         ] = Kind.CONTRACT_CALL.value,
         amount: Amount = None,
         base_units_: BaseUnits = None,
-        nonce: Nonce = None,
-        gas_limit: GasLimit = None,
-        max_fee: MaxFee = None,
-        priority_fee: Tip = None,
-        legacy: OldForm = False,
-        gas_price: GasPrice = None,
         rpc: Rpc = "",
         path: Path = "",
         memo: Memo = "",
         dry_run: DryRun = False,
-        wait: Wait = False,
-        timeout: Timeout = None,
-        expires_in: ExpiresIn = None,
-        idempotency_key: IdempotencyKey = None,
+        *,
+        fees: Fees,
+        manner: Manner,
     ) -> None:
         """Call a contract, or make one, paying --amount of the chain's coin along. What is signed is shown first."""
         if bool(contract) == create:
@@ -225,8 +199,7 @@ def register(app: typer.Typer) -> None:
         if bool(data) == bool(method) or (data and arg):
             raise UsageError("say what is called as --method with an --arg for each argument, or as --data")
         body = hex_of(data, "--data") if data else calldata.call_of(method, arg or [])
-        manner = manner_of(dry_run, wait, timeout, expires_in, idempotency_key)
-        terms = terms_of(nonce, gas_limit, max_fee, priority_fee, gas_price, legacy=legacy)
+        terms = fees.terms()
         tokens = read_tokens(settings_of(call.home).tokens.files)
         async with connect(call) as node:
             payer = payer_of(await node.vault(vault), path, tokens)
@@ -246,4 +219,4 @@ def register(app: typer.Typer) -> None:
                 memo=memo,
                 path=path,
             )
-            await ask(call, node, vault, request, payer, manner)
+            await ask(call, node, vault, request, payer, manner, dry_run=dry_run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated
 
 import typer
@@ -10,10 +9,11 @@ import typer
 from quorate.ceremony.ports import State
 from quorate.cli import derive, history, reshare
 from quorate.cli.command import Call, command
-from quorate.cli.connection import connect, finish, vault_ready
+from quorate.cli.connection import connect, vault_ready
+from quorate.cli.manner import Manner, Memo
 from quorate.cli.output import escape
 from quorate.cli.sets import minimal_sets, seat_of
-from quorate.cli.views import coloured, operation_record, operation_text, rows, vault_record, vault_text
+from quorate.cli.views import coloured, rows, vault_record, vault_text
 
 TRIAL_PATIENCE = 60.0
 
@@ -27,14 +27,12 @@ def register(app: typer.Typer) -> None:
             list[str], typer.Option("--set", metavar="NAME=WEIGHT", help="A signer and its weight.")
         ],
         threshold: Annotated[int, typer.Option("--threshold", help="The weight needed to sign.")],
-        memo: Annotated[str, typer.Option(help="Shown to the approvers.")] = "",
+        memo: Memo = "",
         allow_sole_signer: Annotated[
             bool, typer.Option("--allow-sole-signer", help="Accept a signer that could sign alone.")
         ] = False,
-        wait: Annotated[bool, typer.Option("--wait", help="Until the vault is ready, or refused.")] = False,
-        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
-        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
-        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+        *,
+        manner: Manner,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Only list the smallest sets of signers that could sign.")
         ] = False,
@@ -53,16 +51,15 @@ def register(app: typer.Typer) -> None:
                     threshold=threshold,
                     allow_sole_signer=allow_sole_signer,
                     memo=memo,
-                    idempotency_key=idempotency_key or uuid.uuid4().hex,
-                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                    idempotency_key=manner.key,
+                    expires_in_ms=manner.expires_in_ms,
                 )
-                if wait:
-                    view = await finish(node, view, timeout=timeout, tell=tell)
+                view = await manner.waited(node, view, tell)
                 if view.state is not State.COMPLETED or view.vault is None:
-                    call.output.show(operation_record(view), operation_text(view))
-                    raise typer.Exit(1 if wait else 0)
+                    manner.conclude(call, view)
+                    return
                 tell("waiting for every signer's trial signature")
-                vault = await vault_ready(node, view.vault, patience=TRIAL_PATIENCE if wait else 0)
+                vault = await vault_ready(node, view.vault, patience=TRIAL_PATIENCE if manner.wait else 0)
             call.output.show(vault_record(vault) | {"operation": view.id}, vault_text(vault))
 
     @command(app, "list")
@@ -99,11 +96,9 @@ def register(app: typer.Typer) -> None:
         call: Call,
         vault: Annotated[str, typer.Argument(help="Name or id.")],
         peer: Annotated[str, typer.Argument(help="Another signer of it: name or device id.")],
-        memo: Annotated[str, typer.Option(help="Shown to the approvers.")] = "",
-        wait: Annotated[bool, typer.Option("--wait", help="Until it is made, or refused.")] = False,
-        timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.")] = None,
-        expires_in: Annotated[float | None, typer.Option(help="Seconds until the request expires.")] = None,
-        idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same request.")] = None,
+        memo: Memo = "",
+        *,
+        manner: Manner,
     ) -> None:
         """Make this node and PEER another set-up for signing with ECDSA. The present one is never used again."""
         async with connect(call) as node:
@@ -112,14 +107,11 @@ def register(app: typer.Typer) -> None:
                     vault=vault,
                     peer=peer,
                     memo=memo,
-                    idempotency_key=idempotency_key or uuid.uuid4().hex,
-                    expires_in_ms=None if expires_in is None else round(expires_in * 1000),
+                    idempotency_key=manner.key,
+                    expires_in_ms=manner.expires_in_ms,
                 )
-                if wait:
-                    view = await finish(node, view, timeout=timeout, tell=tell)
-        call.output.show(operation_record(view), operation_text(view))
-        if wait and view.state is not State.COMPLETED:
-            raise typer.Exit(1)
+                view = await manner.waited(node, view, tell)
+        manner.conclude(call, view)
 
     derive.register(app)
     reshare.register(app)
