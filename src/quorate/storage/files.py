@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+
+# What a file system says that has no hard links, such as that of a memory stick on which a card is carried.
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -13,15 +17,17 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        put_new(part, path)
+        _write(part, data, mode)
+        try:
+            put_new(part, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _write(path, data, mode)  # not whole after a power cut, but in no other file's place
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            part.unlink()
 
 
 def put_new(made: Path, place: Path) -> None:
@@ -32,6 +38,18 @@ def put_new(made: Path, place: Path) -> None:
     except FileExistsError as error:
         raise FileExistsError(error.errno, error.strerror, str(place)) from None
     sync_folder(place.parent)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 def sync_folder(folder: Path) -> None:
