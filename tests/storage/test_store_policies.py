@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.ceremony.policies import Policies
 from quorate.ceremony.ports import State
 from quorate.ceremony.rulebook import PolicyRow
 from quorate.errors import Corrupt, UsageError
@@ -85,6 +86,22 @@ def test_a_row_that_was_taken_away_or_changed_is_missed(
 def forget_every_policy(folder: Path) -> None:
     raw_sql(folder / "store.db", "DELETE FROM policies")
     raw_sql(folder / "store.db", "DELETE FROM policy_in_force")
+
+
+@breaks("PG-3.1", "ST-7.2")
+def test_without_its_rows_no_configuration_makes_a_governed_node_one_that_never_was(
+    ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    """Not one that names no vault, and so would have a file serve."""
+    me = ledger.me.device
+    Policies(ledger, me, None)
+    ledger.add_policy(FIRST)
+    with pytest.raises(UsageError, match=r"PG-3\.1"):
+        Policies(ledger, me, None)
+    ledger.close()
+    forget_every_policy(tmp_path)
+    with reopen(tmp_path) as again, pytest.raises(Corrupt, match=r"ST-7\.2"):
+        Policies(again, me, None)
 
 
 @breaks("ST-7.2")

@@ -58,6 +58,8 @@ class Policies:
         self._heard: set[DeviceId] = set()
         self.toil = Toil()
         held = ledger.policies()[-1:]
+        if governing is None and not held:
+            ledger.policy()  # raises where there was one, and it was taken away
         if held and (governing is None or governing.vault != held[0].vault):
             named = "no vault" if governing is None else f"vault {governing.vault}"
             raise UsageError(

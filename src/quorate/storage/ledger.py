@@ -60,6 +60,7 @@ class SqliteLedger(
         """Use ``create`` or ``open``."""
         self._database, self._sealer, self._device, self._now_ms = database, sealer, device, now_ms
         self._low: DiskFull | None = None
+        self._governed = False
         self._known_peers: Mapping[DeviceId, Peer] | None = None
         self._peers_lock = threading.Lock()
         if device not in self.peers():
@@ -157,10 +158,12 @@ class SqliteLedger(
         """AU-1.4 begins: with the first record, once; in a store of an earlier release when it is first opened. The
         lock says ever after that there is one, and of a signed policy as well."""
         begun = lock.begun(self._sealer)
-        if Begun.POLICY not in begun and self._database.read(has_policy):
+        self._governed = Begun.POLICY in begun
+        if not self._governed and self._database.read(has_policy):
             self._database.write(
                 "begin_policy", lambda connection: note_begun(connection, self._sealer, Begun.POLICY)
             )
+            self._governed = True
         if Begun.CHAIN in begun:
             return
 
