@@ -94,6 +94,18 @@ def test_a_vault_is_freed_by_the_sharing_that_lives_or_by_a_new_one(ledger: Sqli
 
 
 @breaks("ST-8.2")
+def test_who_is_no_signer_is_freed_once_it_has_no_share(ledger: SqliteLedger) -> None:
+    live(ledger)
+    ledger.confine([VAULT], Why.RESTORED)
+    assert not ledger.free(VAULT, sharing().record_hash, signer=False)
+    ledger.adopt(replace(sharing(1, 1), state=EpochState.ACTIVE, certificate=b"another"))
+    assert not ledger.free(VAULT, sharing(1, 1).record_hash)
+    ledger.erase_before(VAULT, Epoch(1), 1)
+    assert ledger.free(VAULT, sharing(1, 1).record_hash, signer=False)
+    assert not causes(ledger)
+
+
+@breaks("ST-8.2")
 def test_no_word_of_others_frees_a_vault_whose_share_is_lost(ledger: SqliteLedger) -> None:
     live(ledger)
     ledger.adopt(replace(sharing(1, 1), state=EpochState.ACTIVE, certificate=b"another"))

@@ -49,8 +49,9 @@ class QuarantineShelf(Protocol):
         the place of. Whether anything changed."""
         ...
 
-    def free(self, vault: VaultId, record_hash: bytes) -> bool:
-        """Out of quarantine, if it has a share of this, its ACTIVE sharing; whether it has."""
+    def free(self, vault: VaultId, record_hash: bytes, *, signer: bool = True) -> bool:
+        """Out of quarantine, if this is its ACTIVE sharing and there is a share of it here; or, where this node is no
+        ``signer`` of that, of none. Whether it is out."""
         ...
 
     def note_start(self, device: DeviceId, start: Start) -> Start:

@@ -8,7 +8,7 @@ back: nobody else could have signed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import structlog
@@ -130,7 +130,7 @@ class Reconciler:
                 await self._ask_all(due)
                 for vault in tuple(context.ledger.quarantine()):
                     await self._settle(vault)
-                if context.set_back and self._settled():
+                if context.set_back and _settled(context.ledger.quarantine()):
                     context.set_back = ""
             except QuorateError as error:
                 log.warning("reconciling failed", why=str(error))
@@ -180,7 +180,7 @@ class Reconciler:
         confined = context.ledger.quarantine()
         inquiry = Inquiry(
             boot_counter=context.boot.counter, boot=context.boot.id, nonce=context.entropy.public(32),
-            settled=self._settled(),
+            settled=_settled(confined),
             confined=tuple(
                 vault for vault in sorted(confined) if peer in lineage.audience(context, vault)
             ),
@@ -286,32 +286,24 @@ class Reconciler:
                 found[device] = "is itself in quarantine"
         return found
 
-    def _settled(self) -> bool:
-        """Whether nothing is in quarantine that the word of others could end."""
-        return all(confined.cause is Why.SHARE_LOST for _, confined in self._as_signer())
-
-    def _as_signer(self) -> Iterator[tuple[Vault, Confined]]:
-        """What is in quarantine of the vaults of which this node is a signer."""
-        for vault, confined in self._context.ledger.quarantine().items():
-            held = self._context.vaults.newest_vault(vault)
-            if held is not None and self._context.me in held.sharing.devices:
-                yield held, confined
-
     def confinements(self) -> Mapping[str, tuple[Why, str]]:
         """The vaults in quarantine of which this node is a signer: why, and what they await."""
         context, found = self._context, {}
-        for held, confined in self._as_signer():
+        for vault, confined in context.ledger.quarantine().items():
+            held = context.vaults.newest_vault(vault)
+            if held is None or context.me not in held.sharing.devices:
+                continue
             told = f"this node takes no part: {WORDS[confined.cause]}"
             if confined.cause is not Why.SHARE_LOST:
                 waits = self.waits_for(held).items()
                 told += "".join(f"; {context.name_of(device)} {how}" for device, how in waits)
-            found[str(held.id)] = confined.cause, told
+            found[str(vault)] = confined.cause, told
         return found
 
     async def _settle(self, identifier: VaultId) -> None:
         """QU-1.3 same: end it by ourselves once every other member, out of quarantine, holds the vault as we do."""
         vault = self._reconcilable(identifier)
-        if vault is None or len(vault.sharing.devices) == 1 or self.waits_for(vault):
+        if vault is None or vault.sharing.devices == (self._context.me,) or self.waits_for(vault):
             return
         if not self._policy_missing(vault):
             await self._free(vault, by="every other signer shows the same certificate")
@@ -385,7 +377,12 @@ class Reconciler:
                 ledger.bury_setup(
                     vault.id, vault.epoch, vault.row.attempt, device, said.generation, said.setup
                 )
-        return ledger.free(vault.id, vault.certificate_hash)
+        return ledger.free(vault.id, vault.certificate_hash, signer=context.me in vault.sharing.devices)
+
+
+def _settled(confined: Mapping[VaultId, Confined]) -> bool:
+    """Whether nothing is in quarantine that the word of others could end."""
+    return all(each.cause is Why.SHARE_LOST for each in confined.values())
 
 
 def least_heard(sharing: Sharing) -> int:

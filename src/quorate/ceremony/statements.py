@@ -281,8 +281,8 @@ class Hello(Statement):
 
 class Inquiry(Statement):
     """Asks a peer what it remembers of us, and tells it that we started: the counter and the random id of this boot.
-    ``confined``: the vaults of both that are in quarantine here; ``settled``: of none that it is a
-    signer of could others end that by their word."""
+    ``confined``: the vaults of both that are in quarantine here; ``settled``: none of any is that others could
+    end by their word."""
 
     purpose = "inquiry"
     boot_counter: Count

@@ -68,16 +68,19 @@ class QuarantineShelf(EpochShelf):
             self._database.scrub()
         return changed
 
-    def free(self, vault: VaultId, record_hash: bytes) -> bool:
-        """ST-8.2 freed: only while this sharing is ACTIVE, with shares of ours."""
+    def free(self, vault: VaultId, record_hash: bytes, *, signer: bool = True) -> bool:
+        """ST-8.2 freed: only while this sharing is ACTIVE, with shares of ours, or with none of the vault where we are
+        no signer of it."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            held = connection.execute(
-                "SELECT count(*) FROM epochs NATURAL JOIN shares WHERE vault = ? AND record_hash = ?"
-                " AND state = 'ACTIVE'",
-                (vault, record_hash),
-            ).fetchone()[0]
-            if not held:
+            live = "FROM epochs WHERE vault = ? AND record_hash = ? AND state = 'ACTIVE'"
+            shares = "SELECT 1 FROM shares WHERE vault = epochs.vault"
+            if signer:
+                wanted = f"EXISTS ({shares} AND epoch = epochs.epoch AND attempt = epochs.attempt)"
+            else:
+                wanted = f"NOT EXISTS ({shares})"
+            query = f"SELECT 1 {live} AND {wanted}"
+            if connection.execute(query, (vault, record_hash)).fetchone() is None:
                 return False
             freed = connection.execute(
                 "DELETE FROM quarantine WHERE vault = ? AND cause != ?", (vault, Why.SHARE_LOST.value)
