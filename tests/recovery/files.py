@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from msgspec import structs
+
 from quorate.identifiers import Curve, DeviceId
 from quorate.native.memory import SecretBytes
 from quorate.protocols.certificate import Certificate, endorsement
@@ -54,6 +56,13 @@ def backup_of(line: list[Vault], device: DeviceId, closer: Closer | None = None)
         closer or passphrase(),
         signer(device),
     )
+
+
+def relabelled_to(line: list[Vault], device: DeviceId, **changes: str) -> bytes:
+    """The file of a device whose label says something else: made so, not changed after."""
+    label = structs.replace(label_of(line[-1], device), **changes)
+    certificates = [encode(certificate_of(each)) for each in line]
+    return make(label, certificates, secrets_of(line[-1], device), passphrase(), signer(device))
 
 
 def held_by(line: list[Vault], devices: Iterable[DeviceId]) -> list[Held]:

@@ -24,7 +24,7 @@ from quorate.recovery.device import (
 )
 from quorate.recovery.files import backup_at
 from tests.protocols.vaults import vault_of
-from tests.recovery.files import backup_of, passphrase
+from tests.recovery.files import backup_of, passphrase, relabelled_to
 from tests.rules import breaks
 from tests.storage.devices import device
 
@@ -113,7 +113,8 @@ def test_a_label_for_other_peers_is_refused() -> None:
 def test_neither_kind_of_file_passes_for_the_other(tmp_path: Path) -> None:
     vault = vault_of([2, 1, 1], 3)
     shares, identity = backup_of([vault], vault.devices[0]), made()
-    for name, file, kind in (("a", identity, DeviceBackup), ("b", shares, Backup)):
+    named = relabelled_to([vault], vault.devices[0], vault_name=DeviceBackup.KEY)
+    for name, file, kind in (("a", identity, DeviceBackup), ("b", shares, Backup), ("c", named, Backup)):
         (tmp_path / name).write_bytes(file)
         assert type(backup_at(tmp_path / name)) is kind
     with pytest.raises(UsageError, match=r"BK-1\.1"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+
+import msgspec
 
 from quorate.errors import UsageError
 from quorate.recovery.backup import Backup
@@ -11,7 +13,6 @@ from quorate.recovery.device import DeviceBackup
 from quorate.recovery.locks import Opener, Passphrase, RecoveryKey
 from quorate.recovery.sealed import LARGEST
 
-_HEAD = 4096  # bytes in which a file says what it is
 _LONGEST_SECRET = 4096  # bytes: as much as a node reads of one
 
 
@@ -20,9 +21,16 @@ def backup_at(path: Path) -> Backup | DeviceBackup:
     if path.stat().st_size > LARGEST:
         raise UsageError(f"{path} is over {LARGEST >> 20} MiB: no backup is so large", code="BAD_BACKUP")
     data = path.read_bytes()
-    # Its first field is the label's, wherever in the file that stands: reading it says whether it is sound.
-    kind = DeviceBackup if f'"{DeviceBackup.KEY}"'.encode() in data[:_HEAD] else Backup
+    kind = DeviceBackup if DeviceBackup.KEY in _fields(data) else Backup
     return kind.read(data, str(path))
+
+
+def _fields(data: bytes) -> Collection[str]:
+    """Of the object that the file is, if it is one."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
 
 
 def shares_at(path: Path) -> Backup:
