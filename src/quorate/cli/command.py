@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
@@ -47,7 +48,7 @@ class Call:
     def confirm(self, told: Text, question: str = "Go on?") -> None:
         """Have a person at a terminal agree to what is ``told``; ends the command if they do not, and raises
         ``UsageError`` where nobody can be asked."""
-        if self.output.json or not self.output.err.is_terminal:
+        if self.output.json or not (self.output.err.is_terminal and sys.stdin.isatty()):
             raise UsageError(f"{told.plain}: nobody is there to ask: {question} If so, give --yes")
         self.output.err.print(told)
         if not typer.confirm(f"  {question}", err=True):
