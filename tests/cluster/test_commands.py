@@ -30,7 +30,7 @@ async def test_a_vault_is_created_and_shown_the_same_at_another_node(
     made = await quorate(
         "vault",
         "create",
-        "treasury",
+        "made by a command",
         *seats,
         "--threshold",
         3,
