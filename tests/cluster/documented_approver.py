@@ -49,6 +49,9 @@ class Api(BaseHTTPRequestHandler):
             signature = (
                 f'keyId="eddsa-key",algorithm="hs2019",headers="content-type digest",signature="{signature}"'
             )
+        # Told before it is answered, and in one piece: several are asked at once.
+        sys.stdout.write(f"{operation['__typename']} {self.path} {answer['status']} {answer['nonce']}\n")
+        sys.stdout.flush()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("digest", digest)
@@ -56,7 +59,6 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-        print(operation["__typename"], self.path, *answer.values(), flush=True)
 
     def log_message(self, *_: object) -> None:
         pass
