@@ -39,6 +39,7 @@ async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
         asked = await alice.create_vault(
             name="ops", weights={"alice": 1, "bob": 1}, threshold=2, idempotency_key=uuid.uuid4().hex
         )
+        await waits(cluster["alice"], asked.id)
         shown = await alice.asked(asked.id)
         with pytest.raises(QuorateError, match="may not call"):  # an admin's and a signer's
             await alice.decide(asked.id, digest=shown.digest, verdict="approve")
