@@ -142,9 +142,9 @@ MUTATIONS = (
 )
 
 
-def mutated(mutation: Mutation, copy: Path) -> None:
+def mutate(mutation: Mutation, package: Path) -> None:
     for name, old, new in mutation.edits:
-        path = copy / "quorate" / name
+        path = package / name
         source = path.read_text()
         if source.count(old) != 1:
             raise SystemExit(f"{mutation.name}: {name} has {old!r} {source.count(old)} times, not once")
@@ -157,7 +157,7 @@ def missed(mutation: Mutation | None, cases: tuple[str, ...]) -> str:
         copy = Path(scratch)
         shutil.copytree(ROOT / "src/quorate", copy / "quorate", ignore=shutil.ignore_patterns("__pycache__"))
         if mutation is not None:
-            mutated(mutation, copy)
+            mutate(mutation, copy / "quorate")
         environment = {
             **os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1",
             "QUORATE_CRASH_PATIENCE": "30",
