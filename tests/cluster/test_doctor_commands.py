@@ -49,12 +49,13 @@ async def clinic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clin
     approver = await serve_approvals(root, "0")
     url = approver.ready.rpartition(" ")[2]
     asks = approver_settings(url, public_key_of(root / "approver.pem"))
+    clinic = Clinic(Cluster(root, {"alice": asks, "bob": ALWAYS, "carol": ALWAYS}), approver)
     try:
-        async with Cluster(root, {"alice": asks, "bob": ALWAYS, "carol": ALWAYS}) as cluster:
-            await cluster.linked()
-            yield Clinic(cluster, approver)
+        async with clinic.cluster:
+            await clinic.cluster.linked()
+            yield clinic
     finally:
-        await approver.stop()
+        await clinic.approver.stop()  # a test may have put another in its place
 
 
 ALWAYS = '[approver]\ntype = "always"\n'
