@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples on every run, however slow the machine.
-settings.register_profile("quorate", deadline=None, derandomize=True)
+settings.register_profile(
+    "quorate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("quorate")
 
 

@@ -301,14 +301,12 @@ class Switch(RuleBasedStateMachine):
 
 
 TestSwitch = Switch.TestCase
-TestSwitch.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+TestSwitch.settings = settings(max_examples=10, stateful_step_count=20)
 
 
 @pytest.mark.slow
 def test_the_switch_through_many_more_interleavings() -> None:
-    run_state_machine_as_test(
-        Switch, settings=settings(max_examples=300, stateful_step_count=50, deadline=None)
-    )
+    run_state_machine_as_test(Switch, settings=settings(max_examples=300, stateful_step_count=50))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -31,7 +31,7 @@ def test_seats_are_in_order_of_device_id_whatever_order_they_come_in() -> None:
 
 
 @given(weights=rosters, data=st.data())
-@settings(derandomize=True, max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_same_sets_reach_the_threshold_after_reduction(weights: list[int], data: st.DataObject) -> None:
     threshold = data.draw(st.integers(1, sum(weights)))
     shared = sharing(weights, threshold)
@@ -45,7 +45,7 @@ def test_the_same_sets_reach_the_threshold_after_reduction(weights: list[int], d
 
 
 @given(weights=rosters, data=st.data())
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_minimal_sets_are_those_that_no_member_can_leave(weights: list[int], data: st.DataObject) -> None:
     shared = sharing(weights, data.draw(st.integers(1, sum(weights))))
     sets = [

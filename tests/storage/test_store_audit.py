@@ -417,7 +417,7 @@ def meddled(value: object, data: st.DataObject) -> object:
 
 
 @breaks("AU-2.1", "AU-2.2", "AU-2.3", "AU-2.4", "AU-2.5")
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_single_thing_done_to_an_export_is_found_and_named(told: Path, data: st.DataObject) -> None:
     lines = lines_of(told)

@@ -131,7 +131,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(documents())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_typed_data_is_eth_account_s(document: dict[str, Any]) -> None:
     assert read(json.dumps(document)).signed_bytes == theirs(document)
 

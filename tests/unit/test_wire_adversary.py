@@ -242,7 +242,7 @@ def test_a_flight_of_none_or_too_many_is_dropped() -> None:
         assert_dropped(pack(envelope, flight, signer(ALICE)(statement(flight))), "W-2.1")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=200), max_size=10))
 def test_random_bytes_neither_raise_nor_end_a_session(frames: list[bytes]) -> None:
     machines, genuine = pair_of_machines()
@@ -252,7 +252,7 @@ def test_random_bytes_neither_raise_nor_end_a_session(frames: list[bytes]) -> No
     assert machines[BOB].failure is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_mutated_frame_is_dropped(data: st.DataObject) -> None:
     _, frame = pair_of_machines()

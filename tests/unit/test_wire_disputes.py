@@ -496,7 +496,7 @@ wild_moves = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.integers(0, 2**16))
 def test_whatever_one_party_does_no_honest_one_is_blamed(data: st.DataObject, seed: int) -> None:
     def tamper(sender: DeviceId, recipient: DeviceId, slot: str, message: Message) -> Any:

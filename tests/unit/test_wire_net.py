@@ -44,7 +44,7 @@ def test_every_verb_returns_what_each_party_said_our_own_included() -> None:
         assert choruses == ([1, 1, 1, 2, 2, 2],) * 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), parties=st.integers(2, 5))
 def test_any_order_of_delivery_gives_the_same_results(seed: int, parties: int) -> None:
     in_order = run(converse, parties=parties, lockstep=True)
