@@ -205,7 +205,11 @@ async def test_the_approvers_key_is_pem_or_the_hex_of_pem(backend: Backend, text
         pem_of(ed448.Ed448PrivateKey.generate()),
         pem_of(ec.generate_private_key(ec.SECP256R1())),
     ],
-)
+    ids=[
+        "nothing", "a file's name", "a key's hex", "a byte's hex", "half a digit", "private", "another algorithm",
+        "no ASCII", "X25519", "Ed448", "P-256",
+    ],
+)  # fmt: skip
 def test_another_key_than_an_ed25519_public_one_is_refused_by_name(text: str) -> None:
     assert "webhook.public_key" in complaint(webhook(public_key=text))
 

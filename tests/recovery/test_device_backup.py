@@ -66,8 +66,10 @@ def test_a_device_backup_opens_to_who_made_it_and_shows_no_key() -> None:
 
 @breaks("BK-1.1")
 @pytest.mark.parametrize(
-    "file", [b"", b"{}", made()[:200], changed(made(), device_name="a\x1b[2J"), changed(made(), rev=0), b"[" * 9999]
-)  # fmt: skip
+    "file",
+    [b"", b"{}", made()[:200], changed(made(), device_name="a\x1b[2J"), changed(made(), rev=0), b"[" * 9999],
+    ids=["empty", "an empty object", "torn", "a name with an escape", "revision 0", "too deep"],
+)
 def test_what_is_no_device_backup_is_named(file: bytes) -> None:
     with pytest.raises(UsageError, match=r"BK-1\.1 form: alice\.device"):
         DeviceBackup.read(file, "alice.device")

@@ -203,6 +203,7 @@ async def test_without_a_port_for_them_there_is_none(served: Served) -> None:
         (certificate(plain=True).certificate_pem, "AuthorityKeyIdentifier"),
         (certificate(ends=SOON - dt.timedelta(days=2)).certificate_pem, "ended"),
     ],
+    ids=["nothing", "no DER", "two", "Ed25519", "secp256k1", "RSA 1024", "DSA", "no extensions", "ended"],
 )
 def test_a_certificate_that_could_never_be_used_is_refused_with_the_reason(pem: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
