@@ -106,6 +106,7 @@ async def test_it_approves_rejects_and_abstains_for_a_cluster_in_both_forms_of_t
 
             without = await sign(node, "ops", "abstain:/carol")
             assert without.state is State.COMPLETED, without
+            assert (votes(without)["alice"], votes(without)["bob"]) == ("approve", "approve")
             assert "carol" not in {cluster_name(cluster, device) for device in without.signers}
             helpless = await sign(node, "ops", "abstain:/bob abstain:/carol")
             assert helpless.state is State.REJECTED, helpless

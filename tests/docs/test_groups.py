@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 GROUPED = """
 import os, time
 import pytest
@@ -22,10 +23,9 @@ def test_it(number):
 
 def test_one_worker_runs_all_tests_of_a_group(tmp_path: Path) -> None:
     (tmp_path / "test_grouped.py").write_text(GROUPED)
-    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -n 2 --dist loadgroup\n")
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    ours = ("-c", ROOT / "pyproject.toml", "--rootdir", tmp_path)
+    command = [sys.executable, "-m", "pytest", *ours, tmp_path / "test_grouped.py"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     workers = (tmp_path / "workers").read_text().split()
     assert len(workers) == 6
