@@ -5,12 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 # The same examples on every run, however slow the machine.
-settings.register_profile(
-    "quorate", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("quorate", deadline=None, derandomize=True)
 settings.load_profile("quorate")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.curves import SECP256K1
@@ -17,7 +17,7 @@ from tests.protocols.vaults import Vault, vault_of
 
 SMALL = [([1], 1), ([1, 1], 2), ([2, 1], 1), ([2, 1, 1], 3), ([2, 1, 2], 4), ([3, 2, 2, 1], 5)]
 
-EXAMPLES = settings(max_examples=15)
+EXAMPLES = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 DIGEST = bytes(range(32))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.identifiers import DeviceId
 from tests.oracle import ot
 from tests.protocols.pairs import HIGH, LOW, answer, context, pairs, plain, start
 
-EXAMPLES = settings(max_examples=25)
+EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 SCALARS = st.one_of(st.sampled_from([0, 1, 2, ot.Q - 1, ot.Q // 2]), st.integers(0, ot.Q - 1))
 PAIRS = st.lists(st.tuples(SCALARS, SCALARS), min_size=1, max_size=8)
 

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quorate.errors import UsageError
@@ -24,7 +24,7 @@ CURVES: dict[Curve, oracle.Curve] = {Curve.SECP256K1: oracle.Secp256k1(), Curve.
 POOL = devices(10)
 DIGEST = bytes(range(32))
 
-EXAMPLES = settings(max_examples=8)
+EXAMPLES = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

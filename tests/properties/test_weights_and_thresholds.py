@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
@@ -30,7 +30,7 @@ SMALL = [
     ([4, 6, 10], 11),
 ]
 
-EXAMPLES = settings(max_examples=20)
+EXAMPLES = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 
 
 def verifies(public_key: bytes, message: bytes, signature: bytes) -> bool:
