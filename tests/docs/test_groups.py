@@ -23,8 +23,8 @@ def test_it(number):
 
 def test_one_worker_runs_all_tests_of_a_group(tmp_path: Path) -> None:
     (tmp_path / "test_grouped.py").write_text(GROUPED)
-    ours = ("-c", ROOT / "pyproject.toml", "--rootdir", tmp_path)
-    command = [sys.executable, "-m", "pytest", *ours, tmp_path / "test_grouped.py"]
+    ours = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path))
+    command = [sys.executable, "-m", "pytest", *ours, str(tmp_path / "test_grouped.py")]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     workers = (tmp_path / "workers").read_text().split()
